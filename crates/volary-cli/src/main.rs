@@ -1,0 +1,3 @@
+//! The `volary` command.
+
+fn main() {}

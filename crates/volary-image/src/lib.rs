@@ -1,0 +1,2 @@
+//! Detection, inspection and strict reading of disk-image files from strangers.
+#![forbid(unsafe_code)]

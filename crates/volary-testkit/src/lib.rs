@@ -1,0 +1,3 @@
+//! What Volary's tests share: an image generator, the conformance suite every engine passes, and the reference
+//! model. Nothing here ships in the product.
+#![forbid(unsafe_code)]

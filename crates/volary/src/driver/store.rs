@@ -1,0 +1,99 @@
+//! The store as callers hold it.
+
+use crate::engine::{Engine, OpenOptions, StoreDescription, Volume, VolumeEntry, local};
+use crate::{Ctl, Error, ErrorKind, Result, StoreUrl, VolumeSpec};
+use std::fmt;
+use std::sync::Arc;
+
+/// A store of volumes: every operation of Volary is a method of it.
+///
+/// Cloning shares the connection.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use volary::{Ctl, Store, StoreUrl};
+/// let dir = tempfile::tempdir().unwrap();
+/// let ctl = Ctl::new();
+/// let store = Store::connect(&StoreUrl::local(dir.path().join("store")), &ctl).await?;
+/// store.create(&"web".parse()?, 1 << 30, &ctl).await?;
+/// assert_eq!(store.info(&"web".parse()?, &ctl).await?.size_bytes, 1 << 30);
+/// store.shutdown().await
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Store {
+    engine: Arc<dyn Engine>,
+}
+
+impl Store {
+    /// Connects to the store a URL names; a local store that is not there yet is made.
+    ///
+    /// # Errors
+    /// `Usage` for `local:` without a path; `Unreachable`, `Permission`, `Unsupported` as the engine says.
+    pub async fn connect(url: &StoreUrl, ctl: &Ctl) -> Result<Store> {
+        match url {
+            StoreUrl::Local(Some(path)) => Ok(Store::over(local::open(path, ctl).await?)),
+            StoreUrl::Local(None) => {
+                Err(Error::new(ErrorKind::Usage, "local: without a path").hint("write local:PATH"))
+            }
+        }
+    }
+
+    /// A store over any engine.
+    pub fn over(engine: Arc<dyn Engine>) -> Store {
+        Store { engine }
+    }
+
+    /// The engine below, for what the driver does not offer.
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.engine
+    }
+
+    /// What this store is.
+    ///
+    /// # Errors
+    /// As [`Engine::describe`].
+    pub async fn describe(&self, ctl: &Ctl) -> Result<StoreDescription> {
+        self.engine.describe(ctl).await
+    }
+
+    /// Lets go of the store, and returns what dropping would swallow.
+    ///
+    /// # Errors
+    /// As [`Engine::shutdown`].
+    pub async fn shutdown(&self) -> Result<()> {
+        self.engine.shutdown().await
+    }
+
+    /// The volume a spec stands for, by name and id.
+    pub(crate) async fn resolve(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<VolumeEntry> {
+        self.engine.find(&spec.namespace, &spec.volume, ctl).await?.ok_or_else(|| no_such_volume(spec))
+    }
+
+    /// Opens what a spec names, head or snapshot, to read.
+    pub(crate) async fn open_to_read(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<Arc<dyn Volume>> {
+        self.open_as(spec, &OpenOptions::read(spec.snapshot.clone()), ctl).await
+    }
+
+    /// Opens the head of the volume a spec names, to change it.
+    pub(crate) async fn open_to_write(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<Arc<dyn Volume>> {
+        self.open_as(spec, &OpenOptions::write(), ctl).await
+    }
+
+    async fn open_as(&self, spec: &VolumeSpec, options: &OpenOptions, ctl: &Ctl) -> Result<Arc<dyn Volume>> {
+        let opened = self.engine.open(&spec.namespace, &spec.volume, options, ctl).await;
+        opened.map_err(|error| error.context("volume", spec))
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&format_args!("{}", self.engine)).finish()
+    }
+}
+
+pub(crate) fn no_such_volume(spec: &VolumeSpec) -> Error {
+    Error::new(ErrorKind::NotFound, "no such volume")
+        .context("volume", spec)
+        .hint(format!("`volary ls {}` shows the volumes there are", spec.namespace))
+}

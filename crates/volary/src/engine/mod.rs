@@ -1,0 +1,174 @@
+//! A store and its volumes: the two traits every engine implements, and nothing the driver can do by itself.
+//!
+//! Each call has at most one visible effect: it has happened whole or not at all, also when the process dies in it.
+//! The last argument bounds the call ([`Ctl`]). What is true of every engine is written here, at the method, and
+//! held by the conformance suite; what still differs is a row of `docs/semantics.md`.
+
+pub mod local;
+mod types;
+mod volume;
+
+pub use types::*;
+pub use volume::*;
+
+use crate::{Ctl, Name, Namespace, Result, Target, VolumeId};
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use std::fmt;
+use std::sync::Arc;
+
+/// A store: pools, namespaces, the directory of volumes, trash, and small records.
+///
+/// Kinds of error that any method may return are not repeated at each: [`Permission`](crate::ErrorKind::Permission),
+/// [`NoSpace`](crate::ErrorKind::NoSpace), [`Unreachable`](crate::ErrorKind::Unreachable),
+/// [`Deadline`](crate::ErrorKind::Deadline), [`Interrupted`](crate::ErrorKind::Interrupted),
+/// [`Internal`](crate::ErrorKind::Internal). A pool or namespace that is not there is `NotFound` everywhere.
+///
+/// `Display` is the store's URL without anything secret.
+#[async_trait]
+pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
+    /// What this store is and what it can do.
+    async fn describe(&self, ctl: &Ctl) -> Result<StoreDescription>;
+
+    /// The names of the pools, sorted.
+    async fn pools(&self, ctl: &Ctl) -> Result<Vec<Name>>;
+
+    /// A pool's figures.
+    async fn pool_info(&self, pool: &Name, ctl: &Ctl) -> Result<PoolInfo>;
+
+    /// Makes a pool.
+    ///
+    /// # Errors
+    /// `AlreadyExists`; `Unsupported` where pools are the administrator's business, as on Ceph.
+    async fn create_pool(&self, pool: &Name, ctl: &Ctl) -> Result<()>;
+
+    /// The names of a pool's namespaces, sorted, without the default one (`rbd_namespace_list`).
+    async fn namespaces(&self, pool: &Name, ctl: &Ctl) -> Result<Vec<Name>>;
+
+    /// Makes a namespace (`rbd_namespace_create`).
+    ///
+    /// # Errors
+    /// `AlreadyExists`; `Usage` for the empty name.
+    async fn create_namespace(&self, namespace: &Namespace, ctl: &Ctl) -> Result<()>;
+
+    /// Removes an empty namespace (`rbd_namespace_remove`).
+    ///
+    /// # Errors
+    /// `NotFound`; `Blocked` while it holds volumes, in trash too; `Usage` for the default namespace.
+    async fn remove_namespace(&self, namespace: &Namespace, ctl: &Ctl) -> Result<()>;
+
+    /// The volumes of a namespace by name, in no order, without those in trash (`rbd_list2`).
+    ///
+    /// A volume made or removed meanwhile may or may not be seen. The stream ends after its first error.
+    fn volumes<'a>(&'a self, namespace: &'a Namespace, ctl: &'a Ctl) -> BoxStream<'a, Result<VolumeEntry>>;
+
+    /// The name and id of a volume that is not in trash, or `None`; opens nothing.
+    async fn find(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<VolumeEntry>>;
+
+    /// Makes an empty volume that reads as zeros (`rbd_create4`).
+    ///
+    /// # Errors
+    /// `AlreadyExists` for a name in use; `Usage` for options out of range; `Unsupported` for unknown features.
+    async fn create(
+        &self,
+        namespace: &Namespace,
+        name: &Name,
+        options: &CreateOptions,
+        ctl: &Ctl,
+    ) -> Result<VolumeId>;
+
+    /// Makes a volume whose content is a snapshot's, sharing its data (`rbd_clone4`).
+    ///
+    /// The parent is named by its id, so a parent in trash serves too. The child inherits the parent's metadata.
+    ///
+    /// # Errors
+    /// `NotFound` for the parent or snapshot; `AlreadyExists` for the child's name; `Blocked` when the snapshot is
+    /// not protected (where the store demands it).
+    async fn clone_volume(
+        &self,
+        parent: &SnapshotRef,
+        namespace: &Namespace,
+        name: &Name,
+        options: &CloneOptions,
+        ctl: &Ctl,
+    ) -> Result<VolumeId>;
+
+    /// Gives a volume another name in the same namespace (`rbd_rename`); open handles stay valid.
+    ///
+    /// # Errors
+    /// `NotFound` when `volume.name` no longer stands for `volume.id`; `AlreadyExists` for the new name.
+    async fn rename(&self, namespace: &Namespace, volume: &VolumeEntry, to: &Name, ctl: &Ctl) -> Result<()>;
+
+    /// Removes a volume and its data for good (`rbd_remove_with_progress`).
+    ///
+    /// # Errors
+    /// `NotFound` when `volume.name` no longer stands for `volume.id`; `Blocked`, with nothing changed, while it
+    /// has snapshots or somebody has it open.
+    async fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<()>;
+
+    /// What is in a namespace's trash, half-moved and half-removed entries included (`rbd_trash_list`).
+    async fn trash(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<TrashEntry>>;
+
+    /// Takes a volume's name away and puts it into trash, kept until `keep` has passed (`rbd_trash_move`).
+    ///
+    /// Repeating it after an interruption finishes it. Snapshots, children and metadata stay as they are.
+    ///
+    /// # Errors
+    /// `NotFound` when `volume.name` no longer stands for `volume.id`; `Blocked` while somebody has it open.
+    async fn trash_move(
+        &self,
+        namespace: &Namespace,
+        volume: &VolumeEntry,
+        keep: std::time::Duration,
+        ctl: &Ctl,
+    ) -> Result<()>;
+
+    /// Brings a volume back under `name`; the exclusive creation of the name decides (`rbd_trash_restore`).
+    ///
+    /// It may be open, for writing too: this is how staging volumes are published. Repeating it after an
+    /// interruption finishes it; when the volume already has that very name, it succeeds.
+    ///
+    /// # Errors
+    /// `NotFound` for the id; `AlreadyExists` when another volume has the name: the entry stays in trash.
+    async fn trash_restore(&self, namespace: &Namespace, id: &VolumeId, name: &Name, ctl: &Ctl)
+    -> Result<()>;
+
+    /// Removes a volume in trash for good (`rbd_trash_remove_with_progress`).
+    ///
+    /// # Errors
+    /// `NotFound`; `Blocked` while its deferment lasts and not `force`, while it has snapshots, or while
+    /// somebody has it open.
+    async fn trash_remove(&self, namespace: &Namespace, id: &VolumeId, force: bool, ctl: &Ctl) -> Result<()>;
+
+    /// Opens the head or a snapshot of a volume, by name, or by id also in trash (`rbd_open`, `rbd_open_by_id`).
+    ///
+    /// One handle at a time may write; readers come and go beside it.
+    ///
+    /// # Errors
+    /// `NotFound`; `Blocked`, naming the holder, when another handle writes; `Usage` for writing to a snapshot.
+    async fn open(
+        &self,
+        namespace: &Namespace,
+        volume: &Target,
+        options: &OpenOptions,
+        ctl: &Ctl,
+    ) -> Result<Arc<dyn Volume>>;
+
+    /// The small records of a namespace whose key starts with `prefix`, by key.
+    async fn records(&self, namespace: &Namespace, prefix: &str, ctl: &Ctl) -> Result<Vec<Record>>;
+
+    /// Replaces a record in one step if it is as `expected` (`None`: absent) and says whether it did.
+    ///
+    /// `new: None` removes it. Keys are up to 256 bytes of ASCII, values up to 64 KiB.
+    async fn swap_record(
+        &self,
+        namespace: &Namespace,
+        key: &str,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+        ctl: &Ctl,
+    ) -> Result<bool>;
+
+    /// Lets go of the store, and returns what dropping would swallow. Open volumes keep working until closed.
+    async fn shutdown(&self) -> Result<()>;
+}

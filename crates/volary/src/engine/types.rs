@@ -1,0 +1,299 @@
+//! What engines are told and tell: plain data, the same for every engine.
+
+use crate::{Name, Namespace, VolumeId};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a store is and what it can do ([`Engine::describe`](super::Engine::describe)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct StoreDescription {
+    /// The engine: `local` or `ceph`.
+    pub engine: String,
+    /// The store's own lasting id: the fsid on Ceph.
+    pub id: String,
+    /// The version of what keeps the store.
+    pub version: String,
+    /// Whether a snapshot must be protected before it can be cloned.
+    pub clone_needs_protection: bool,
+    /// The largest volume it keeps.
+    pub max_volume_bytes: u64,
+}
+
+impl StoreDescription {
+    /// The description of an engine whose snapshots need protection and whose volumes may have any size.
+    pub fn new(engine: impl Into<String>, id: impl Into<String>, version: impl Into<String>) -> Self {
+        StoreDescription {
+            engine: engine.into(),
+            id: id.into(),
+            version: version.into(),
+            clone_needs_protection: true,
+            max_volume_bytes: u64::MAX,
+        }
+    }
+}
+
+/// A pool's figures, net of replication, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PoolInfo {
+    /// The pool.
+    pub pool: Name,
+    /// What it can hold in all.
+    pub total_bytes: u64,
+    /// What its volumes take.
+    pub used_bytes: u64,
+    /// What can still be written.
+    pub available_bytes: u64,
+}
+
+/// A volume in its namespace's directory: identity is the id, the name only leads to it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VolumeEntry {
+    /// The name it has now.
+    pub name: Name,
+    /// The id it has for life.
+    pub id: VolumeId,
+}
+
+/// A snapshot, by identity ([`Engine::clone_volume`](super::Engine::clone_volume)).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SnapshotRef {
+    /// Where the volume is.
+    pub namespace: Namespace,
+    /// The volume, in trash or not.
+    pub volume: VolumeId,
+    /// The snapshot's name.
+    pub snapshot: Name,
+}
+
+/// How to make a volume ([`Engine::create`](super::Engine::create)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CreateOptions {
+    /// Its size; may be zero.
+    pub size_bytes: u64,
+}
+
+impl CreateOptions {
+    /// A volume of so many bytes, everything else as the store does by default.
+    pub fn new(size_bytes: u64) -> Self {
+        CreateOptions { size_bytes }
+    }
+}
+
+/// How to make a clone ([`Engine::clone_volume`](super::Engine::clone_volume)).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CloneOptions {}
+
+/// How to open a volume ([`Engine::open`](super::Engine::open)).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenOptions {
+    /// The snapshot to open, or the head.
+    pub snapshot: Option<Name>,
+    /// Whether to become the volume's one writer.
+    pub write: bool,
+}
+
+impl OpenOptions {
+    /// Opens to read, the head or a snapshot.
+    pub fn read(snapshot: Option<Name>) -> Self {
+        OpenOptions { snapshot, write: false }
+    }
+
+    /// Opens the head to write, and to change snapshots, size and metadata.
+    pub fn write() -> Self {
+        OpenOptions { snapshot: None, write: true }
+    }
+}
+
+/// What a handle knows of its volume, at the head or snapshot it is open at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stat {
+    /// The id.
+    pub id: VolumeId,
+    /// The size of the head or snapshot that is open.
+    pub size_bytes: u64,
+    /// The size of the objects its data is kept in; whole ones are written fastest.
+    pub object_bytes: u64,
+    /// The features of an RBD image, by Ceph's names.
+    pub features: Vec<String>,
+    /// The snapshot it is a clone of.
+    pub parent: Option<Parent>,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// When its data last changed, as exactly as the store knows; another value than before means a change.
+    pub modified: Option<Timestamp>,
+    /// The snapshot that is open.
+    pub snapshot: Option<SnapshotInfo>,
+}
+
+impl Stat {
+    /// A stat of a volume without parent, features or dates.
+    pub fn new(id: VolumeId, size_bytes: u64, object_bytes: u64) -> Self {
+        Stat {
+            id,
+            size_bytes,
+            object_bytes,
+            features: Vec::new(),
+            parent: None,
+            created: None,
+            modified: None,
+            snapshot: None,
+        }
+    }
+}
+
+/// The snapshot a clone reads from where it has no data of its own (`rbd_get_parent`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Parent {
+    /// The parent's pool and namespace.
+    pub namespace: Namespace,
+    /// The parent's name, or the last one it had.
+    pub volume: Name,
+    /// The parent's id.
+    pub id: VolumeId,
+    /// The snapshot.
+    pub snapshot: Name,
+    /// How much of the clone, from its start, can read from the parent.
+    pub overlap_bytes: u64,
+    /// Whether the parent is in trash.
+    pub trash: bool,
+}
+
+/// A snapshot of a volume (`rbd_snap_list`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SnapshotInfo {
+    /// Its id in the volume; never used again.
+    pub id: u64,
+    /// Its name.
+    pub name: Name,
+    /// The volume's size when it was made.
+    pub size_bytes: u64,
+    /// Whether it is protected from removal, so that it can be cloned.
+    pub protected: bool,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+}
+
+/// A clone of a snapshot, wherever it is (`rbd_list_children3`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Child {
+    /// The child's pool and namespace.
+    pub namespace: Namespace,
+    /// The child's name, or the last one it had.
+    pub volume: Name,
+    /// The child's id.
+    pub id: VolumeId,
+    /// The snapshot it is a clone of.
+    pub snapshot: Name,
+    /// Whether the child is in trash.
+    pub trash: bool,
+}
+
+/// How far a volume is on its way into or out of trash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TrashState {
+    /// In trash, whole.
+    Normal,
+    /// On its way in; repeating the move finishes it.
+    Moving,
+    /// On its way out; repeating the restore finishes it.
+    Restoring,
+    /// Its removal has begun; only removing it again makes sense.
+    Removing,
+}
+
+/// An entry of a namespace's trash (`rbd_trash_get`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrashEntry {
+    /// The volume's id.
+    pub id: VolumeId,
+    /// The name it had.
+    pub name: Name,
+    /// Who put it there, in Ceph's words: `user`, `mirroring`, `migration`, `removing`, `user_parent`.
+    pub source: String,
+    /// When it was put there.
+    pub deleted: Timestamp,
+    /// Until when it is kept.
+    pub until: Timestamp,
+    /// How far it is.
+    pub state: TrashState,
+}
+
+/// A small record with its key ([`Engine::records`](super::Engine::records)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// A range of a volume that may hold data, or surely reads as zeros.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Where it starts, in bytes.
+    pub offset: u64,
+    /// How long it is, in bytes.
+    pub len: u64,
+    /// Whether it may hold data; if not, it reads as zeros.
+    pub data: bool,
+}
+
+/// What keeps a volume from going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum HolderKind {
+    /// A process that has it open.
+    Watcher,
+    /// A lock.
+    Lock,
+    /// A snapshot.
+    Snapshot,
+    /// A protected snapshot.
+    Protected,
+    /// A clone.
+    Child,
+    /// Membership in a group.
+    Group,
+    /// Mirroring.
+    Mirror,
+    /// It lies in trash and its deferment lasts.
+    Trash,
+    /// Something the user may not see: never "none".
+    Unknown,
+}
+
+impl HolderKind {
+    /// The stable word, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Watcher => "watcher",
+            Self::Lock => "lock",
+            Self::Snapshot => "snapshot",
+            Self::Protected => "protected",
+            Self::Child => "child",
+            Self::Group => "group",
+            Self::Mirror => "mirror",
+            Self::Trash => "trash",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One holder of a volume that only the engine can see: watchers, locks, group, mirror, and what is unknown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Holder {
+    /// What it is.
+    pub kind: HolderKind,
+    /// Who it is: process id on this host, or client address and id.
+    pub detail: String,
+    /// What would make it let go.
+    pub remedy: String,
+}

@@ -1,0 +1,138 @@
+//! A volume that is open.
+
+use super::{Child, Extent, Holder, SnapshotInfo, Stat};
+use crate::{Ctl, Name, Result};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::fmt;
+
+/// The longest window [`Volume::extents`] answers for.
+pub const MAX_EXTENTS_WINDOW_BYTES: u64 = 1 << 30;
+
+/// An open head or snapshot of a volume.
+///
+/// Methods that change something need a handle opened with `write`; on another they are `Usage`. Handles are shared
+/// by tasks: reads and writes may run side by side, each on its own range.
+///
+/// Dropping a handle without [`close`](Volume::close) releases it, and loses what was not flushed.
+#[async_trait]
+pub trait Volume: Send + Sync + fmt::Debug {
+    /// Id, size, parent and dates as they are now (`rbd_stat`, `rbd_get_parent`).
+    async fn stat(&self, ctl: &Ctl) -> Result<Stat>;
+
+    /// Reads exactly `len` bytes (`rbd_aio_read`); what was never written reads as zeros.
+    ///
+    /// # Errors
+    /// `Usage` for a range beyond the end.
+    async fn read(&self, offset: u64, len: usize, ctl: &Ctl) -> Result<Bytes>;
+
+    /// Writes (`rbd_aio_write`); durable after [`flush`](Volume::flush).
+    ///
+    /// # Errors
+    /// `Usage` for a range beyond the end. After any error the range may hold old or new bytes, mixed.
+    async fn write(&self, offset: u64, data: Bytes, ctl: &Ctl) -> Result<()>;
+
+    /// Makes a range read as zeros, over a parent too, and frees what it can (`rbd_aio_write_zeroes`).
+    ///
+    /// # Errors
+    /// `Usage` for a range beyond the end.
+    async fn write_zeroes(&self, offset: u64, len: u64, ctl: &Ctl) -> Result<()>;
+
+    /// Makes every write that has returned durable (`rbd_aio_flush`).
+    ///
+    /// # Errors
+    /// After a failed flush the handle is poisoned: every later write and flush fails.
+    async fn flush(&self, ctl: &Ctl) -> Result<()>;
+
+    /// Where a range may hold data, its own or a parent's, in order, without gaps, neighbours merged
+    /// (`rbd_diff_iterate2`).
+    ///
+    /// # Errors
+    /// `Usage` for a range beyond the end or longer than [`MAX_EXTENTS_WINDOW_BYTES`].
+    async fn extents(&self, offset: u64, len: u64, ctl: &Ctl) -> Result<Vec<Extent>>;
+
+    /// Bytes that the volume itself takes up at the open head or snapshot, without what it shares with others.
+    async fn used_bytes(&self, ctl: &Ctl) -> Result<u64>;
+
+    /// Grows or shrinks the head (`rbd_resize2`). What is cut off is gone, and reads as zeros when grown again;
+    /// the overlap with a parent shrinks along and does not grow back. Snapshots keep their size.
+    ///
+    /// # Errors
+    /// `Usage` for more than the store's largest volume.
+    async fn resize(&self, size_bytes: u64, ctl: &Ctl) -> Result<()>;
+
+    /// Copies in what is still read from the parent, snapshots included, and parts with it
+    /// (`rbd_flatten_with_progress`).
+    ///
+    /// # Errors
+    /// `Usage` for a volume without parent.
+    async fn flatten(&self, ctl: &Ctl) -> Result<()>;
+
+    /// Sets the head's content and size back to a snapshot's (`rbd_snap_rollback_with_progress`).
+    ///
+    /// # Errors
+    /// `NotFound` for the snapshot.
+    async fn rollback(&self, snapshot: &Name, ctl: &Ctl) -> Result<()>;
+
+    /// The snapshots, oldest first (`rbd_snap_list`).
+    async fn snapshots(&self, ctl: &Ctl) -> Result<Vec<SnapshotInfo>>;
+
+    /// Keeps the head as it is now, unflushed writes included (`rbd_snap_create`).
+    ///
+    /// # Errors
+    /// `AlreadyExists`.
+    async fn create_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()>;
+
+    /// Gives a snapshot another name (`rbd_snap_rename`).
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists`.
+    async fn rename_snapshot(&self, snapshot: &Name, to: &Name, ctl: &Ctl) -> Result<()>;
+
+    /// Removes a snapshot (`rbd_snap_remove2`).
+    ///
+    /// # Errors
+    /// `NotFound`; `Blocked` while it is protected or has children, or somebody has it open.
+    async fn remove_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()>;
+
+    /// Protects a snapshot from removal (`rbd_snap_protect`); one that is protected stays so, without error.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn protect_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()>;
+
+    /// Ends a snapshot's protection (`rbd_snap_unprotect`); one that is not protected stays so, without error.
+    ///
+    /// # Errors
+    /// `NotFound`; `Blocked` while it has children.
+    async fn unprotect_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()>;
+
+    /// The clones of all snapshots, or of one, in every pool and in trash (`rbd_list_children3`).
+    ///
+    /// # Errors
+    /// `NotFound` for the snapshot.
+    async fn children(&self, snapshot: Option<&Name>, ctl: &Ctl) -> Result<Vec<Child>>;
+
+    /// All metadata, by key (`rbd_metadata_list`). Keys and values are any bytes.
+    async fn metadata(&self, ctl: &Ctl) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
+
+    /// Sets one key (`rbd_metadata_set`); what it held is replaced.
+    ///
+    /// # Errors
+    /// `Usage` for an empty key, one over 4 KiB, a value over 64 KiB, or a NUL byte in either.
+    async fn set_metadata(&self, key: &[u8], value: &[u8], ctl: &Ctl) -> Result<()>;
+
+    /// Removes one key (`rbd_metadata_remove`).
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn remove_metadata(&self, key: &[u8], ctl: &Ctl) -> Result<()>;
+
+    /// Who else holds the volume, as far as only the engine can see: watchers, locks, groups, mirroring
+    /// (`rbd_watchers_list`, `rbd_lock_get_owners`). This handle is not listed.
+    async fn holders(&self, ctl: &Ctl) -> Result<Vec<Holder>>;
+
+    /// Flushes, lets go, and returns what dropping would swallow. Later calls on the handle are `Usage`;
+    /// closing again does nothing.
+    async fn close(&self, ctl: &Ctl) -> Result<()>;
+}

@@ -1,0 +1,26 @@
+//! Volary keeps the block volumes of virtual machines: verified import and export, clones, snapshots, removal
+//! without false success; on Ceph RBD or in a local directory.
+//!
+//! [`Store`] is where everything starts. The library takes everything from its caller: it never prints, and never
+//! reads the environment or a home directory. It logs through `tracing`; wrap the writer of a subscriber in
+//! [`ScrubbingWriter`].
+#![forbid(unsafe_code)]
+
+mod ctl;
+mod driver;
+pub mod engine;
+mod error;
+mod name;
+mod quantity;
+mod secret;
+mod spec;
+mod store_url;
+
+pub use ctl::{Ctl, Phase, Progress};
+pub use driver::*;
+pub use error::{Error, ErrorKind, Result};
+pub use name::{Name, escape, unescape};
+pub use quantity::{parse_duration, parse_size, show_size};
+pub use secret::{ScrubbingWriter, Secret, scrub};
+pub use spec::{DEFAULT_POOL, Namespace, Target, VolumeId, VolumeSpec};
+pub use store_url::StoreUrl;
