@@ -1,3 +1,39 @@
-//! The `volary` command.
+//! The `volary` command: arguments and environment in; text, JSON and exit codes out. Everything it does is a call of
+//! the `volary` library.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod arguments;
+mod cli;
+mod commands;
+mod failure;
+mod logging;
+mod output;
+mod progress;
+mod session;
+mod signals;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A core dump would hold whatever secrets the process knows; without one there is nothing to leak.
+    let no_core = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, no_core);
+
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return failure::usage(&error),
+    };
+    logging::start(&cli.global);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let error = volary::Error::io("starting threads", error);
+            return failure::report(&error, cli.global.output, None);
+        }
+    };
+    let code = runtime.block_on(session::run(cli));
+    // A blocking call that never returns must not keep the process: its thread is left behind.
+    runtime.shutdown_background();
+    code
+}

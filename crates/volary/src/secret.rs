@@ -144,7 +144,9 @@ fn ceph_keys(text: &str) -> Vec<(usize, usize)> {
     found
 }
 
-/// A log writer that scrubs every write; each write must be one whole record, as `tracing-subscriber` makes them.
+/// A log writer that scrubs every record and keeps it on one line: control characters inside it are escaped.
+///
+/// Each write must be one whole record, as `tracing-subscriber` makes them.
 #[derive(Debug)]
 pub struct ScrubbingWriter<W: io::Write>(W);
 
@@ -157,7 +159,19 @@ impl<W: io::Write> ScrubbingWriter<W> {
 
 impl<W: io::Write> io::Write for ScrubbingWriter<W> {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
-        self.0.write_all(scrub(&String::from_utf8_lossy(record)).as_bytes())?;
+        let body = record.strip_suffix(b"\n").unwrap_or(record);
+        let text = String::from_utf8_lossy(body);
+        let mut line = scrub(&text).into_owned();
+        if line.contains(char::is_control) {
+            line = line
+                .chars()
+                .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() })
+                .collect();
+        }
+        if body.len() < record.len() {
+            line.push('\n');
+        }
+        self.0.write_all(line.as_bytes())?;
         Ok(record.len())
     }
 
@@ -205,6 +219,13 @@ mod tests {
         let mut out = Vec::new();
         ScrubbingWriter::new(&mut out).write_all(b"secret=abc done\n").unwrap();
         assert_eq!(out, b"secret=[removed] done\n");
+    }
+
+    #[test]
+    fn a_record_cannot_forge_another_line() {
+        let mut out = Vec::new();
+        ScrubbingWriter::new(&mut out).write_all(b"importing a\n2026 ERROR \x1b[31mgone\n").unwrap();
+        assert_eq!(out, b"importing a\\n2026 ERROR \\u{1b}[31mgone\n");
     }
 
     proptest::proptest! {

@@ -71,7 +71,7 @@ pub fn leaf(block: &[u8]) -> Option<[u8; 32]> {
     }
     let mut hasher = blake3::Hasher::new();
     hasher.update(block);
-    const ZEROS: [u8; 65536] = [0; 65536];
+    static ZEROS: [u8; 65536] = [0; 65536];
     let mut missing = BLOCK_BYTES as usize - block.len();
     while missing > 0 {
         let part = missing.min(ZEROS.len());

@@ -1,0 +1,24 @@
+use crate::cli::Cli;
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+use std::io::Write;
+use volary::{Error, Result};
+
+/// Print a completion script for a shell
+///
+/// The script goes to standard output.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  volary completions bash > /etc/bash_completion.d/volary
+  volary completions zsh > ~/.zfunc/_volary")]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+pub(crate) fn run(args: &Completions) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "volary", &mut script);
+    std::io::stdout().write_all(&script).map_err(|error| Error::io("writing to standard output", error))
+}

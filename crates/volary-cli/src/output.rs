@@ -1,0 +1,105 @@
+//! Standard output: one JSON document or a table, and nothing else.
+
+use clap::ValueEnum;
+use futures::{StreamExt, stream::BoxStream};
+use serde::Serialize;
+use std::io::{self, Write};
+use volary::{Error, ErrorKind, Result};
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Json,
+}
+
+/// Prints one result, as JSON or as the text that `human` makes of it.
+pub(crate) fn emit<T: Serialize>(format: Format, value: &T, human: impl FnOnce(&T) -> String) -> Result<()> {
+    let mut text = match format {
+        Format::Table => human(value),
+        Format::Json => serde_json::to_string_pretty(value).map_err(encoding)?,
+    };
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(written)
+}
+
+/// Prints results as they come, as one JSON array or a line each, so that memory does not grow with their number.
+pub(crate) async fn emit_stream<T: Serialize>(
+    format: Format,
+    mut values: BoxStream<'_, Result<T>>,
+    header: Option<String>,
+    line: impl Fn(&T) -> String,
+) -> Result<()> {
+    let mut out = io::BufWriter::new(io::stdout());
+    let mut first = true;
+    if let (Format::Table, Some(header)) = (format, header) {
+        writeln!(out, "{header}").map_err(written)?;
+    }
+    let mut failure = None;
+    while let Some(value) = values.next().await {
+        let value = match value {
+            Ok(value) => value,
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        };
+        match format {
+            Format::Table => writeln!(out, "{}", line(&value)),
+            Format::Json => {
+                let json = serde_json::to_string(&value).map_err(encoding)?;
+                write!(out, "{}{json}", if first { "[\n  " } else { ",\n  " })
+            }
+        }
+        .map_err(written)?;
+        first = false;
+    }
+    if format == Format::Json {
+        writeln!(out, "{}", if first { "[]" } else { "\n]" }).map_err(written)?;
+    }
+    out.flush().map_err(written)?;
+    failure.map_or(Ok(()), Err)
+}
+
+/// Rows under a header, columns two spaces apart.
+pub(crate) fn table<const N: usize>(
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING).set_header(header).add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// Lines of `key  value`, for one thing with many sides.
+pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let pairs: Vec<_> = pairs.into_iter().collect();
+    let width = pairs.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+    pairs.iter().map(|(key, value)| format!("{key:width$}  {value}\n")).collect()
+}
+
+/// What a table shows for something unknown or absent.
+pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// Whether an error only says that whoever read standard output has gone.
+pub(crate) fn reader_is_gone(error: &Error) -> bool {
+    std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn written(error: io::Error) -> Error {
+    Error::io("writing to standard output", error)
+}
+
+fn encoding(error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Internal, "encoding the result as JSON").because(error)
+}

@@ -1,0 +1,107 @@
+//! One run of one command: its store, bounds, progress and output.
+
+use crate::cli::{Cli, Global};
+use crate::output::{self, Format};
+use crate::progress::Bar;
+use crate::signals::Interrupts;
+use crate::{commands, failure};
+use futures::stream::BoxStream;
+use serde::Serialize;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use volary::{Ctl, Error, ErrorKind, Result, Store, StoreUrl};
+
+/// What a command works with.
+pub(crate) struct Session {
+    /// The bounds, the cancel token and the progress bar: the last argument of every library call.
+    pub(crate) ctl: Ctl,
+    global: Global,
+    bar: Option<Arc<Bar>>,
+}
+
+/// Runs the command and gives its exit code.
+pub(crate) async fn run(cli: Cli) -> ExitCode {
+    let ctl = Ctl::new().timeout(cli.global.timeout).stall(cli.global.stall);
+    let interrupts = Interrupts::watch(ctl.cancel_token().clone());
+    let visible = !cli.global.no_progress && !cli.global.quiet && std::io::stderr().is_terminal();
+    let bar = visible.then(|| Arc::new(Bar::new()));
+    let ctl = match &bar {
+        Some(bar) => ctl.watched_by(bar.clone()),
+        None => ctl,
+    };
+    let format = cli.global.output;
+    let session = Session { ctl, global: cli.global, bar };
+    let result = commands::run(cli.command, &session).await;
+    session.clear_bar();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error, format, interrupts.code()),
+    }
+}
+
+impl Session {
+    /// Connects to the store.
+    pub(crate) async fn store(&self) -> Result<Store> {
+        let url = self.store_url()?;
+        Store::connect(&url, &self.ctl).await.map_err(|error| error.context("store", url))
+    }
+
+    /// The store's URL, with the user's data directory filled in for a bare `local:`.
+    pub(crate) fn store_url(&self) -> Result<StoreUrl> {
+        match &self.global.store {
+            StoreUrl::Local(None) => Ok(StoreUrl::local(user_data_directory()?.join("volary"))),
+            url => Ok(url.clone()),
+        }
+    }
+
+    /// Whether results are printed as JSON.
+    pub(crate) fn json(&self) -> bool {
+        self.global.output == Format::Json
+    }
+
+    /// Prints the command's result.
+    pub(crate) fn emit<T: Serialize>(&self, value: &T, human: impl FnOnce(&T) -> String) -> Result<()> {
+        self.clear_bar();
+        output::emit(self.global.output, value, human)
+    }
+
+    /// Prints results as they come; see [`output::emit_stream`].
+    pub(crate) async fn emit_stream<T: Serialize>(
+        &self,
+        values: BoxStream<'_, Result<T>>,
+        header: Option<String>,
+        line: impl Fn(&T) -> String,
+    ) -> Result<()> {
+        output::emit_stream(self.global.output, values, header, line).await
+    }
+
+    /// Tells the user, on standard error, what has been done; silent with `--quiet` and with JSON.
+    pub(crate) fn status(&self, text: impl std::fmt::Display) {
+        if !self.global.quiet && !self.json() {
+            self.clear_bar();
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+
+    fn clear_bar(&self) {
+        if let Some(bar) = &self.bar {
+            bar.clear();
+        }
+    }
+}
+
+fn user_data_directory() -> Result<PathBuf> {
+    let absolute =
+        |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share"))).ok_or_else(
+        || {
+            Error::new(
+                ErrorKind::Usage,
+                "no store given, and neither XDG_DATA_HOME nor HOME names a directory",
+            )
+            .hint("give --store local:PATH")
+        },
+    )
+}

@@ -1,0 +1,46 @@
+//! Interrupts: the first undoes and ends, the second ends at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Which signal came, as the exit code it asks for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Interrupts(Arc<AtomicU8>);
+
+const SIGINT_CODE: u8 = 130;
+const SIGTERM_CODE: u8 = 143;
+
+impl Interrupts {
+    /// Cancels `token` at the first SIGINT or SIGTERM, and ends the process at the second.
+    pub(crate) fn watch(token: CancellationToken) -> Self {
+        let interrupts = Interrupts::default();
+        let seen = interrupts.clone();
+        tokio::spawn(async move {
+            let (Ok(mut int), Ok(mut term)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return tracing::warn!("signals cannot be caught: an interrupt will not clean up");
+            };
+            loop {
+                let code = tokio::select! {
+                    _ = int.recv() => SIGINT_CODE,
+                    _ = term.recv() => SIGTERM_CODE,
+                };
+                if token.is_cancelled() {
+                    // What is half done stays in the journal as pending.
+                    std::process::exit(code.into());
+                }
+                seen.0.store(code, Ordering::Relaxed);
+                token.cancel();
+            }
+        });
+        interrupts
+    }
+
+    /// The exit code that the signal asked for, if one came.
+    pub(crate) fn code(&self) -> Option<u8> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|code| *code != 0)
+    }
+}
