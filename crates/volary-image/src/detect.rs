@@ -1,0 +1,202 @@
+//! What a file is, by every magic at once.
+//!
+//! All formats are looked for over the head and the tail; nothing stops at the first match, so a file that is two things is seen as
+//! two things. The magics are those of each format's own specification (qcow2: `docs/interop/qcow2`, QED: `docs/interop/qed_spec`,
+//! Parallels: `docs/interop/parallels` in QEMU's tree; ISO 9660: ECMA-119; GPT: UEFI chapter 5).
+
+use crate::format::Format;
+use crate::inspect::Report;
+use crate::refusal::{ImageError, Reason, refused};
+use crate::source::ReadAt;
+
+/// What detection saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detection {
+    /// Every format that matched; empty when nothing did.
+    pub matches: Vec<Format>,
+}
+
+impl Detection {
+    /// The one format, or `None` when several exclude each other. Nothing recognised is raw; partition tables inside an ISO belong to it.
+    #[must_use]
+    pub fn single(&self) -> Option<Format> {
+        match self.matches.as_slice() {
+            [] => Some(Format::Raw),
+            [one] => Some(*one),
+            several if several.iter().all(|f| f.is_raw_content()) => {
+                [Format::Iso, Format::Gpt].into_iter().find(|f| several.contains(f))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Enough for the volume descriptor of ISO 9660 and the 4 KiB-sector GPT header.
+const HEAD: u64 = 32768 + 2048;
+/// A VMDK footer with its two markers; VHD and DMG trailers are smaller.
+const TAIL: u64 = 1536;
+
+/// Magics at fixed offsets from the start.
+const HEADS: &[(Format, usize, &[u8])] = &[
+    (Format::Iso, 32769, b"CD001"),
+    (Format::Gpt, 512, b"EFI PART"),
+    (Format::Gpt, 4096, b"EFI PART"),
+    (Format::Qed, 0, b"QED\0"),
+    (Format::Vmdk, 0, b"KDMV"),
+    (Format::Cowd, 0, b"COWD"),
+    (Format::SeSparse, 0, b"\xbe\xba\xfe\xca\0\0\0\0"),
+    (Format::Vhd, 0, b"conectix"),
+    (Format::Vhdx, 0, b"vhdxfile"),
+    (Format::Vdi, 0x40, b"\x7f\x10\xda\xbe"),
+    (Format::Vdi, 0, b"<<< Oracle VM VirtualBox Disk Image >>>"),
+    (Format::Vdi, 0, b"<<< Sun VirtualBox Disk Image >>>"),
+    (Format::Parallels, 0, b"WithoutFreeSpace"),
+    (Format::Parallels, 0, b"WithouFreSpacExt"),
+    (Format::Bochs, 0, b"Bochs Virtual HD Image"),
+    (Format::Cloop, 0, b"#!/bin/sh\n#V2.0 Format"),
+    (Format::Asif, 0, b"shdw"),
+    (Format::Luks, 0, b"LUKS\xba\xbe"),
+    (Format::Luks, 0, b"SKUL\xba\xbe"),
+    (Format::E01, 0, b"EVF\x09\x0d\x0a\xff\0"),
+    (Format::E01, 0, b"EVF2\x0d\x0a\x81\0"),
+    (Format::E01, 0, b"LVF\x09\x0d\x0a\xff\0"),
+    (Format::Aff, 0, b"AFF10\x0d\x0a\0"),
+    (Format::RbdImage, 0, b"rbd image v"),
+    (Format::RbdDiff, 0, b"rbd diff v"),
+    (Format::Zip, 0, b"PK\x03\x04"),
+    (Format::Zip, 0, b"PK\x05\x06"),
+    (Format::Tar, 257, b"ustar"),
+    (Format::SevenZip, 0, b"7z\xbc\xaf\x27\x1c"),
+    (Format::Gzip, 0, b"\x1f\x8b\x08"),
+    (Format::Xz, 0, b"\xfd7zXZ\0"),
+    (Format::Zstd, 0, b"\x28\xb5\x2f\xfd"),
+];
+
+/// Magics at fixed distances from the end.
+const TAILS: &[(Format, usize, &[u8])] = &[
+    (Format::Vhd, 512, b"conectix"),
+    (Format::Vhd, 511, b"conectix"),
+    (Format::Dmg, 512, b"koly"),
+    (Format::Vmdk, 1024, b"KDMV"),
+];
+
+/// Looks at the head and the last 1,536 bytes for all formats at once.
+///
+/// # Errors
+/// `Io` when the source cannot be read.
+pub fn detect(source: &dyn ReadAt) -> Result<Detection, ImageError> {
+    let len = source.len();
+    let head = read(source, 0, len.min(HEAD))?;
+    let tail = read(source, len.saturating_sub(TAIL), len.min(TAIL))?;
+    let mut matches: Vec<Format> = Vec::new();
+    let mut found = |format| {
+        if !matches.contains(&format) {
+            matches.push(format);
+        }
+    };
+    let at = |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(magic));
+    for (format, offset, magic) in HEADS {
+        if at(*offset, magic) {
+            found(*format);
+        }
+    }
+    for (format, distance, magic) in TAILS {
+        let start = tail.len().checked_sub(*distance);
+        if start.and_then(|start| tail.get(start..)).is_some_and(|rest| rest.starts_with(magic)) {
+            found(*format);
+        }
+    }
+    if at(0, b"QFI\xfb") {
+        found(if at(4, &[0, 0, 0, 1]) { Format::Qcow1 } else { Format::Qcow2 });
+    }
+    if at(0, b"BZh") && head.get(3).is_some_and(u8::is_ascii_digit) {
+        found(Format::Bzip2);
+    }
+    if is_vmdk_text(&head) {
+        found(Format::Vmdk);
+    }
+    if has_partition_table(&head) {
+        found(Format::Mbr);
+    }
+    if ends_as_zip(&tail) {
+        found(Format::Zip);
+    }
+    Ok(Detection { matches })
+}
+
+fn read(source: &dyn ReadAt, offset: u64, len: u64) -> Result<Vec<u8>, ImageError> {
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+    let doing = "reading the source's head and tail";
+    source.read_exact_at(&mut bytes, offset).map_err(|source| ImageError::Io { doing, source })?;
+    Ok(bytes)
+}
+
+/// A VMDK descriptor as QEMU would take it: its title, or comments and blank lines, then a version line.
+fn is_vmdk_text(head: &[u8]) -> bool {
+    let title = b"# disk descriptorfile";
+    if head.get(..title.len()).is_some_and(|start| start.eq_ignore_ascii_case(title)) {
+        return true;
+    }
+    head.split(|&b| b == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .find(|line| !line.is_empty() && line.first() != Some(&b'#'))
+        .is_some_and(|line| {
+            line.len() == 9 && line.starts_with(b"version=") && matches!(line[8], b'1'..=b'3')
+        })
+}
+
+/// The boot signature alone is also on every FAT and NTFS volume; one used entry and valid flags make a table.
+fn has_partition_table(head: &[u8]) -> bool {
+    if head.get(510..512) != Some(&[0x55, 0xaa]) {
+        return false;
+    }
+    let entries = || head[446..510].chunks_exact(16);
+    entries().all(|entry| entry[0] & 0x7f == 0) && entries().any(|e| e[4] != 0 && e[12..16] != [0; 4])
+}
+
+/// An end-of-central-directory record whose comment reaches exactly to the end of the file.
+fn ends_as_zip(tail: &[u8]) -> bool {
+    tail.windows(22).enumerate().any(|(start, record)| {
+        let comment = usize::from(u16::from_le_bytes([record[20], record[21]]));
+        record.starts_with(b"PK\x05\x06") && start + 22 + comment == tail.len()
+    })
+}
+
+/// Steps 1 to 3 of the verdict: exactly one format, a readable one, equal to the declared one.
+pub(crate) fn decide(
+    source: &dyn ReadAt,
+    declared: Option<Format>,
+    report: &mut Report,
+) -> Result<Format, ImageError> {
+    let seen = detect(source)?;
+    report.format = seen.matches.first().copied().unwrap_or(Format::Raw);
+    let Some(format) = seen.single() else {
+        let names: Vec<_> = seen.matches.iter().map(|f| f.as_str()).collect();
+        let detail = format!("the file is {} at once", names.join(" and "));
+        return Err(refused(Reason::Polyglot, "format.single", detail));
+    };
+    report.format = format;
+    report.pass(
+        "format.single",
+        match format {
+            Format::Raw => "raw: nothing recognised".to_owned(),
+            _ => format.to_string(),
+        },
+    );
+    if let Some(declared) = declared {
+        if declared != format && !(declared == Format::Raw && format.is_raw_content()) {
+            let detail = format!("declared {declared}, but the content is {format}");
+            return Err(refused(Reason::FormatMismatch, "format.declared", detail));
+        }
+        report.pass("format.declared", declared);
+    }
+    if format.is_merely_unsupported() {
+        let detail = format!("{format} is not read yet; convert it to qcow2 or raw");
+        return Err(refused(Reason::UnsupportedFormat, "format.readable", detail));
+    }
+    if !format.is_readable() {
+        return Err(refused(Reason::BannedFormat, "format.readable", format!("{format} is not accepted")));
+    }
+    report.pass("format.readable", format);
+    Ok(format)
+}

@@ -1,0 +1,170 @@
+//! One opened and fully validated image.
+
+use crate::format::Format;
+use crate::inspect::Report;
+use crate::limits::Limits;
+use crate::qcow2::Qcow2;
+use crate::refusal::ImageError;
+use crate::source::ReadAt;
+use crate::{detect, raw};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+/// A run of the disk that is either data or zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Where it starts on the disk.
+    pub offset: u64,
+    /// How long it is, never 0.
+    pub len: u64,
+    /// Whether it may hold other bytes than zeros.
+    pub data: bool,
+}
+
+/// An accepted image: its whole mapping was validated. Reading is positioned, from any number of threads.
+///
+/// ```
+/// use std::sync::Arc;
+/// use volary_image::{Format, Image, Limits};
+/// let image = Image::open(Arc::new(vec![7_u8; 1000]), None, &Limits::default())?;
+/// assert_eq!((image.format(), image.size_bytes()), (Format::Raw, 1000));
+/// # Ok::<(), volary_image::ImageError>(())
+/// ```
+pub struct Image {
+    pub(crate) source: Arc<dyn ReadAt>,
+    format: Format,
+    size: u64,
+    data: u64,
+    body: Body,
+}
+
+enum Body {
+    Raw,
+    Qcow2(Qcow2),
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Image")
+            .field("format", &self.format)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Image {
+    /// Detects, compares with the declared format (`None`: whatever was detected), and validates everything the image maps.
+    ///
+    /// # Errors
+    /// `Refused` with the first rule that is broken; `Io` when the source cannot be read.
+    pub fn open(
+        source: Arc<dyn ReadAt>,
+        declared: Option<Format>,
+        limits: &Limits,
+    ) -> Result<Self, ImageError> {
+        Self::assess(source, declared, limits, &mut Report::new())
+    }
+
+    /// The one path of [`Image::open`] and [`crate::inspect`].
+    pub(crate) fn assess(
+        source: Arc<dyn ReadAt>,
+        declared: Option<Format>,
+        limits: &Limits,
+        report: &mut Report,
+    ) -> Result<Self, ImageError> {
+        let format = detect::decide(&*source, declared, report)?;
+        let (size, data, body) = if format == Format::Qcow2 {
+            let (qcow2, data) = Qcow2::open(&*source, limits, report)?;
+            (qcow2.size(), data, Body::Qcow2(qcow2))
+        } else {
+            let (size, data) = raw::validate(&*source, format, limits, report)?;
+            (size, data, Body::Raw)
+        };
+        Ok(Self { source, format, size, data, body })
+    }
+
+    /// What the file is: as detected, so raw content may also be `iso`, `gpt` or `mbr`.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The size of the disk.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.size
+    }
+
+    /// How many of them are mapped to data.
+    #[must_use]
+    pub fn data_bytes(&self) -> u64 {
+        self.data
+    }
+
+    /// The runs of a window: in order, without gaps, neighbours merged. Memory follows the window: ask for at most 1 GiB at a time.
+    ///
+    /// # Errors
+    /// `Io` when the window leaves the disk or the source cannot be read; `Refused` when the file changed into something invalid.
+    pub fn extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>, ImageError> {
+        let end = self.inside(offset, len)?;
+        let mut runs = Runs { at: offset, end, extents: Vec::new() };
+        match &self.body {
+            Body::Raw => raw::extents(&*self.source, &mut runs)?,
+            Body::Qcow2(qcow2) => qcow2.extents(&*self.source, &mut runs)?,
+        }
+        runs.zeros_until(end);
+        Ok(runs.extents)
+    }
+
+    /// Fills the buffer with the disk's bytes from `offset`. Each compressed cluster touched is decompressed once a call: read large
+    /// aligned blocks.
+    ///
+    /// # Errors
+    /// `Io` when the range leaves the disk or the source cannot be read; `Refused` when a compressed cluster is not exactly one cluster.
+    pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ImageError> {
+        self.inside(offset, buffer.len() as u64)?;
+        match &self.body {
+            Body::Raw => raw::read(&*self.source, offset, buffer),
+            Body::Qcow2(qcow2) => qcow2.read(&*self.source, offset, buffer),
+        }
+    }
+
+    fn inside(&self, offset: u64, len: u64) -> Result<u64, ImageError> {
+        offset.checked_add(len).filter(|&end| end <= self.size).ok_or_else(|| ImageError::Io {
+            doing: "reading beyond the end of the disk",
+            source: io::ErrorKind::InvalidInput.into(),
+        })
+    }
+}
+
+/// Builds the extents of a window from the data ranges, which come in rising order.
+pub(crate) struct Runs {
+    pub(crate) at: u64,
+    pub(crate) end: u64,
+    extents: Vec<Extent>,
+}
+
+impl Runs {
+    fn push(&mut self, end: u64, data: bool) {
+        if end <= self.at {
+            return;
+        }
+        let len = end - self.at;
+        match self.extents.last_mut() {
+            Some(last) if last.data == data => last.len += len,
+            _ => self.extents.push(Extent { offset: self.at, len, data }),
+        }
+        self.at = end;
+    }
+
+    fn zeros_until(&mut self, offset: u64) {
+        self.push(offset.min(self.end), false);
+    }
+
+    /// Notes data in `start..end`, clipped to the window; what was skipped is zeros.
+    pub(crate) fn data(&mut self, start: u64, end: u64) {
+        self.zeros_until(start);
+        self.push(end.min(self.end), true);
+    }
+}
