@@ -1,3 +1,84 @@
-//! Chores.
+//! Volary's chores: what CI and developers run, and no product code.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to whoever started it")]
 
-fn main() {}
+mod bench;
+mod demo;
+mod generate;
+mod guarantees;
+mod images;
+mod roundtrip;
+mod signals;
+mod test;
+mod tools;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Volary's chores")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Everything CI checks: format, lints, documentation, licences, generated files, tests, guarantees, the tour.
+    Test,
+    /// Walks the README's tour on an ext4 image made for it, in a store of its own.
+    Demo {
+        /// Size of the image's file system in MiB.
+        #[arg(long, default_value_t = 512)]
+        mib: u64,
+    },
+    /// Measures Volary beside what a user would run instead.
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Imports and exports a real file system in every form qemu-img can write, and compares. Takes long.
+    Roundtrip {
+        /// Size of the file system in GiB.
+        #[arg(long, default_value_t = 10)]
+        gib: u64,
+    },
+    /// Writes the files in docs/ that the command itself describes.
+    Generate,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// The local engine beside `qemu-img convert -O raw` and `sync`.
+    Local {
+        /// Pairs of runs per format.
+        #[arg(long, default_value_t = 7)]
+        runs: usize,
+        /// Virtual size of the image in GiB.
+        #[arg(long, default_value_t = 10)]
+        gib: u64,
+        /// Data in the image in MiB.
+        #[arg(long, default_value_t = 350)]
+        data_mib: u64,
+        /// Also writes docs/benchmarks/DATE-local.md.
+        #[arg(long)]
+        record: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().chore {
+        Chore::Test => test::run(),
+        Chore::Demo { mib } => tools::release_binary().and_then(|binary| demo::run(&binary, mib)),
+        Chore::Bench(Bench::Local { runs, gib, data_mib, record }) => {
+            bench::local(runs, gib, data_mib, record)
+        }
+        Chore::Roundtrip { gib } => roundtrip::run(gib),
+        Chore::Generate => generate::write(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

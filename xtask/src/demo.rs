@@ -1,0 +1,102 @@
+//! The README's tour, walked: on an ext4 image made for it, in a store and a directory of its own.
+
+use crate::images;
+use crate::test::PROGRAMS;
+use crate::tools::{Outcome, need, output, program};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The tour, as the README shows it: each line, and the exit code it ends with.
+///
+/// `id:ID` stands for the id that the `trash ls` before it printed.
+const TOUR: &[(&str, i32)] = &[
+    ("qemu-img convert -O qcow2 -c disk.raw disk.qcow2", 0),
+    ("volary inspect disk.qcow2", 0),
+    ("volary import disk.qcow2 base --snapshot golden --protect", 0),
+    ("volary ls -l", 0),
+    ("volary info base", 0),
+    ("volary verify base@golden", 0),
+    ("volary clone base@golden web", 0),
+    ("volary snap create web@before", 0),
+    ("volary snap ls web", 0),
+    ("volary export web web.raw", 0),
+    ("qemu-img convert -O raw disk.qcow2 reference.raw", 0),
+    ("cmp web.raw reference.raw", 0),
+    ("volary export -f qcow2 web web.qcow2", 0),
+    ("qemu-img check web.qcow2", 0),
+    ("qemu-img compare web.qcow2 disk.qcow2", 0),
+    ("volary rm base", 5),
+    ("volary children base@golden", 0),
+    ("volary rm --purge-snapshots web", 0),
+    ("volary snap rm --force base@golden", 0),
+    ("volary rm --defer 1h base", 0),
+    ("volary trash ls", 0),
+    ("volary trash restore id:ID", 0),
+    ("volary verify base", 0),
+    ("volary rm base", 0),
+];
+
+/// Walks the tour with a built command; the image's file system has `mib` MiB.
+pub(crate) fn run(binary: &Path, mib: u64) -> Outcome {
+    need(PROGRAMS)?;
+    let directory = tempfile::Builder::new().prefix("volary-demo-").tempdir()?;
+    images::ext4(&directory.path().join("disk.raw"), directory.path(), mib, mib / 2)?;
+    for (line, expected) in TOUR {
+        println!("$ {line}");
+        let mut words = line.split(' ');
+        let name = words.next().unwrap_or_default();
+        let mut command = if name == "volary" { Command::new(binary) } else { program(name) };
+        at(&mut command, directory.path());
+        for word in words {
+            if word == "id:ID" {
+                command.arg(format!("id:{}", trashed(binary, directory.path())?));
+            } else {
+                command.arg(word);
+            }
+        }
+        let status = command.status().map_err(|error| format!("{line}: {error}"))?;
+        if status.code() != Some(*expected) {
+            return Err(format!("the tour's `{line}` ended with {status}, not with {expected}").into());
+        }
+    }
+    let left = output(at(&mut Command::new(binary), directory.path()).args(["-o", "json", "ls"]))?;
+    if left.trim() != "[]" {
+        return Err(format!("the tour left volumes behind: {left}").into());
+    }
+    println!("the tour went as the README says");
+    Ok(directory.close()?)
+}
+
+fn at<'a>(command: &'a mut Command, directory: &Path) -> &'a mut Command {
+    let store = format!("local:{}", directory.join("store").display());
+    command.current_dir(directory).env("VOLARY_STORE", store).stdin(Stdio::null())
+}
+
+/// The id of the volume in trash.
+fn trashed(binary: &Path, directory: &Path) -> Outcome<String> {
+    let listing = output(at(&mut Command::new(binary), directory).args(["-o", "json", "trash", "ls"]))?;
+    let entries: serde_json::Value = serde_json::from_str(&listing)?;
+    Ok(entries[0]["id"].as_str().ok_or("the trash is empty")?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_shows_the_tour_that_is_walked() {
+        let readme = std::fs::read_to_string(crate::tools::root().join("README.md")).unwrap();
+        let (_, tour) = readme.split_once("## Two-minute tour").unwrap();
+        let (tour, _) = tour.split_once("\n## ").unwrap();
+        let shown: Vec<(&str, i32)> = tour
+            .lines()
+            .filter_map(|line| line.strip_prefix("$ "))
+            .filter(|line| !line.starts_with("mke2fs") && !line.starts_with("export "))
+            .map(|line| match line.split_once("# exit ") {
+                Some((line, code)) => (line.trim_end(), code.trim_end().parse().unwrap()),
+                None => (line.split_once(" #").map_or(line, |(line, _)| line).trim_end(), 0),
+            })
+            .collect();
+        assert_eq!(shown, TOUR);
+    }
+}

@@ -1,0 +1,121 @@
+//! What a glance at the sources must show: tests that read them, run by `cargo test` like all others.
+
+#![cfg(test)]
+
+use crate::tools::root;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Crates that users run or link.
+const PRODUCT: &[&str] = &["volary", "volary-image", "volary-cli"];
+/// Those of them that belong to their caller: they neither print nor read the environment.
+const LIBRARIES: &[&str] = &["volary", "volary-image"];
+const MAX_LINES: usize = 500;
+
+fn sources(directory: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() && !path.ends_with("target") {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+fn all_sources() -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    sources(&root().join("crates"), &mut all);
+    sources(&root().join("xtask"), &mut all);
+    assert!(all.len() > 20, "the sources were not found");
+    all
+}
+
+/// The code of a crate without comments and without its test modules: `(file:line, text)`.
+fn code(name: &str) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    sources(&root().join("crates").join(name).join("src"), &mut files);
+    assert!(!files.is_empty(), "crate {name} has no sources");
+    let mut lines = Vec::new();
+    for file in files.iter().filter(|file| !file.ends_with("tests.rs") && !in_directory(file, "tests")) {
+        let text = fs::read_to_string(file).unwrap();
+        let product = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
+        for (number, line) in product.enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            lines.push((format!("{}:{}", file.display(), number + 1), line.to_owned()));
+        }
+    }
+    lines
+}
+
+fn in_directory(file: &Path, name: &str) -> bool {
+    file.parent().is_some_and(|parent| parent.ends_with(name))
+}
+
+/// Lines of the product code of `crates` in which one of `words` stands.
+fn uses(crates: &[&str], words: &[&str]) -> Vec<String> {
+    let lines = crates.iter().flat_map(|name| code(name));
+    lines
+        .filter(|(_, line)| words.iter().any(|word| line.contains(word)))
+        .map(|(place, line)| format!("{place}: {}", line.trim()))
+        .collect()
+}
+
+fn none(found: &[String]) {
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn s07_product_crates_start_no_program() {
+    none(&uses(PRODUCT, &["process::Command", "posix_spawn", "execve", "fork(", "system("]));
+    // The scan sees such a line where it is.
+    let own = fs::read_to_string(root().join("xtask/src/tools.rs")).unwrap();
+    assert!(own.contains("process::{Command"), "programs are started in xtask alone");
+    none(&uses(PRODUCT, &["process::{Command", "Command, Stdio"]));
+}
+
+#[test]
+fn s06_every_crate_but_rbd_forbids_unsafe_code() {
+    let roots = all_sources()
+        .into_iter()
+        .filter(|file| in_directory(file, "src") && (file.ends_with("lib.rs") || file.ends_with("main.rs")));
+    let without = roots.filter(|file| !file.starts_with(root().join("crates/rbd"))).filter(|file| {
+        !fs::read_to_string(file).unwrap().lines().any(|line| line == "#![forbid(unsafe_code)]")
+    });
+    none(&without.map(|file| file.display().to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn libraries_neither_print_nor_read_the_environment() {
+    let words = ["println!", "print!", "dbg!", "env::var", "std::env", "home_dir"];
+    none(&uses(LIBRARIES, &words));
+}
+
+#[test]
+fn files_hold_one_topic() {
+    let rooms = ["util", "utils", "common", "helper", "helpers", "manager", "misc"];
+    let mut found = Vec::new();
+    for file in all_sources() {
+        let lines = fs::read_to_string(&file).unwrap().lines().count();
+        if lines > MAX_LINES {
+            found.push(format!("{}: {lines} lines, at most {MAX_LINES}", file.display()));
+        }
+        let stem = file.file_stem().unwrap().to_string_lossy().into_owned();
+        if rooms.contains(&stem.as_str()) || rooms.iter().any(|room| in_directory(&file, room)) {
+            found.push(format!("{}: the name says nothing of what is in it", file.display()));
+        }
+    }
+    none(&found);
+}
+
+#[test]
+fn nothing_is_left_to_do_later() {
+    let marks = ["todo!(", "unimplemented!(", "TODO", "FIXME", "#[ignore"];
+    let mut found = Vec::new();
+    for file in all_sources().into_iter().filter(|file| !file.ends_with("signals.rs")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let marked =
+            text.lines().enumerate().filter(|(_, line)| marks.iter().any(|mark| line.contains(mark)));
+        found.extend(marked.map(|(i, line)| format!("{}:{}: {}", file.display(), i + 1, line.trim())));
+    }
+    none(&found);
+}

@@ -1,0 +1,53 @@
+//! `cargo xtask test`: everything CI checks, in the order in which failures are cheapest to learn.
+
+use crate::guarantees::Seen;
+use crate::tools::{self, Outcome, cargo, need, need_cargo};
+use crate::{demo, generate};
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+use std::time::Instant;
+
+/// What the tests and the tour run beside Volary.
+pub(crate) const PROGRAMS: &[(&str, &str)] =
+    &[("qemu-img", "qemu-utils"), ("mke2fs", "e2fsprogs"), ("cmp", "diffutils"), ("cc", "gcc")];
+
+/// Runs every check.
+pub(crate) fn run() -> Outcome {
+    let begun = Instant::now();
+    need(PROGRAMS)?;
+    tools::run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    tools::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
+    tools::run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+    need_cargo("deny")?;
+    tools::run(&mut cargo(&["deny", "--locked", "check", "bans", "licenses", "sources"]))?;
+    let binary = tools::dev_binary()?;
+    generate::check(&binary)?;
+    demo::run(&binary, 96)?;
+    // Last, so that the closing lines of `cargo test` close the output.
+    let seen = cargo_test()?;
+    seen.check()?;
+    eprintln!("xtask: everything passed in {} s", begun.elapsed().as_secs());
+    Ok(())
+}
+
+/// Runs all tests, passes on what they print as it comes, and remembers which ones passed.
+fn cargo_test() -> Outcome<Seen> {
+    let mut command = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+    eprintln!("$ {}", tools::shown(&command));
+    // One pipe for both streams: cargo names the test binary on the one, the binary its tests on the other.
+    let (reader, writer) = std::io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn()?;
+    drop(command);
+    let mut seen = Seen::default();
+    let mut out = std::io::stdout().lock();
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = line?;
+        out.write_all(&line)?;
+        out.write_all(b"\n")?;
+        seen.line(&String::from_utf8_lossy(&line));
+    }
+    let status = child.wait()?;
+    if status.success() { Ok(seen) } else { Err(format!("cargo test: {status}").into()) }
+}
