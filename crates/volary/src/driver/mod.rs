@@ -4,9 +4,33 @@
 //! command's JSON.
 
 mod audit;
+mod create;
 mod digest;
+mod execute;
+mod handle;
+mod lineage;
+mod listing;
+mod metadata;
+mod outcome;
+mod plan;
+mod pools;
+mod remove;
+mod rename;
+mod resize;
+mod snapshots;
 mod store;
+mod trash;
 
 pub use audit::AUDIT_TARGET;
+pub use create::CreateReport;
 pub use digest::{BLOCK_BYTES, ContentDigest, ContentHasher, leaf};
+pub use lineage::{ChildListing, CloneReport, FlattenReport, ParentReport};
+pub use listing::{SnapshotListing, UsageReport, VolumeDetails, VolumeInfo, VolumeListing};
+pub use metadata::MetadataEntry;
+pub use outcome::{Outcome, RemoveReport, SnapshotOutcome, Step, StepOutcome};
+pub use remove::RemoveOptions;
+pub use rename::RenameReport;
+pub use resize::ResizeReport;
+pub use snapshots::{SnapshotRemoveOptions, SnapshotReport};
 pub use store::Store;
+pub use trash::{RestoreReport, TrashListing, TrashMoveReport};

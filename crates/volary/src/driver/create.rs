@@ -1,0 +1,64 @@
+//! Making empty volumes, and asking whether one is there.
+
+use crate::engine::{CreateOptions, OpenOptions};
+use crate::{Ctl, ErrorKind, Result, Store, VolumeId, VolumeSpec};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// A volume that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CreateReport {
+    /// The volume.
+    pub volume: VolumeSpec,
+    /// Its id.
+    pub id: VolumeId,
+    /// Its size.
+    pub size_bytes: u64,
+}
+
+impl Store {
+    /// Makes a volume that reads as zeros.
+    ///
+    /// # Errors
+    /// `Usage` for a name outside the grammar or a size the store cannot keep; `AlreadyExists`; `NotFound` for the
+    /// pool or namespace.
+    #[tracing::instrument(name = "create", skip_all, fields(volume = %spec, size_bytes))]
+    pub async fn create(&self, spec: &VolumeSpec, size_bytes: u64, ctl: &Ctl) -> Result<CreateReport> {
+        let name = spec.new_name()?;
+        let options = CreateOptions::new(size_bytes);
+        let made = self.engine().create(&spec.namespace, &name, &options, ctl).await;
+        let id = made.map_err(|error| error.context("volume", spec))?;
+        tracing::info!(%id, "created");
+        Ok(CreateReport { volume: spec.clone(), id, size_bytes })
+    }
+
+    /// Whether the volume, or the snapshot when the spec names one, is there; a volume in trash is not.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use volary::*; let dir = tempfile::tempdir().unwrap(); let ctl = &Ctl::new();
+    /// # let store = Store::connect(&StoreUrl::local(dir.path().join("store")), ctl).await?;
+    /// store.create(&"web".parse()?, 1 << 20, ctl).await?;
+    /// assert!(store.exists(&"web".parse()?, ctl).await?);
+    /// assert!(!store.exists(&"web@golden".parse()?, ctl).await?);
+    /// assert!(!store.exists(&"db".parse()?, ctl).await?);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `NotFound` for the pool or namespace: where they are wrong, "no" would be a guess.
+    pub async fn exists(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<bool> {
+        if self.engine().find(&spec.namespace, &spec.volume, ctl).await?.is_none() {
+            return Ok(false);
+        }
+        if spec.snapshot.is_none() {
+            return Ok(true);
+        }
+        let options = OpenOptions::read(spec.snapshot.clone());
+        match self.engine().open(&spec.namespace, &spec.volume, &options, ctl).await {
+            Ok(volume) => volume.close(ctl).await.map(|()| true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.context("volume", spec)),
+        }
+    }
+}

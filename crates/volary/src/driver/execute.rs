@@ -1,0 +1,130 @@
+//! Executing a plan: each step checks by id that it still means what was planned.
+
+use super::handle::closing;
+use super::outcome::{Step, StepOutcome};
+use super::plan::{Act, Subject};
+use crate::engine::{Child, OpenOptions, SnapshotInfo, Volume, VolumeEntry};
+use crate::{Ctl, Error, ErrorKind, Phase, Result, Store, Target};
+use std::sync::Arc;
+
+impl Store {
+    /// Takes the steps in order until one fails, and writes down how each ended.
+    pub(crate) async fn execute(
+        &self,
+        subject: &Subject,
+        acts: &[Act],
+        steps: &mut Vec<Step>,
+        ctl: &Ctl,
+    ) -> Result<()> {
+        let mut writer = None;
+        let mut failed = None;
+        for act in acts {
+            if failed.is_some() {
+                steps.push(act.step(subject, StepOutcome::Skipped));
+                continue;
+            }
+            let result = match ctl.check("remove") {
+                Ok(()) => self.perform(subject, act, &mut writer, ctl).await,
+                cancelled => cancelled,
+            };
+            let outcome = if result.is_ok() { StepOutcome::Done } else { StepOutcome::Failed };
+            steps.push(act.step(subject, outcome));
+            failed = result.err();
+        }
+        let result = failed.map_or(Ok(()), Err);
+        match writer.take() {
+            Some(volume) => closing(&volume, result, ctl).await,
+            None => result,
+        }
+    }
+
+    async fn perform(
+        &self,
+        subject: &Subject,
+        act: &Act,
+        writer: &mut Option<Arc<dyn Volume>>,
+        ctl: &Ctl,
+    ) -> Result<()> {
+        match act {
+            Act::Unprotect(snapshot) => {
+                let volume = self.writer(subject, writer, ctl).await?;
+                same_snapshot(&*volume, snapshot, ctl).await?;
+                return volume.unprotect_snapshot(&snapshot.name, ctl).await;
+            }
+            Act::RemoveSnapshot(snapshot) => {
+                let volume = self.writer(subject, writer, ctl).await?;
+                same_snapshot(&*volume, snapshot, ctl).await?;
+                return volume.remove_snapshot(&snapshot.name, ctl).await;
+            }
+            _ => {}
+        }
+        // What follows needs the volume closed, by this process too.
+        if let Some(volume) = writer.take() {
+            volume.close(&ctl.for_cleanup()).await?;
+        }
+        match act {
+            Act::Flatten(child) => self.flatten_child(subject, child, ctl).await,
+            Act::MoveToTrash(keep, purge_snapshots) => {
+                self.put_into_trash(subject, *keep, *purge_snapshots, ctl).await.map(|_| ())
+            }
+            Act::Remove => {
+                ctl.phase(Phase::Remove, None);
+                let entry = self.entry(subject, ctl).await?;
+                self.engine().remove(subject.namespace(), &entry, ctl).await
+            }
+            Act::RemoveFromTrash { force } => {
+                ctl.phase(Phase::Remove, None);
+                self.engine().trash_remove(subject.namespace(), &subject.id, *force, ctl).await
+            }
+            Act::Unprotect(_) | Act::RemoveSnapshot(_) => Ok(()),
+        }
+    }
+
+    /// The name the planned volume has, if it is the one it was planned under.
+    pub(crate) async fn entry(&self, subject: &Subject, ctl: &Ctl) -> Result<VolumeEntry> {
+        let found = self.engine().find(subject.namespace(), &Target::Id(subject.id.clone()), ctl).await?;
+        let unchanged = found.filter(|entry| Target::Name(entry.name.clone()) == subject.shown.volume);
+        unchanged.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "the volume was renamed or removed meanwhile")
+                .context("volume", &subject.shown)
+                .context("id", &subject.id)
+        })
+    }
+
+    async fn writer(
+        &self,
+        subject: &Subject,
+        writer: &mut Option<Arc<dyn Volume>>,
+        ctl: &Ctl,
+    ) -> Result<Arc<dyn Volume>> {
+        match writer {
+            Some(volume) => Ok(volume.clone()),
+            None => Ok(writer.insert(self.open_to_write(&subject.by_id(), ctl).await?).clone()),
+        }
+    }
+
+    async fn flatten_child(&self, subject: &Subject, child: &Child, ctl: &Ctl) -> Result<()> {
+        let target = Target::Id(child.id.clone());
+        let volume = self.engine().open(&child.namespace, &target, &OpenOptions::write(), ctl).await?;
+        let work = async {
+            match volume.stat(ctl).await?.parent {
+                Some(parent) if parent.id == subject.id && parent.snapshot == child.snapshot => {
+                    ctl.phase(Phase::Flatten, Some(parent.overlap_bytes));
+                    volume.flatten(ctl).await
+                }
+                // Somebody else flattened it meanwhile, which is all that was wanted.
+                _ => Ok(()),
+            }
+        };
+        closing(&volume, work.await, ctl).await
+    }
+}
+
+/// Checks that a snapshot's name still stands for the one that was planned.
+async fn same_snapshot(volume: &dyn Volume, planned: &SnapshotInfo, ctl: &Ctl) -> Result<()> {
+    if volume.snapshots(ctl).await?.iter().any(|now| now.id == planned.id && now.name == planned.name) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::NotFound, "the snapshot was renamed or removed meanwhile")
+        .context("snapshot", &planned.name))
+}

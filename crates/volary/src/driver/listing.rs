@@ -1,0 +1,265 @@
+//! What there is: `ls`, `info`, `du`.
+
+use super::handle::{closing, named};
+use super::lineage::ParentReport;
+use crate::engine::{SnapshotInfo, Volume, VolumeEntry};
+use crate::{Ctl, ErrorKind, Name, Namespace, Result, Store, Target, VolumeId, VolumeSpec, escape};
+use futures::future::Either;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Volumes opened at a time to list their details: enough to hide a cluster's latency, few enough to spare it.
+const OPEN_AT_ONCE: usize = 16;
+
+/// A volume in a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct VolumeListing {
+    /// The volume.
+    pub volume: VolumeSpec,
+    /// Its id.
+    pub id: VolumeId,
+}
+
+/// A volume in a long listing; what the user may not see is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct VolumeDetails {
+    /// The volume.
+    pub volume: VolumeSpec,
+    /// Its id.
+    pub id: VolumeId,
+    /// Its size.
+    pub size_bytes: Option<u64>,
+    /// What its head takes up itself.
+    pub used_bytes: Option<u64>,
+    /// The snapshot it is a clone of.
+    pub parent: Option<ParentReport>,
+}
+
+/// A snapshot of a volume, as `info` and `snap ls` show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SnapshotListing {
+    /// Its name.
+    pub name: Name,
+    /// The volume's size when it was made.
+    pub size_bytes: u64,
+    /// Whether it is protected.
+    pub protected: bool,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+}
+
+impl From<SnapshotInfo> for SnapshotListing {
+    fn from(of: SnapshotInfo) -> Self {
+        SnapshotListing {
+            name: of.name,
+            size_bytes: of.size_bytes,
+            protected: of.protected,
+            created: of.created,
+        }
+    }
+}
+
+/// All there is to say of a volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct VolumeInfo {
+    /// The volume, at a snapshot if one was asked for.
+    pub volume: VolumeSpec,
+    /// Its id.
+    pub id: VolumeId,
+    /// The size of the head, or of the snapshot.
+    pub size_bytes: u64,
+    /// What the head or snapshot takes up itself.
+    pub used_bytes: u64,
+    /// The size of the objects its data is kept in.
+    pub object_bytes: u64,
+    /// The features of an RBD image.
+    pub features: Vec<String>,
+    /// The snapshot it is a clone of.
+    pub parent: Option<ParentReport>,
+    /// Its snapshots, oldest first.
+    pub snapshots: Vec<SnapshotListing>,
+    /// Its metadata, keys and values escaped.
+    pub metadata: BTreeMap<String, String>,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+}
+
+/// What a volume's head or one of its snapshots takes up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct UsageReport {
+    /// The volume.
+    pub volume: VolumeSpec,
+    /// Its id.
+    pub id: VolumeId,
+    /// The snapshot, or `None` for the head.
+    pub snapshot: Option<Name>,
+    /// Its size.
+    pub size_bytes: u64,
+    /// What it takes up itself.
+    pub used_bytes: u64,
+}
+
+impl Store {
+    /// The volumes of a namespace, in no order, in bounded memory; those in trash are not among them.
+    ///
+    /// # Errors
+    /// `NotFound` for the pool or namespace, as the stream's only item.
+    pub fn list<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        ctl: &'a Ctl,
+    ) -> BoxStream<'a, Result<VolumeListing>> {
+        let entries = self.engine().volumes(namespace, ctl);
+        entries.map_ok(|entry| VolumeListing { volume: namespace.volume(entry.name), id: entry.id }).boxed()
+    }
+
+    /// As [`list`](Store::list), with size and parent; a volume that vanishes meanwhile is left out.
+    ///
+    /// # Errors
+    /// As [`list`](Store::list), and what opening a volume fails with, other than `NotFound` and `Permission`.
+    pub fn list_details<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        ctl: &'a Ctl,
+    ) -> BoxStream<'a, Result<VolumeDetails>> {
+        let entries = self.engine().volumes(namespace, ctl);
+        let details = entries.map(move |entry| async move { self.details(namespace, entry?, ctl).await });
+        details.buffered(OPEN_AT_ONCE).try_filter_map(|found| std::future::ready(Ok(found))).boxed()
+    }
+
+    async fn details(
+        &self,
+        namespace: &Namespace,
+        entry: VolumeEntry,
+        ctl: &Ctl,
+    ) -> Result<Option<VolumeDetails>> {
+        // By id: the name may stand for another volume by now.
+        let spec = namespace.volume_by_id(entry.id.clone());
+        let read = async {
+            let volume = self.open_to_read(&spec, ctl).await?;
+            let read = async { Ok((volume.stat(ctl).await?, volume.used_bytes(ctl).await?)) }.await;
+            closing(&volume, read, ctl).await
+        };
+        let (size_bytes, used_bytes, parent) = match read.await {
+            Ok((stat, used)) => (Some(stat.size_bytes), Some(used), stat.parent.map(Into::into)),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::Permission => (None, None, None),
+            Err(error) => return Err(error),
+        };
+        let volume = namespace.volume(entry.name);
+        Ok(Some(VolumeDetails { volume, id: entry.id, size_bytes, used_bytes, parent }))
+    }
+
+    /// All there is to say of a volume, or of it as it was at a snapshot.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use volary::*; let dir = tempfile::tempdir().unwrap(); let ctl = &Ctl::new();
+    /// # let store = Store::connect(&StoreUrl::local(dir.path().join("store")), ctl).await?;
+    /// store.create(&"web".parse()?, 1 << 20, ctl).await?;
+    /// assert_eq!(store.info(&"web".parse()?, ctl).await?.size_bytes, 1 << 20);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `NotFound` for the volume or snapshot.
+    #[tracing::instrument(name = "info", skip_all, fields(volume = %spec))]
+    pub async fn info(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<VolumeInfo> {
+        let name = self.shown(spec, ctl).await?;
+        let volume = self.open_to_read(spec, ctl).await?;
+        let read = async {
+            let stat = volume.stat(ctl).await?;
+            let used_bytes = volume.used_bytes(ctl).await?;
+            let snapshots = volume.snapshots(ctl).await?.into_iter().map(Into::into).collect();
+            let text = |bytes: Vec<u8>| escape(&bytes).into_owned();
+            let metadata = volume.metadata(ctl).await?.into_iter().map(|(k, v)| (text(k), text(v))).collect();
+            Ok(VolumeInfo {
+                volume: name,
+                id: stat.id,
+                size_bytes: stat.size_bytes,
+                used_bytes,
+                object_bytes: stat.object_bytes,
+                features: stat.features,
+                parent: stat.parent.map(Into::into),
+                snapshots,
+                metadata,
+                created: stat.created,
+            })
+        };
+        closing(&volume, read.await, ctl).await
+    }
+
+    /// What a volume takes up: each snapshot, oldest first, then the head; or the one snapshot the spec names.
+    ///
+    /// # Errors
+    /// `NotFound` for the volume or snapshot.
+    #[tracing::instrument(name = "du", skip_all, fields(volume = %spec))]
+    pub async fn usage(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<Vec<UsageReport>> {
+        let shown = self.shown(&spec.head(), ctl).await?;
+        let volume = self.open_to_read(spec, ctl).await?;
+        let read = async {
+            let mut reports = Vec::new();
+            if spec.snapshot.is_none() {
+                let id = volume.stat(ctl).await?.id;
+                for snapshot in volume.snapshots(ctl).await? {
+                    let by_id = spec.namespace.volume_by_id(id.clone()).at(snapshot.name);
+                    let frozen = match self.open_to_read(&by_id, ctl).await {
+                        Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                        opened => opened?,
+                    };
+                    let usage = usage_of(&*frozen, &shown, by_id.snapshot, ctl).await;
+                    reports.push(closing(&frozen, usage, ctl).await?);
+                }
+            }
+            reports.push(usage_of(&*volume, &shown, spec.snapshot.clone(), ctl).await?);
+            Ok(reports)
+        };
+        closing(&volume, read.await, ctl).await
+    }
+
+    /// What every volume of a namespace takes up, as [`usage`](Store::usage), in bounded memory.
+    ///
+    /// # Errors
+    /// As [`list`](Store::list) and [`usage`](Store::usage); a volume that vanishes meanwhile is left out.
+    pub fn usage_of_all<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        ctl: &'a Ctl,
+    ) -> BoxStream<'a, Result<UsageReport>> {
+        let entries = self.engine().volumes(namespace, ctl);
+        let usages = entries.map(move |entry| async move {
+            match self.usage(&namespace.volume(entry?.name), ctl).await {
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+                usage => usage,
+            }
+        });
+        let flat = usages.buffered(OPEN_AT_ONCE).flat_map(|usage| match usage {
+            Ok(reports) => Either::Left(stream::iter(reports.into_iter().map(Ok))),
+            Err(error) => Either::Right(stream::iter([Err(error)])),
+        });
+        flat.boxed()
+    }
+
+    /// The spec as it is shown: by name, or by id for a volume in trash.
+    pub(crate) async fn shown(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<VolumeSpec> {
+        match (&spec.volume, self.engine().find(&spec.namespace, &spec.volume, ctl).await?) {
+            (_, Some(entry)) => Ok(named(spec, &entry)),
+            (Target::Id(_), None) => Ok(spec.clone()),
+            (Target::Name(_), None) => Err(super::store::no_such_volume(spec)),
+        }
+    }
+}
+
+async fn usage_of(
+    volume: &dyn Volume,
+    shown: &VolumeSpec,
+    snapshot: Option<Name>,
+    ctl: &Ctl,
+) -> Result<UsageReport> {
+    let stat = volume.stat(ctl).await?;
+    let used_bytes = volume.used_bytes(ctl).await?;
+    Ok(UsageReport { volume: shown.clone(), id: stat.id, snapshot, size_bytes: stat.size_bytes, used_bytes })
+}

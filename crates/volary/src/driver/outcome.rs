@@ -1,0 +1,180 @@
+//! How a removal ended: one typed outcome, who blocked it, and every step.
+
+use crate::engine::{Holder, HolderKind};
+use crate::{Error, ErrorKind, Name, VolumeId, VolumeSpec};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// How a removal ended; success is never reported while data stays that should be gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It would be done: a dry run found nothing in the way.
+    Planned,
+    /// It is gone.
+    Removed,
+    /// It is in trash until its date.
+    Deferred,
+    /// It was not there.
+    Absent,
+    /// It stays: the blockers say why, and what would help.
+    Blocked,
+    /// It stays, or part of it does: the steps say how far it came.
+    Failed,
+}
+
+impl Outcome {
+    /// The stable word, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Removed => "removed",
+            Self::Deferred => "deferred",
+            Self::Absent => "absent",
+            Self::Blocked => "blocked",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// How one step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StepOutcome {
+    /// It would be taken.
+    Planned,
+    /// It was taken.
+    Done,
+    /// It was tried, and failed.
+    Failed,
+    /// It was not tried, because one before it failed.
+    Skipped,
+}
+
+/// One step of a removal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Step {
+    /// What is done: `flatten`, `unprotect`, `remove_snapshot`, `move_to_trash`, `remove`.
+    pub action: String,
+    /// To what.
+    pub target: VolumeSpec,
+    /// How it ended.
+    pub outcome: StepOutcome,
+}
+
+/// How the removal of a volume ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RemoveReport {
+    /// The volume; by id when it is in trash.
+    pub volume: VolumeSpec,
+    /// Its id; unknown when it was not there.
+    pub id: Option<VolumeId>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether something is left that is settled later.
+    pub pending: bool,
+    /// Until when it is kept, if it was deferred.
+    pub until: Option<Timestamp>,
+    /// What is in the way.
+    pub blockers: Vec<Holder>,
+    /// Every step, in order.
+    pub steps: Vec<Step>,
+    #[serde(skip)]
+    pub(crate) failure: Option<Failure>,
+}
+
+/// How the removal of a snapshot ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SnapshotOutcome {
+    /// The volume.
+    pub volume: VolumeSpec,
+    /// Its id.
+    pub id: VolumeId,
+    /// The snapshot.
+    pub snapshot: Name,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What is in the way.
+    pub blockers: Vec<Holder>,
+    /// Every step, in order.
+    pub steps: Vec<Step>,
+    #[serde(skip)]
+    pub(crate) failure: Option<Failure>,
+}
+
+/// Why a removal failed, in a form that a report can carry and show again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    kind: ErrorKind,
+    message: String,
+    hint: Option<String>,
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        Failure { kind: error.kind(), message: error.report(), hint: error.remedy().map(Into::into) }
+    }
+}
+
+impl Failure {
+    fn error(&self) -> Error {
+        let error = Error::new(self.kind, self.message.clone());
+        match &self.hint {
+            Some(hint) => error.hint(hint.clone()),
+            None => error,
+        }
+    }
+}
+
+impl RemoveReport {
+    pub(crate) fn new(volume: VolumeSpec, id: Option<VolumeId>, outcome: Outcome) -> Self {
+        let (blockers, steps) = (Vec::new(), Vec::new());
+        RemoveReport { volume, id, outcome, pending: false, until: None, blockers, steps, failure: None }
+    }
+
+    pub(crate) fn failing(self, error: &Error) -> Self {
+        RemoveReport { failure: Some(Failure::from(error)), ..self }
+    }
+
+    /// The error this outcome stands for; `None` when what was asked for is so.
+    ///
+    /// `absent` is an error unless the caller said that it may be.
+    pub fn error(&self) -> Option<Error> {
+        match self.outcome {
+            Outcome::Blocked => Some(blocked("the volume cannot be removed", &self.volume, &self.blockers)),
+            _ => self.failure.as_ref().map(Failure::error),
+        }
+    }
+}
+
+impl SnapshotOutcome {
+    /// The error this outcome stands for; `None` when the snapshot is gone.
+    pub fn error(&self) -> Option<Error> {
+        let spec = self.volume.at(self.snapshot.clone());
+        match self.outcome {
+            Outcome::Blocked => Some(blocked("the snapshot cannot be removed", &spec, &self.blockers)),
+            _ => self.failure.as_ref().map(Failure::error),
+        }
+    }
+}
+
+/// One error for all blockers: each is named, the remedy is the first one's.
+fn blocked(what: &str, spec: &VolumeSpec, blockers: &[Holder]) -> Error {
+    const NAMED: usize = 5;
+    let named: Vec<_> = blockers.iter().take(NAMED).map(|b| b.detail.as_str()).collect();
+    let mut message = format!("{what}: {}", named.join("; "));
+    if blockers.len() > NAMED {
+        message.push_str(&format!("; and {} more", blockers.len() - NAMED));
+    }
+    // What may not be seen is no holder that could be asked to let go, but a lack of rights.
+    let unseen = !blockers.is_empty() && blockers.iter().all(|b| b.kind == HolderKind::Unknown);
+    let kind = if unseen { ErrorKind::Permission } else { ErrorKind::Blocked };
+    let error = Error::new(kind, message).context("volume", spec);
+    match blockers.first() {
+        Some(first) => error.hint(first.remedy.clone()),
+        None => error,
+    }
+}

@@ -1,0 +1,205 @@
+//! Planning a removal: everything is read, nothing is changed.
+
+use super::outcome::{Step, StepOutcome};
+use crate::engine::{Child, Holder, HolderKind, SnapshotInfo, Volume};
+use crate::{Ctl, ErrorKind, Namespace, Result, Store, VolumeId, VolumeSpec};
+use std::time::Duration;
+
+/// The volume a removal is about: identity is the id; the spec is how it is shown.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    pub(crate) shown: VolumeSpec,
+    pub(crate) id: VolumeId,
+}
+
+impl Subject {
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.shown.namespace
+    }
+
+    pub(crate) fn by_id(&self) -> VolumeSpec {
+        self.shown.namespace.volume_by_id(self.id.clone())
+    }
+}
+
+/// One thing to do; each is a single visible effect.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    Flatten(Child),
+    Unprotect(SnapshotInfo),
+    RemoveSnapshot(SnapshotInfo),
+    /// Keep it in trash for so long; whether its snapshots may go with it then.
+    MoveToTrash(Duration, bool),
+    Remove,
+    RemoveFromTrash {
+        force: bool,
+    },
+}
+
+impl Act {
+    pub(crate) fn step(&self, subject: &Subject, outcome: StepOutcome) -> Step {
+        let at = |snapshot: &SnapshotInfo| subject.shown.at(snapshot.name.clone());
+        let (action, target) = match self {
+            Act::Flatten(child) => ("flatten", child_spec(child)),
+            Act::Unprotect(snapshot) => ("unprotect", at(snapshot)),
+            Act::RemoveSnapshot(snapshot) => ("remove_snapshot", at(snapshot)),
+            Act::MoveToTrash(..) => ("move_to_trash", subject.shown.clone()),
+            Act::Remove | Act::RemoveFromTrash { .. } => ("remove", subject.shown.clone()),
+        };
+        Step { action: action.into(), target, outcome }
+    }
+}
+
+/// What may be done about what is in the way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) unprotect: bool,
+    pub(crate) flatten_children: bool,
+}
+
+/// Everything that matters to a removal, as it was when read.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) snapshots: Vec<SnapshotInfo>,
+    pub(crate) children: Vec<Child>,
+    /// Who holds the volume, and what could not be seen.
+    pub(crate) holders: Vec<Holder>,
+}
+
+/// What to do, and what is in the way of doing it.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) acts: Vec<Act>,
+    pub(crate) blockers: Vec<Holder>,
+}
+
+impl Seen {
+    /// Reads what an open volume has, and who holds it.
+    pub(crate) async fn read(volume: &dyn Volume, ctl: &Ctl) -> Result<Seen> {
+        let mut seen = Seen::default();
+        let mut hidden = Vec::new();
+        seen.snapshots = visible(volume.snapshots(ctl).await, "its snapshots", &mut hidden)?;
+        seen.children = visible(volume.children(None, ctl).await, "its clones", &mut hidden)?;
+        seen.holders = visible(volume.holders(ctl).await, "who holds it", &mut hidden)?;
+        seen.holders.append(&mut hidden);
+        Ok(seen)
+    }
+}
+
+/// What the user's rights do not let it see is a blocker, never "none".
+fn visible<T: Default>(result: Result<T>, what: &str, hidden: &mut Vec<Holder>) -> Result<T> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::Permission => {
+            hidden.push(Holder {
+                kind: HolderKind::Unknown,
+                detail: format!("{what} may not be seen: {}", error.report()),
+                remedy: "try again as a user with the rights to see all pools".into(),
+            });
+            Ok(T::default())
+        }
+        other => other,
+    }
+}
+
+impl Store {
+    /// Reads what stands for or against removing a volume.
+    pub(crate) async fn see(&self, subject: &Subject, ctl: &Ctl) -> Result<Seen> {
+        let volume = self.open_to_read(&subject.by_id(), ctl).await?;
+        let seen = Seen::read(&*volume, ctl).await;
+        super::handle::closing(&volume, seen, ctl).await
+    }
+
+    /// Plans the removal of one snapshot.
+    pub(crate) async fn plan_snapshot(
+        &self,
+        subject: &Subject,
+        seen: &Seen,
+        snapshot: &SnapshotInfo,
+        rules: Rules,
+        ctl: &Ctl,
+    ) -> Result<Plan> {
+        let mut plan = Plan::default();
+        for child in seen.children.iter().filter(|child| child.snapshot == snapshot.name) {
+            if !rules.flatten_children {
+                plan.blockers.push(child_blocker(child));
+                continue;
+            }
+            let child_subject = Subject { shown: child_spec(child), id: child.id.clone() };
+            let child_seen = self.see(&child_subject, ctl).await?;
+            plan.blockers.extend(child_seen.holders.into_iter().map(|holder| Holder {
+                detail: format!("the clone {}: {}", child_subject.shown, holder.detail),
+                ..holder
+            }));
+            plan.acts.push(Act::Flatten(child.clone()));
+        }
+        if snapshot.protected {
+            if rules.unprotect {
+                plan.acts.push(Act::Unprotect(snapshot.clone()));
+            } else {
+                plan.blockers.push(protected_blocker(subject, snapshot));
+            }
+        }
+        plan.acts.push(Act::RemoveSnapshot(snapshot.clone()));
+        Ok(plan)
+    }
+
+    /// Plans to take the snapshots away, or names each as a blocker.
+    pub(crate) async fn plan_snapshots(
+        &self,
+        subject: &Subject,
+        seen: &Seen,
+        purge: bool,
+        rules: Rules,
+        ctl: &Ctl,
+    ) -> Result<Plan> {
+        let mut whole = Plan::default();
+        for snapshot in &seen.snapshots {
+            if !purge {
+                whole.blockers.push(snapshot_blocker(subject, snapshot));
+            }
+            let mut part = self.plan_snapshot(subject, seen, snapshot, rules, ctl).await?;
+            whole.acts.append(&mut part.acts);
+            whole.blockers.append(&mut part.blockers);
+        }
+        Ok(whole)
+    }
+}
+
+/// A clone as it can be typed: by id when it is in trash.
+pub(crate) fn child_spec(child: &Child) -> VolumeSpec {
+    if child.trash {
+        child.namespace.volume_by_id(child.id.clone())
+    } else {
+        child.namespace.volume(child.volume.clone())
+    }
+}
+
+fn child_blocker(child: &Child) -> Holder {
+    let spec = child_spec(child);
+    let (detail, remedy) = if child.trash {
+        let detail = format!("the clone {spec} (`{}`, in trash) of @{}", child.volume, child.snapshot);
+        (detail, format!("`volary trash rm {spec}`, or --flatten-children"))
+    } else {
+        let detail = format!("the clone {spec} of @{}", child.snapshot);
+        (detail, format!("`volary flatten {spec}` or `volary rm {spec}`, or --flatten-children"))
+    };
+    Holder { kind: HolderKind::Child, detail, remedy }
+}
+
+fn protected_blocker(subject: &Subject, snapshot: &SnapshotInfo) -> Holder {
+    let spec = subject.shown.at(snapshot.name.clone());
+    Holder {
+        kind: HolderKind::Protected,
+        detail: format!("the snapshot {spec} is protected"),
+        remedy: format!("`volary snap unprotect {spec}`"),
+    }
+}
+
+fn snapshot_blocker(subject: &Subject, snapshot: &SnapshotInfo) -> Holder {
+    let spec = subject.shown.at(snapshot.name.clone());
+    Holder {
+        kind: HolderKind::Snapshot,
+        detail: format!("the snapshot {spec}"),
+        remedy: format!("`volary snap rm {spec}`, or --purge-snapshots"),
+    }
+}

@@ -1,0 +1,73 @@
+//! Growing and shrinking.
+
+use super::handle::{closing, named};
+use crate::{Ctl, Error, ErrorKind, Phase, Result, Store, VolumeId, VolumeSpec, show_size};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// A volume whose size was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ResizeReport {
+    /// The volume.
+    pub volume: VolumeSpec,
+    /// Its id.
+    pub id: VolumeId,
+    /// The size it had.
+    pub old_size_bytes: u64,
+    /// The size it has now.
+    pub size_bytes: u64,
+}
+
+impl Store {
+    /// Changes a volume's size; shrinking, which takes data away for good, only when told to.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use volary::*; let dir = tempfile::tempdir().unwrap(); let ctl = &Ctl::new();
+    /// # let store = Store::connect(&StoreUrl::local(dir.path().join("store")), ctl).await?;
+    /// # store.create(&"web".parse()?, 1 << 20, ctl).await?;
+    /// store.resize(&"web".parse()?, 2 << 20, false, ctl).await?;
+    /// let shrink = store.resize(&"web".parse()?, 1 << 20, false, ctl).await;
+    /// assert_eq!(shrink.unwrap_err().kind(), ErrorKind::Usage);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `Usage` for shrinking without `allow_shrink`, a snapshot, or a size the store cannot keep; `NotFound`;
+    /// `Blocked` while somebody writes.
+    #[tracing::instrument(name = "resize", skip_all, fields(volume = %spec, size_bytes))]
+    pub async fn resize(
+        &self,
+        spec: &VolumeSpec,
+        size_bytes: u64,
+        allow_shrink: bool,
+        ctl: &Ctl,
+    ) -> Result<ResizeReport> {
+        spec.require_head()?;
+        let entry = self.resolve(spec, ctl).await?;
+        let shown = named(spec, &entry);
+        let volume = self.open_to_write(&spec.namespace.volume_by_id(entry.id), ctl).await?;
+        let work = async {
+            let stat = volume.stat(ctl).await?;
+            let old_size_bytes = stat.size_bytes;
+            if size_bytes < old_size_bytes {
+                if !allow_shrink {
+                    let (to, from) = (show_size(size_bytes), show_size(old_size_bytes));
+                    return Err(Error::new(
+                        ErrorKind::Usage,
+                        format!("shrinking from {from} to {to} would take data away for good"),
+                    )
+                    .context("volume", &shown)
+                    .hint("if it is meant, add --allow-shrink"));
+                }
+                ctl.phase(Phase::Remove, Some(old_size_bytes - size_bytes));
+            }
+            if size_bytes != old_size_bytes {
+                volume.resize(size_bytes, ctl).await?;
+                tracing::info!(id = %stat.id, old_size_bytes, "resized");
+            }
+            Ok(ResizeReport { volume: shown.clone(), id: stat.id, old_size_bytes, size_bytes })
+        };
+        closing(&volume, work.await, ctl).await
+    }
+}

@@ -1,0 +1,311 @@
+//! Snapshots and their verbs.
+
+use super::audit::Audit;
+use super::handle::closing;
+use super::listing::SnapshotListing;
+use super::outcome::{Failure, Outcome, SnapshotOutcome};
+use super::plan::{Rules, Seen, Subject};
+use super::remove::blocker_of;
+use crate::engine::{SnapshotInfo, Volume};
+use crate::{Ctl, Error, ErrorKind, Name, Phase, Result, Store, VolumeId, VolumeSpec};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+use std::sync::Arc;
+
+/// A snapshot as it is after an operation on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SnapshotReport {
+    /// The volume.
+    pub volume: VolumeSpec,
+    /// Its id.
+    pub id: VolumeId,
+    /// The snapshot.
+    pub snapshot: Name,
+    /// The volume's size when it was made.
+    pub size_bytes: u64,
+    /// Whether it is protected.
+    pub protected: bool,
+}
+
+/// How to remove snapshots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SnapshotRemoveOptions {
+    /// Unprotect what is protected; clones still block.
+    pub force: bool,
+    /// Flatten the clones first, and unprotect: what `rbd snap rm --force` does.
+    pub flatten_children: bool,
+}
+
+impl SnapshotRemoveOptions {
+    fn rules(self) -> Rules {
+        let SnapshotRemoveOptions { force, flatten_children } = self;
+        Rules { unprotect: force || flatten_children, flatten_children }
+    }
+}
+
+impl Store {
+    /// The snapshots of a volume, oldest first.
+    ///
+    /// # Errors
+    /// `NotFound` for the volume; `Usage` for a snapshot.
+    pub async fn snapshots(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<Vec<SnapshotListing>> {
+        spec.require_head()?;
+        let volume = self.open_to_read(spec, ctl).await?;
+        let snapshots = volume.snapshots(ctl).await;
+        Ok(closing(&volume, snapshots, ctl).await?.into_iter().map(Into::into).collect())
+    }
+
+    /// Makes a snapshot, and protects it if asked; one that cannot be protected is removed again.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use volary::*; let dir = tempfile::tempdir().unwrap(); let ctl = &Ctl::new();
+    /// # let store = Store::connect(&StoreUrl::local(dir.path().join("store")), ctl).await?;
+    /// # let (web, golden) = (&"web".parse()?, &"web@golden".parse()?);
+    /// # store.create(web, 1 << 20, ctl).await?;
+    /// assert!(store.create_snapshot(golden, true, ctl).await?.protected);
+    /// store.rollback(golden, ctl).await?;
+    /// let blocked = store.remove_snapshot(golden, SnapshotRemoveOptions::default(), ctl).await?;
+    /// assert_eq!(blocked.outcome, Outcome::Blocked);
+    /// store.unprotect_snapshot(golden, ctl).await?;
+    /// let removed = store.remove_snapshot(golden, SnapshotRemoveOptions::default(), ctl).await?;
+    /// assert_eq!(removed.outcome, Outcome::Removed);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `Usage` for a spec without snapshot or a name outside the grammar; `NotFound`; `AlreadyExists`; `Blocked` while
+    /// somebody writes; `Partial` when it could be neither protected nor removed again.
+    #[tracing::instrument(name = "snapshot_create", skip_all, fields(snapshot = %spec, protect))]
+    pub async fn create_snapshot(
+        &self,
+        spec: &VolumeSpec,
+        protect: bool,
+        ctl: &Ctl,
+    ) -> Result<SnapshotReport> {
+        let name = &spec.required_snapshot()?.clone().checked_for_creation()?;
+        self.changing(spec, ctl, async |volume| {
+            volume.create_snapshot(name, ctl).await?;
+            let protected = if protect { volume.protect_snapshot(name, ctl).await } else { Ok(()) };
+            let Err(error) = protected else { return Ok(name.clone()) };
+            match volume.remove_snapshot(name, &ctl.for_cleanup()).await {
+                Ok(()) => Err(error.context("step", "protect")),
+                Err(left) => {
+                    let message = format!("not protected, and the snapshot stays: {}", left.report());
+                    Err(Error::new(ErrorKind::Partial, message)
+                        .because(error)
+                        .hint(format!("`volary snap rm {spec}`")))
+                }
+            }
+        })
+        .await
+    }
+
+    /// Protects a snapshot from removal, so that it can be cloned; protecting it again does nothing.
+    ///
+    /// # Errors
+    /// `Usage` for a spec without snapshot; `NotFound`; `Blocked` while somebody writes.
+    #[tracing::instrument(name = "snapshot_protect", skip_all, fields(snapshot = %spec))]
+    pub async fn protect_snapshot(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<SnapshotReport> {
+        let name = spec.required_snapshot()?;
+        self.changing(spec, ctl, async |volume| {
+            volume.protect_snapshot(name, ctl).await.map(|()| name.clone())
+        })
+        .await
+    }
+
+    /// Ends a snapshot's protection; doing so again does nothing.
+    ///
+    /// # Errors
+    /// `Usage` for a spec without snapshot; `NotFound`; `Blocked` while it has clones or somebody writes.
+    #[tracing::instrument(name = "snapshot_unprotect", skip_all, fields(snapshot = %spec))]
+    pub async fn unprotect_snapshot(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<SnapshotReport> {
+        let name = spec.required_snapshot()?;
+        self.changing(spec, ctl, async |volume| {
+            let unprotected = volume.unprotect_snapshot(name, ctl).await;
+            unprotected.map(|()| name.clone()).map_err(|error| match error.kind() {
+                ErrorKind::Blocked => error.hint(format!("`volary children {spec}` shows its clones")),
+                _ => error,
+            })
+        })
+        .await
+    }
+
+    /// Gives a snapshot another name.
+    ///
+    /// # Errors
+    /// `Usage` for a spec without snapshot, another volume, or a name outside the grammar; `NotFound`;
+    /// `AlreadyExists`; `Blocked` while somebody writes.
+    #[tracing::instrument(name = "snapshot_rename", skip_all, fields(snapshot = %spec, to = %to))]
+    pub async fn rename_snapshot(&self, spec: &VolumeSpec, to: &Name, ctl: &Ctl) -> Result<SnapshotReport> {
+        let name = spec.required_snapshot()?;
+        let to = &to.clone().checked_for_creation()?;
+        self.changing(spec, ctl, async |volume| {
+            volume.rename_snapshot(name, to, ctl).await.map(|()| to.clone())
+        })
+        .await
+    }
+
+    /// Sets a volume's content and size back to a snapshot's; what was written since is gone.
+    ///
+    /// # Errors
+    /// `Usage` for a spec without snapshot; `NotFound`; `Blocked` while somebody writes.
+    #[tracing::instrument(name = "rollback", skip_all, fields(snapshot = %spec))]
+    pub async fn rollback(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<SnapshotReport> {
+        let name = spec.required_snapshot()?;
+        let audit = Audit::begin("rollback", spec, &json!({}));
+        let result = self
+            .changing(spec, ctl, async |volume| {
+                ctl.phase(Phase::Remove, None);
+                volume.rollback(name, ctl).await.map(|()| name.clone())
+            })
+            .await;
+        audit.finish(&result, |report| ("rolled_back".into(), json!(report)));
+        result
+    }
+
+    /// Removes a snapshot, or says what is in the way and changes nothing.
+    ///
+    /// # Errors
+    /// `Usage` for a spec without snapshot; `NotFound` for the volume; what reading fails with. A snapshot that is
+    /// not there, or cannot go, is in the outcome.
+    #[tracing::instrument(name = "snapshot_remove", skip_all, fields(snapshot = %spec))]
+    pub async fn remove_snapshot(
+        &self,
+        spec: &VolumeSpec,
+        options: SnapshotRemoveOptions,
+        ctl: &Ctl,
+    ) -> Result<SnapshotOutcome> {
+        let name = spec.required_snapshot()?;
+        let details = json!({"force": options.force, "flatten_children": options.flatten_children});
+        let audit = Audit::begin("snapshot_remove", spec, &details);
+        let remove = async {
+            let (subject, seen) = self.subject(spec, ctl).await?;
+            match seen.snapshots.iter().find(|snapshot| snapshot.name == *name) {
+                Some(snapshot) => Ok(self.remove_one(&subject, &seen, snapshot, options, ctl).await),
+                None => {
+                    let missing = Error::new(ErrorKind::NotFound, "no such snapshot")
+                        .context("snapshot", spec)
+                        .hint(format!("`volary snap ls {}` shows the snapshots there are", spec.head()));
+                    let mut outcome = untouched(&subject, name);
+                    outcome.outcome = Outcome::Absent;
+                    outcome.failure = Some(Failure::from(&missing));
+                    Ok(outcome)
+                }
+            }
+        };
+        let result = remove.await;
+        audit.finish(&result, |outcome| (outcome.outcome.as_str().into(), json!(outcome)));
+        result
+    }
+
+    /// Removes all snapshots that can go; each has its own outcome and reason, and none hides another's.
+    ///
+    /// # Errors
+    /// `Usage` for a snapshot; `NotFound` for the volume; what reading fails with.
+    #[tracing::instrument(name = "snapshot_purge", skip_all, fields(volume = %spec))]
+    pub async fn purge_snapshots(
+        &self,
+        spec: &VolumeSpec,
+        options: SnapshotRemoveOptions,
+        ctl: &Ctl,
+    ) -> Result<Vec<SnapshotOutcome>> {
+        spec.require_head()?;
+        let details = json!({"force": options.force, "flatten_children": options.flatten_children});
+        let audit = Audit::begin("snapshot_purge", spec, &details);
+        let purge = async {
+            let (subject, seen) = self.subject(spec, ctl).await?;
+            let mut outcomes = Vec::new();
+            for snapshot in &seen.snapshots {
+                outcomes.push(self.remove_one(&subject, &seen, snapshot, options, ctl).await);
+            }
+            Ok(outcomes)
+        };
+        let result = purge.await;
+        audit.finish(&result, |outcomes| ("done".into(), json!(outcomes)));
+        result
+    }
+
+    async fn subject(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<(Subject, Seen)> {
+        let head = spec.head();
+        let shown = self.shown(&head, ctl).await?;
+        let volume = self.open_to_read(&head, ctl).await?;
+        let read = async { Ok((volume.stat(ctl).await?.id, Seen::read(&*volume, ctl).await?)) };
+        let (id, seen) = closing(&volume, read.await, ctl).await?;
+        Ok((Subject { shown, id }, seen))
+    }
+
+    async fn remove_one(
+        &self,
+        subject: &Subject,
+        seen: &Seen,
+        snapshot: &SnapshotInfo,
+        options: SnapshotRemoveOptions,
+        ctl: &Ctl,
+    ) -> SnapshotOutcome {
+        let mut outcome = untouched(subject, &snapshot.name);
+        let planned = self.plan_snapshot(subject, seen, snapshot, options.rules(), ctl).await;
+        let result = match planned {
+            Ok(plan) if plan.blockers.is_empty() => {
+                self.execute(subject, &plan.acts, &mut outcome.steps, ctl).await
+            }
+            Ok(plan) => {
+                (outcome.outcome, outcome.blockers) = (Outcome::Blocked, plan.blockers);
+                return outcome;
+            }
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(()) => outcome.outcome = Outcome::Removed,
+            Err(error) if error.kind() == ErrorKind::Blocked => {
+                outcome.outcome = Outcome::Blocked;
+                outcome.blockers = vec![blocker_of(&error)];
+            }
+            Err(error) => outcome.failure = Some(Failure::from(&error)),
+        }
+        outcome
+    }
+
+    /// Opens the head of a spec's volume to change it, and reports on the snapshot that `change` returns.
+    async fn changing(
+        &self,
+        spec: &VolumeSpec,
+        ctl: &Ctl,
+        change: impl AsyncFnOnce(&dyn Volume) -> Result<Name>,
+    ) -> Result<SnapshotReport> {
+        let head = spec.head();
+        let shown = self.shown(&head, ctl).await?;
+        let volume: Arc<dyn Volume> = self.open_to_write(&head, ctl).await?;
+        let work = async {
+            let name = change(&*volume).await.map_err(|error| error.context("snapshot", spec))?;
+            let id = volume.stat(ctl).await?.id;
+            let found = volume.snapshots(ctl).await?.into_iter().find(|snapshot| snapshot.name == name);
+            let found = found.ok_or_else(|| {
+                Error::new(ErrorKind::NotFound, "the snapshot was removed meanwhile")
+                    .context("snapshot", spec)
+            })?;
+            Ok(SnapshotReport {
+                volume: shown,
+                id,
+                snapshot: name,
+                size_bytes: found.size_bytes,
+                protected: found.protected,
+            })
+        };
+        let result = work.await;
+        closing(&volume, result, ctl).await
+    }
+}
+
+fn untouched(subject: &Subject, snapshot: &Name) -> SnapshotOutcome {
+    SnapshotOutcome {
+        volume: subject.shown.clone(),
+        id: subject.id.clone(),
+        snapshot: snapshot.clone(),
+        outcome: Outcome::Failed,
+        blockers: Vec::new(),
+        steps: Vec::new(),
+        failure: None,
+    }
+}

@@ -1,0 +1,350 @@
+//! Trash: volumes that are gone by name and kept until their date.
+
+use super::audit::Audit;
+use super::handle::{closing, named};
+use super::outcome::{Outcome, RemoveReport};
+use super::plan::{Act, Plan, Rules, Subject};
+use super::remove::{Patience, trash_blocker};
+use crate::engine::{TrashEntry, TrashState};
+use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Store, Target, VolumeId, VolumeSpec};
+use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::time::Duration;
+
+/// The metadata key under which Volary notes that it was the one to put a volume into trash.
+const NOTE_KEY: &[u8] = b"volary.trash";
+
+/// How volumes are called that an import or copy is still filling; they live in trash until they are published.
+const STAGING_PREFIX: &[u8] = b"volary-staging-";
+
+/// What Volary notes at a volume that it puts into trash.
+///
+/// Clones inherit metadata, and a note may outlive its purpose: it counts only for the id it names, and only for a
+/// move that happened just after it was written.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    id: VolumeId,
+    at: Timestamp,
+    purge_snapshots: bool,
+}
+
+impl Note {
+    fn holds_for(&self, entry: &TrashEntry) -> bool {
+        // Both times come from the clock of the host that made the move.
+        let after = entry.deleted.duration_since(self.at);
+        self.id == entry.id
+            && (SignedDuration::from_secs(-60)..=SignedDuration::from_mins(10)).contains(&after)
+    }
+}
+
+/// A volume in trash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TrashListing {
+    /// Its id.
+    pub id: VolumeId,
+    /// The name it had.
+    pub name: Name,
+    /// Until when it is kept.
+    pub until: Timestamp,
+    /// Who put it there, in Ceph's words.
+    pub source: String,
+    /// How far it is on its way in or out.
+    pub state: TrashState,
+}
+
+/// A volume that was moved into trash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TrashMoveReport {
+    /// The volume under the name it had.
+    pub volume: VolumeSpec,
+    /// Its id, by which it is found from now on.
+    pub id: VolumeId,
+    /// Until when it is kept.
+    pub until: Timestamp,
+}
+
+/// A volume that was brought back from trash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RestoreReport {
+    /// The volume under its name.
+    pub volume: VolumeSpec,
+    /// Its id.
+    pub id: VolumeId,
+}
+
+impl Store {
+    /// What is in a namespace's trash, in every state.
+    ///
+    /// # Errors
+    /// `NotFound` for the pool or namespace.
+    pub async fn trash(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<TrashListing>> {
+        let listing = |of: TrashEntry| TrashListing {
+            id: of.id,
+            name: of.name,
+            until: of.until,
+            source: of.source,
+            state: of.state,
+        };
+        Ok(self.engine().trash(namespace, ctl).await?.into_iter().map(listing).collect())
+    }
+
+    /// Takes a volume's name away and keeps it in trash for a while, with snapshots, clones and metadata.
+    ///
+    /// # Errors
+    /// `NotFound`; `Blocked` while somebody has it open; `Usage` for a snapshot.
+    #[tracing::instrument(name = "trash_move", skip_all, fields(volume = %spec))]
+    pub async fn trash_move(&self, spec: &VolumeSpec, keep: Duration, ctl: &Ctl) -> Result<TrashMoveReport> {
+        spec.require_head()?;
+        let audit = Audit::begin("trash_move", spec, &json!({"keep_seconds": keep.as_secs()}));
+        let moved = async {
+            let entry = self.resolve(spec, ctl).await?;
+            let subject = Subject { shown: named(spec, &entry), id: entry.id };
+            let until = self.put_into_trash(&subject, keep, false, ctl).await?;
+            Ok(TrashMoveReport { volume: subject.shown, id: subject.id, until })
+        };
+        let result = moved.await;
+        audit.finish(&result, |report| ("deferred".into(), json!(report)));
+        result
+    }
+
+    /// Notes whose doing it is, then moves; a move that fails leaves no note.
+    pub(crate) async fn put_into_trash(
+        &self,
+        subject: &Subject,
+        keep: Duration,
+        purge_snapshots: bool,
+        ctl: &Ctl,
+    ) -> Result<Timestamp> {
+        let entry = self.entry(subject, ctl).await?;
+        let note = Note { id: subject.id.clone(), at: Timestamp::now(), purge_snapshots };
+        let value = serde_json::to_vec(&note)
+            .map_err(|error| Error::new(ErrorKind::Internal, "writing the trash note").because(error))?;
+        let volume = self.open_to_write(&subject.by_id(), ctl).await?;
+        let set = volume.set_metadata(NOTE_KEY, &value, ctl).await;
+        let set = closing(&volume, set, ctl).await;
+        let moved = match set {
+            Ok(()) => self.engine().trash_move(subject.namespace(), &entry, keep, ctl).await,
+            failed => failed,
+        };
+        if let Err(error) = moved {
+            self.forget_note(subject, &ctl.for_cleanup()).await;
+            return Err(error.context("volume", &subject.shown));
+        }
+        tracing::info!(id = %subject.id, "moved to trash");
+        Ok(note
+            .at
+            .saturating_add(SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX))
+            .unwrap_or(note.at))
+    }
+
+    /// Takes the note away again; left behind it does no harm, since it holds for one move only.
+    async fn forget_note(&self, subject: &Subject, ctl: &Ctl) {
+        let forget = async {
+            let volume = self.open_to_write(&subject.by_id(), ctl).await?;
+            let removed = volume.remove_metadata(NOTE_KEY, ctl).await;
+            closing(&volume, removed, ctl).await
+        };
+        match forget.await {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tracing::warn!(id = %subject.id, error = error.report(), "the trash note stays behind");
+            }
+            _ => {}
+        }
+    }
+
+    /// Brings a volume back from trash, under the name it had or another.
+    ///
+    /// # Errors
+    /// `Usage` unless the spec is an id, or for a name outside the grammar; `NotFound`; `AlreadyExists` when the name
+    /// is in use: the volume stays in trash; `Blocked` for the unfinished target of an import or copy.
+    #[tracing::instrument(name = "trash_restore", skip_all, fields(volume = %spec))]
+    pub async fn trash_restore(
+        &self,
+        spec: &VolumeSpec,
+        name: Option<&Name>,
+        ctl: &Ctl,
+    ) -> Result<RestoreReport> {
+        let id = trash_id(spec)?;
+        let entry = self.trashed(spec, id, ctl).await?.ok_or_else(|| not_in_trash(spec))?;
+        if is_staging(&entry) {
+            return Err(Error::new(ErrorKind::Blocked, "it is the unfinished target of an import or copy")
+                .context("volume", spec)
+                .hint(format!("if nothing is at work on it, `volary trash rm --force {spec}`")));
+        }
+        let name = match name {
+            Some(name) => name.clone().checked_for_creation()?,
+            None => entry.name.clone(),
+        };
+        let restored = self.engine().trash_restore(&spec.namespace, id, &name, ctl).await;
+        let shown = spec.namespace.volume(name);
+        restored.map_err(|error| {
+            let taken = error.kind() == ErrorKind::AlreadyExists;
+            let error = error.context("volume", &shown);
+            if taken { error.hint(format!("`volary trash restore {spec} NAME`")) } else { error }
+        })?;
+        tracing::info!(%id, "restored from trash");
+        let subject = Subject { shown, id: id.clone() };
+        self.forget_note(&subject, &ctl.for_cleanup()).await;
+        Ok(RestoreReport { volume: subject.shown, id: subject.id })
+    }
+
+    /// Removes a volume in trash for good; before its date only with `force`.
+    ///
+    /// # Errors
+    /// `Usage` unless the spec is an id; what reading fails with. What is in the way is in the report.
+    #[tracing::instrument(name = "trash_remove", skip_all, fields(volume = %spec))]
+    pub async fn trash_remove(&self, spec: &VolumeSpec, force: bool, ctl: &Ctl) -> Result<RemoveReport> {
+        let id = trash_id(spec)?;
+        let audit = Audit::begin("trash_remove", spec, &json!({"force": force}));
+        let removed = async {
+            match self.trashed(spec, id, ctl).await? {
+                Some(entry) => self.remove_trashed(spec, entry, force, ctl).await,
+                None => Ok(absent(spec)),
+            }
+        };
+        let result = removed.await;
+        audit.finish(&result, |report| (report.outcome.as_str().into(), json!(report)));
+        result
+    }
+
+    /// Removes for good what Volary itself put into a namespace's trash and whose date has passed; with `all` also
+    /// what others put there. An entry that cannot go does not hide the others.
+    ///
+    /// # Errors
+    /// `NotFound` for the pool or namespace; what reading the trash fails with.
+    #[tracing::instrument(name = "trash_purge", skip_all, fields(namespace = %namespace, all))]
+    pub async fn trash_purge(
+        &self,
+        namespace: &Namespace,
+        all: bool,
+        ctl: &Ctl,
+    ) -> Result<Vec<RemoveReport>> {
+        let audit = Audit::begin("trash_purge", namespace, &json!({"all": all}));
+        let purge = async {
+            let mut reports = Vec::new();
+            let now = Timestamp::now();
+            for entry in self.engine().trash(namespace, ctl).await? {
+                if entry.until > now {
+                    continue;
+                }
+                ctl.check("trash purge")?;
+                let spec = namespace.volume_by_id(entry.id.clone());
+                let report = async {
+                    let ours = all || is_staging(&entry) || self.note_of(&spec, &entry, ctl).await?.is_some();
+                    if !ours {
+                        return Ok(None);
+                    }
+                    // Never with force: the engine refuses while somebody, such as an import, has it open.
+                    self.remove_trashed(&spec, entry, false, ctl).await.map(Some)
+                };
+                reports.extend(match report.await {
+                    Ok(report) => report,
+                    Err(error) => Some(failed(&spec, &error)),
+                });
+            }
+            Ok(reports)
+        };
+        let result = purge.await;
+        audit.finish(&result, |reports| ("done".into(), json!(reports)));
+        result
+    }
+
+    async fn remove_trashed(
+        &self,
+        spec: &VolumeSpec,
+        entry: TrashEntry,
+        force: bool,
+        ctl: &Ctl,
+    ) -> Result<RemoveReport> {
+        let subject = Subject { shown: spec.clone(), id: entry.id.clone() };
+        let plan = || self.plan_trashed(&subject, &entry, force, ctl);
+        let patience = Patience::new(Duration::ZERO);
+        let report = self.carry_out(&subject, Outcome::Removed, patience, ctl, plan).await?;
+        Ok(report.unwrap_or_else(|| absent(spec)))
+    }
+
+    async fn plan_trashed(
+        &self,
+        subject: &Subject,
+        entry: &TrashEntry,
+        force: bool,
+        ctl: &Ctl,
+    ) -> Result<Plan> {
+        let mut plan = Plan::default();
+        match self.see(subject, ctl).await {
+            Ok(seen) => {
+                let note = self.note_of(&subject.shown, entry, ctl).await?;
+                let purge = note.is_some_and(|note| note.purge_snapshots);
+                let rules = Rules { unprotect: false, flatten_children: false };
+                plan = self.plan_snapshots(subject, &seen, purge, rules, ctl).await?;
+                plan.blockers.extend(seen.holders);
+            }
+            // Half removed, it cannot be opened any more: only removing it again makes sense.
+            Err(error) if entry.state == TrashState::Removing && error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        if !force && entry.until > Timestamp::now() {
+            let remedy = format!("`volary trash rm --force {}` removes it now", subject.shown);
+            plan.blockers.push(trash_blocker(&subject.shown, entry, &remedy));
+        }
+        plan.acts.push(Act::RemoveFromTrash { force });
+        Ok(plan)
+    }
+
+    /// Volary's note at a volume in trash, if it is of this very move.
+    async fn note_of(&self, spec: &VolumeSpec, entry: &TrashEntry, ctl: &Ctl) -> Result<Option<Note>> {
+        let metadata = match self.metadata(spec, ctl).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            metadata => metadata?,
+        };
+        let note = metadata.into_iter().find(|(key, _)| key == NOTE_KEY);
+        let note = note.and_then(|(_, value)| serde_json::from_slice::<Note>(&value).ok());
+        Ok(note.filter(|note| note.holds_for(entry)))
+    }
+
+    /// The trash entry of an id.
+    pub(crate) async fn trashed(
+        &self,
+        spec: &VolumeSpec,
+        id: &VolumeId,
+        ctl: &Ctl,
+    ) -> Result<Option<TrashEntry>> {
+        Ok(self.engine().trash(&spec.namespace, ctl).await?.into_iter().find(|entry| entry.id == *id))
+    }
+}
+
+fn is_staging(entry: &TrashEntry) -> bool {
+    entry.name.as_bytes().starts_with(STAGING_PREFIX)
+}
+
+fn trash_id(spec: &VolumeSpec) -> Result<&VolumeId> {
+    spec.require_head()?;
+    match &spec.volume {
+        Target::Id(id) => Ok(id),
+        Target::Name(_) => {
+            Err(Error::new(ErrorKind::Usage, format!("`{spec}` is a name, and names do not last in trash"))
+                .hint(format!("write {0}/id:ID; `volary trash ls {0}` shows the ids", spec.namespace)))
+        }
+    }
+}
+
+fn not_in_trash(spec: &VolumeSpec) -> Error {
+    Error::new(ErrorKind::NotFound, "no such volume in trash")
+        .context("volume", spec)
+        .hint(format!("`volary trash ls {}` shows what is there", spec.namespace))
+}
+
+fn absent(spec: &VolumeSpec) -> RemoveReport {
+    let report = RemoveReport::new(spec.clone(), None, Outcome::Absent);
+    report.failing(&not_in_trash(spec))
+}
+
+fn failed(spec: &VolumeSpec, error: &Error) -> RemoveReport {
+    let id = match &spec.volume {
+        Target::Id(id) => Some(id.clone()),
+        Target::Name(_) => None,
+    };
+    RemoveReport::new(spec.clone(), id, Outcome::Failed).failing(error)
+}
