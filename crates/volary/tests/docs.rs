@@ -1,0 +1,91 @@
+//! What docs/ says of errors and digests is what the code does.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use volary::{Error, ErrorKind};
+
+fn page(name: &str) -> String {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    std::fs::read_to_string(docs.join(name)).unwrap()
+}
+
+/// The cells of the first table below a line that starts with `header`.
+fn table(text: &str, header: &str) -> Vec<Vec<String>> {
+    let rows = text.lines().skip_while(|line| !line.starts_with(header)).skip(2);
+    rows.take_while(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect())
+        .collect()
+}
+
+#[test]
+fn errors_page_has_every_kind_with_its_exit_code() {
+    let rows = table(&page("errors.md"), "| kind |");
+    let shown: Vec<_> = rows.iter().map(|row| (row[0].as_str(), row[2].clone(), row[3].as_str())).collect();
+    let retry = |kind: &ErrorKind| if kind.is_retryable() { "yes" } else { "no" };
+    let known = ErrorKind::ALL.iter().map(|kind| (kind.as_str(), kind.exit_code().to_string(), retry(kind)));
+    assert_eq!(shown, known.collect::<Vec<_>>());
+}
+
+#[test]
+fn errors_page_has_the_kinds_of_errnos() {
+    use rustix::io::Errno;
+    let rows = table(&page("errors.md"), "| cause |");
+    let number = |name: &str| match name {
+        "ENOENT" => Errno::NOENT,
+        "EEXIST" => Errno::EXIST,
+        "EACCES" => Errno::ACCESS,
+        "EPERM" => Errno::PERM,
+        "EROFS" => Errno::ROFS,
+        "ENOSPC" => Errno::NOSPC,
+        "EDQUOT" => Errno::DQUOT,
+        "EFBIG" => Errno::FBIG,
+        "ETIMEDOUT" => Errno::TIMEDOUT,
+        "EOPNOTSUPP" => Errno::OPNOTSUPP,
+        "ENOSYS" => Errno::NOSYS,
+        "EBUSY" => Errno::BUSY,
+        "EAGAIN" => Errno::AGAIN,
+        "ENOTEMPTY" => Errno::NOTEMPTY,
+        "EINVAL" => Errno::INVAL,
+        "ENAMETOOLONG" => Errno::NAMETOOLONG,
+        "any other" => Errno::IO,
+        other => panic!("the test does not know {other}"),
+    };
+    assert_eq!(rows.len(), 9);
+    for row in rows {
+        for name in row[0].split(", ") {
+            let kind = Error::io("doing", number(name).into()).kind();
+            assert_eq!(kind.as_str(), row[1], "{name}");
+        }
+    }
+}
+
+/// The definition, followed word by word and without regard to memory.
+fn digest(content: &[u8]) -> String {
+    const BLOCK: usize = 4_194_304;
+    let mut root = blake3::Hasher::new_derive_key("volary 2026-11 volume content digest v1");
+    root.update(&(content.len() as u64).to_le_bytes()).update(&(BLOCK as u64).to_le_bytes());
+    for (i, part) in content.chunks(BLOCK).enumerate().filter(|(_, part)| part.iter().any(|b| *b != 0)) {
+        let mut block = part.to_vec();
+        block.resize(BLOCK, 0);
+        root.update(&(i as u64).to_le_bytes()).update(blake3::hash(&block).as_bytes());
+    }
+    format!("volary-v1:{}", root.finalize().to_hex())
+}
+
+#[test]
+fn s09_digest_page_defines_what_is_computed() {
+    let rows = table(&page("digest.md"), "| content |");
+    let shown: Vec<_> = rows.iter().map(|row| row[1].clone()).collect();
+    assert_eq!(shown, [digest(&[]), digest(&[0; 512]), digest(&[1; 512])]);
+
+    let mut content = vec![0; (13 << 20) + 5];
+    content[5 << 20] = 7;
+    content[13 << 20] = 9;
+    let mut hasher = volary::ContentHasher::new(content.len() as u64);
+    for (i, block) in content.chunks(4 << 20).enumerate() {
+        if let Some(leaf) = volary::leaf(block) {
+            hasher.add(i as u64, &leaf);
+        }
+    }
+    assert_eq!(hasher.finish().to_string(), digest(&content));
+}
