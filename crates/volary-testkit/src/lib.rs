@@ -1,3 +1,6 @@
 //! What Volary's tests share: an image generator, the conformance suite every engine passes, and the reference
 //! model. Nothing here ships in the product.
 #![forbid(unsafe_code)]
+
+pub mod conformance;
+pub mod model;

@@ -1,0 +1,81 @@
+//! Where data may be.
+
+use super::stage::*;
+use volary::ErrorKind;
+use volary::engine::{Extent, MAX_EXTENTS_WINDOW_BYTES};
+
+pub(super) async fn an_empty_volume_is_one_hole(s: &Stage) {
+    let a = s.volume("a", 16 * BLOCK + 1).await;
+    let r = s.reader(&a).await;
+    for (offset, len) in [(0, 16 * BLOCK + 1), (5, 3), (BLOCK - 1, 2 * BLOCK), (16 * BLOCK, 1)] {
+        let expected = Extent { offset, len, data: false };
+        assert_eq!(r.extents(offset, len, &CTL).await.unwrap(), [expected]);
+    }
+}
+
+pub(super) async fn they_cover_any_window(s: &Stage) {
+    let a = s.volume("a", 6 * BLOCK + 10).await;
+    let w = s.writer(&a).await;
+    for (offset, len) in [(100, 10), (2 * BLOCK - 1, 2), (6 * BLOCK, 10)] {
+        w.fill(offset, len, 1).await;
+    }
+    for flushed in [false, true] {
+        let content = w.content().await;
+        for (offset, len) in
+            [(0, 6 * BLOCK + 10), (99, 5), (105, BLOCK), (BLOCK + 7, 4 * BLOCK), (6 * BLOCK + 3, 4)]
+        {
+            let extents = w.extents(offset, len, &CTL).await.unwrap();
+            let range = usize::try_from(offset).unwrap()..usize::try_from(offset + len).unwrap();
+            check_extents(&extents, offset, &content[range]);
+        }
+        let untouched = w.extents(3 * BLOCK, 3 * BLOCK, &CTL).await.unwrap();
+        assert_eq!(
+            untouched,
+            [Extent { offset: 3 * BLOCK, len: 3 * BLOCK, data: false }],
+            "flushed: {flushed}"
+        );
+        w.sync().await;
+    }
+}
+
+pub(super) async fn they_show_a_parents_data(s: &Stage) {
+    let p = s.volume("p", 4 * BLOCK).await;
+    let w = s.writer(&p).await;
+    w.fill(BLOCK, BLOCK, 1).await;
+    w.snap("s").await;
+    w.protect("s").await;
+    let c = s.clone_of(&p, "s", "c").await;
+    let w = s.writer(&c).await;
+    let expected = [(0, BLOCK, false), (BLOCK, BLOCK, true), (2 * BLOCK, 2 * BLOCK, false)];
+    let expected = expected.map(|(offset, len, data)| Extent { offset, len, data });
+    assert_eq!(w.extents(0, 4 * BLOCK, &CTL).await.unwrap(), expected);
+    w.zero(BLOCK, BLOCK).await;
+    w.sync().await;
+    let hole = Extent { offset: 0, len: 4 * BLOCK, data: false };
+    assert_eq!(w.extents(0, 4 * BLOCK, &CTL).await.unwrap(), [hole], "a zeroed block hides the parent's");
+}
+
+pub(super) async fn windows_are_bounded(s: &Stage) {
+    let size = 2 * MAX_EXTENTS_WINDOW_BYTES;
+    let a = s.volume("a", size).await;
+    let r = s.reader(&a).await;
+    let whole = Extent { offset: 7, len: MAX_EXTENTS_WINDOW_BYTES, data: false };
+    assert_eq!(r.extents(7, MAX_EXTENTS_WINDOW_BYTES, &CTL).await.unwrap(), [whole]);
+    refused(r.extents(0, MAX_EXTENTS_WINDOW_BYTES + 1, &CTL).await, ErrorKind::Usage);
+}
+
+pub(super) async fn holes_are_found_again(s: &Stage) {
+    let a = s.volume("a", 8 * BLOCK).await;
+    let w = s.writer(&a).await;
+    w.fill(0, 8 * BLOCK, 1).await;
+    w.snap("s").await;
+    w.zero(2 * BLOCK, 3 * BLOCK).await;
+    w.shut().await;
+    let head = s.reader(&a).await.extents(0, 8 * BLOCK, &CTL).await.unwrap();
+    assert_eq!(
+        head.iter().map(|e| (e.len, e.data)).collect::<Vec<_>>(),
+        [(2 * BLOCK, true), (3 * BLOCK, false), (3 * BLOCK, true)]
+    );
+    let kept = s.at(&a, "s").await.extents(0, 8 * BLOCK, &CTL).await.unwrap();
+    assert_eq!(kept, [Extent { offset: 0, len: 8 * BLOCK, data: true }]);
+}
