@@ -28,6 +28,17 @@ pub struct Store {
 impl Store {
     /// Connects to the store a URL names; a local store that is not there yet is made.
     ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use volary::{Ctl, Store, StoreUrl};
+    /// let url = StoreUrl::local(dir.path().join("store"));
+    /// let ctl = Ctl::new().timeout(std::time::Duration::from_secs(5));
+    /// let store = Store::connect(&url, &ctl).await?;
+    /// # store.shutdown().await
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `Usage` for `local:` without a path; `Unreachable`, `Permission`, `Unsupported` as the engine says.
     pub async fn connect(url: &StoreUrl, ctl: &Ctl) -> Result<Store> {
@@ -50,6 +61,18 @@ impl Store {
     }
 
     /// What this store is.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let ctl = volary::Ctl::new();
+    /// # let store = volary::Store::connect(&volary::StoreUrl::local(dir.path().join("store")), &ctl).await?;
+    /// let description = store.describe(&ctl).await?;
+    /// assert_eq!(description.engine, "local");
+    /// assert!(!description.id.is_empty(), "every store has an id of its own");
+    /// # store.shutdown().await
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`Engine::describe`].
