@@ -4,10 +4,18 @@
 //! command's JSON.
 
 mod audit;
+mod checksum;
+mod content_record;
+mod copy;
 mod create;
 mod digest;
 mod execute;
+mod fill;
 mod handle;
+mod image_error;
+mod import;
+mod inspect;
+mod journal;
 mod lineage;
 mod listing;
 mod metadata;
@@ -18,12 +26,21 @@ mod remove;
 mod rename;
 mod resize;
 mod snapshots;
+mod source;
+mod spool;
+mod staging;
 mod store;
+mod transfer;
 mod trash;
+mod verify;
 
 pub use audit::AUDIT_TARGET;
+pub use checksum::{Algorithm, Checksum};
+pub use copy::CopyReport;
 pub use create::CreateReport;
 pub use digest::{BLOCK_BYTES, ContentDigest, ContentHasher, leaf};
+pub use import::{ImportPlan, ImportReport, ImportRequest, SourceDigest, SourceReport};
+pub use inspect::{CheckReport, InspectReport, inspect};
 pub use lineage::{ChildListing, CloneReport, FlattenReport, ParentReport};
 pub use listing::{SnapshotListing, UsageReport, VolumeDetails, VolumeInfo, VolumeListing};
 pub use metadata::MetadataEntry;
@@ -32,5 +49,7 @@ pub use remove::RemoveOptions;
 pub use rename::RenameReport;
 pub use resize::ResizeReport;
 pub use snapshots::{SnapshotRemoveOptions, SnapshotReport};
+pub use source::ImportSource;
 pub use store::Store;
 pub use trash::{RestoreReport, TrashListing, TrashMoveReport};
+pub use verify::VerifyReport;

@@ -60,6 +60,11 @@ impl Store {
         &*self.engine
     }
 
+    /// The engine below, for what outlives a borrow of the store.
+    pub(crate) fn shared_engine(&self) -> Arc<dyn Engine> {
+        self.engine.clone()
+    }
+
     /// What this store is.
     ///
     /// ```

@@ -1,0 +1,112 @@
+//! Copy: a new, independent volume with the content of a head or snapshot.
+
+use super::audit::Audit;
+use super::digest::ContentDigest;
+use super::fill::Fill;
+use super::staging::Staging;
+use super::store::Store;
+use super::transfer::VolumeBlocks;
+use super::verify::data_bytes;
+use crate::engine::Volume;
+use crate::{Ctl, Error, Result, VolumeId, VolumeSpec};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What was copied.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct CopyReport {
+    /// The new volume.
+    pub volume: VolumeSpec,
+    /// Its id.
+    pub id: VolumeId,
+    /// Its size.
+    pub size_bytes: u64,
+    /// How much of it may be data.
+    pub data_bytes: u64,
+    /// The digest of its content.
+    pub digest: ContentDigest,
+    /// Whether it was read back and compared.
+    pub verified: bool,
+    /// How long it took.
+    pub seconds: f64,
+    /// What was copied.
+    pub source: VolumeSpec,
+}
+
+impl Store {
+    /// Copies a head or snapshot to a new volume, by the same way as an import: complete and checked, or not at all
+    /// (`rbd_copy4`).
+    ///
+    /// Snapshots and metadata are not copied.
+    ///
+    /// # Errors
+    /// `NotFound` for the source; `AlreadyExists` for the name; `NoSpace`; `Interrupted`; in each case nothing is
+    /// left, or else `Partial`.
+    #[tracing::instrument(skip_all, fields(source = %from, volume = %to))]
+    pub async fn copy(&self, from: &VolumeSpec, to: &VolumeSpec, ctl: &Ctl) -> Result<CopyReport> {
+        let audit = Audit::begin("copy", to, &json!({ "source": from.to_string() }));
+        let result = self.copy_audited(from, to, ctl).await.map_err(|error| error.context("volume", to));
+        audit.finish(&result, |report| ("done".to_owned(), json!(report)));
+        result
+    }
+
+    async fn copy_audited(&self, from: &VolumeSpec, to: &VolumeSpec, ctl: &Ctl) -> Result<CopyReport> {
+        self.require_new(to, ctl).await?;
+        let source = self.open_to_read(from, ctl).await?;
+        let copied = self.copy_open(from, &source, to, ctl).await;
+        let closed = source.close(&ctl.for_cleanup()).await;
+        if let (Ok(_), Err(error)) = (&copied, &closed) {
+            tracing::warn!(error = error.report(), "closing the source of a copy");
+        }
+        copied
+    }
+
+    async fn copy_open(
+        &self,
+        from: &VolumeSpec,
+        source: &Arc<dyn Volume>,
+        to: &VolumeSpec,
+        ctl: &Ctl,
+    ) -> Result<CopyReport> {
+        let started = Instant::now();
+        let stat = source.stat(ctl).await?;
+        let data_bytes = data_bytes(&**source, stat.size_bytes, ctl).await?;
+        self.require_space(to, data_bytes, ctl).await?;
+        let fill =
+            Fill { size_bytes: stat.size_bytes, data_bytes, verify: true, snapshot: None, protect: false };
+        let (staging, volume) = Staging::begin(self, "copy", to, stat.size_bytes, ctl).await?;
+        let filled: Result<ContentDigest, Error> = async {
+            let blocks = VolumeBlocks { volume: source.clone(), size_bytes: stat.size_bytes };
+            let digest = fill.copy_in(&volume, Arc::new(blocks), ctl).await?;
+            let provenance = json!({
+                "volume": from.to_string(),
+                "id": stat.id,
+                "snapshot_id": stat.snapshot.as_ref().map(|snapshot| snapshot.id),
+                "copied": Timestamp::now(),
+                "by": concat!("volary ", env!("CARGO_PKG_VERSION")),
+            });
+            fill.seal(&volume, digest, &provenance, ctl).await?;
+            Ok(digest)
+        }
+        .await;
+        drop(volume);
+        let digest = match filled {
+            Ok(digest) => digest,
+            Err(error) => return Err(staging.undo(error, ctl).await),
+        };
+        Ok(CopyReport {
+            volume: to.clone(),
+            id: staging.publish(ctl).await?,
+            size_bytes: stat.size_bytes,
+            data_bytes,
+            digest,
+            verified: true,
+            seconds: started.elapsed().as_secs_f64(),
+            source: from.clone(),
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! Filling a staging volume: content in, read back, recorded, kept as a snapshot. Import and copy share it.
+
+use super::content_record::{DigestRecord, SOURCE_KEY, set_json};
+use super::digest::ContentDigest;
+use super::transfer::{BlockSource, Pass, VolumeBlocks};
+use super::verify::read_back;
+use crate::engine::Volume;
+use crate::{Ctl, Error, ErrorKind, Name, Phase, Result};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// What becomes of a staging volume.
+pub(crate) struct Fill {
+    pub(crate) size_bytes: u64,
+    pub(crate) data_bytes: u64,
+    pub(crate) verify: bool,
+    pub(crate) snapshot: Option<Name>,
+    pub(crate) protect: bool,
+}
+
+impl Fill {
+    /// Writes the content of `from`, makes it durable, and returns its digest.
+    pub(crate) async fn copy_in(
+        &self,
+        volume: &Arc<dyn Volume>,
+        from: Arc<dyn BlockSource>,
+        ctl: &Ctl,
+    ) -> Result<ContentDigest> {
+        ctl.phase(Phase::Copy, Some(self.data_bytes));
+        let sink = Arc::new(VolumeBlocks { volume: volume.clone(), size_bytes: self.size_bytes });
+        Pass { step: "copy", size_bytes: self.size_bytes, in_order: false }.run(from, Some(sink), ctl).await
+    }
+
+    /// Reads back what was written, takes the snapshot, and records digest and provenance.
+    ///
+    /// # Errors
+    /// `Mismatch` when the volume does not hold what was written.
+    pub(crate) async fn seal(
+        &self,
+        volume: &Arc<dyn Volume>,
+        digest: ContentDigest,
+        provenance: &Value,
+        ctl: &Ctl,
+    ) -> Result<()> {
+        if self.verify {
+            let actual = read_back(volume, self.size_bytes, ctl).await?;
+            if actual != digest {
+                return Err(Error::new(
+                    ErrorKind::Mismatch,
+                    "the volume does not hold what was written to it",
+                )
+                .context("expected", digest)
+                .context("actual", actual)
+                .hint("suspect the disk or the memory of the store"));
+            }
+        }
+        set_json(&**volume, SOURCE_KEY, provenance, ctl).await?;
+        if let Some(snapshot) = &self.snapshot {
+            volume.create_snapshot(snapshot, ctl).await?;
+            if self.protect {
+                volume.protect_snapshot(snapshot, ctl).await?;
+            }
+        }
+        let head = DigestRecord::new(digest, &volume.stat(ctl).await?);
+        for snapshot in volume.snapshots(ctl).await? {
+            let record = DigestRecord { snapshot_id: Some(snapshot.id), ..head.clone() };
+            record.write(&**volume, ctl).await?;
+        }
+        head.write(&**volume, ctl).await?;
+        volume.flush(ctl).await
+    }
+}

@@ -1,0 +1,19 @@
+//! Errors of source images, as errors of this crate; the one place where they become kinds.
+
+use crate::{Error, ErrorKind};
+use volary_image::ImageError;
+
+/// A refusal keeps its stable code as the context `reason`; anything else is the operating system's.
+pub(crate) fn image_error(error: ImageError) -> Error {
+    match error {
+        ImageError::Refused(refusal) => Error::new(ErrorKind::Refused, refusal.detail.clone())
+            .context("reason", refusal.reason)
+            .context("check", refusal.check)
+            .hint("`volary inspect` shows every check of the source"),
+        ImageError::Io { doing, source } if source.kind() == std::io::ErrorKind::InvalidFilename => {
+            Error::new(ErrorKind::NotFound, doing).because(source)
+        }
+        ImageError::Io { doing, source } => Error::io(doing, source),
+        other => Error::new(ErrorKind::Internal, "reading the source").because(other),
+    }
+}

@@ -1,0 +1,345 @@
+//! Import: a disk image becomes a verified volume, or leaves nothing.
+
+use super::audit::Audit;
+use super::checksum::{Algorithm, Checksum, digest_file};
+use super::digest::ContentDigest;
+use super::fill::Fill;
+use super::source::{ImageBlocks, ImportSource, OpenSource};
+use super::staging::Staging;
+use super::store::Store;
+use super::transfer::on_thread;
+use crate::engine::Volume;
+use crate::{Ctl, Error, ErrorKind, Name, Result, Target, VolumeId, VolumeSpec};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Instant;
+use volary_image::{Format, Image, Limits};
+
+/// Which digest of the source file is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SourceDigest {
+    /// SHA-256 of container formats and streams; of a raw file, whose bytes the content digest covers, none.
+    #[default]
+    Auto,
+    /// This one.
+    Of(Algorithm),
+    /// None.
+    None,
+}
+
+/// What to import and how.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ImportRequest {
+    /// The disk image.
+    pub source: ImportSource,
+    /// The volume to make.
+    pub spec: VolumeSpec,
+    /// The format it must have; `None` accepts the one detected.
+    pub format: Option<Format>,
+    /// The digest the file must have.
+    pub checksum: Option<Checksum>,
+    /// The digest of the file to record.
+    pub source_digest: SourceDigest,
+    /// A snapshot to take of the result.
+    pub snapshot: Option<Name>,
+    /// Whether to protect the snapshot.
+    pub protect: bool,
+    /// A size larger than the image's.
+    pub size_bytes: Option<u64>,
+    /// Whether to read the volume back and compare.
+    pub verify: bool,
+}
+
+impl ImportRequest {
+    /// Imports `source` as `spec`: any accepted format, verified, without snapshot.
+    pub fn new(source: ImportSource, spec: VolumeSpec) -> Self {
+        ImportRequest {
+            source,
+            spec,
+            format: None,
+            checksum: None,
+            source_digest: SourceDigest::Auto,
+            snapshot: None,
+            protect: false,
+            size_bytes: None,
+            verify: true,
+        }
+    }
+}
+
+/// What was imported.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ImportReport {
+    /// The volume.
+    pub volume: VolumeSpec,
+    /// Its id.
+    pub id: VolumeId,
+    /// Its size.
+    pub size_bytes: u64,
+    /// How much of it the image maps to data.
+    pub data_bytes: u64,
+    /// The digest of its content.
+    pub digest: ContentDigest,
+    /// Whether it was read back and compared.
+    pub verified: bool,
+    /// The snapshot that was taken.
+    pub snapshot: Option<Name>,
+    /// How long it took.
+    pub seconds: f64,
+    /// What it was made of.
+    pub source: SourceReport,
+}
+
+/// The source of an import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SourceReport {
+    /// The path, escaped; `-` for a stream.
+    pub path: String,
+    /// The format that was detected.
+    pub format: String,
+    /// The length of the file.
+    pub file_bytes: u64,
+    /// The SHA-256 of the file, where it was computed.
+    pub sha256: Option<String>,
+}
+
+/// What an import would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ImportPlan {
+    /// The volume that would be made.
+    pub volume: VolumeSpec,
+    /// Its size.
+    pub size_bytes: u64,
+    /// How much of it the image maps to data.
+    pub data_bytes: u64,
+    /// What the pool can still take.
+    pub available_bytes: u64,
+    /// The snapshot that would be taken.
+    pub snapshot: Option<Name>,
+    /// Whether it would be protected.
+    pub protect: bool,
+    /// Whether the volume would be read back.
+    pub verify: bool,
+    /// What it would be made of.
+    pub source: SourceReport,
+}
+
+struct Prepared {
+    source: OpenSource,
+    image: Image,
+    plan: ImportPlan,
+}
+
+impl Store {
+    /// Imports a disk image: the volume appears complete and checked, or not at all.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use volary::{Ctl, Store, StoreUrl, ImportRequest, ImportSource};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let ctl = Ctl::new();
+    /// # let store = Store::connect(&StoreUrl::local(dir.path().join("store")), &ctl).await?;
+    /// let image = dir.path().join("disk.img");
+    /// std::fs::write(&image, [1; 4096]).unwrap();
+    /// let request = ImportRequest::new(ImportSource::Path(image), "web".parse()?);
+    /// let report = store.import(&request, &ctl).await?;
+    /// assert_eq!((report.size_bytes, report.verified), (4096, true));
+    /// # store.shutdown().await
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `AlreadyExists` for the name, untouched; `Refused` for the image; `Mismatch` for its checksum;
+    /// `SourceChanged`; `NoSpace`; `Interrupted`; in each case nothing is left, or else `Partial`.
+    #[tracing::instrument(skip_all, fields(volume = %request.spec, source = request.source.shown()))]
+    pub async fn import(&self, request: &ImportRequest, ctl: &Ctl) -> Result<ImportReport> {
+        let prepared = self.prepare(request, ctl).await;
+        let details = match &prepared {
+            Ok(prepared) => {
+                json!({ "plan": prepared.plan, "expected": request.checksum.as_ref().map(ToString::to_string) })
+            }
+            Err(_) => {
+                json!({ "path": request.source.shown(), "declared": request.format.map(|f| f.to_string()) })
+            }
+        };
+        let audit = Audit::begin("import", &request.spec, &details);
+        let result = match prepared {
+            Ok(prepared) => self.import_prepared(request, prepared, ctl).await,
+            Err(error) => Err(error),
+        };
+        let result = result.map_err(|error| error.context("volume", &request.spec));
+        audit.finish(&result, |report| ("done".to_owned(), json!(report)));
+        result
+    }
+
+    /// What [`import`](Store::import) would do, found out by reading only.
+    ///
+    /// # Errors
+    /// As `import`, as far as it can be foreseen.
+    #[tracing::instrument(skip_all, fields(volume = %request.spec, source = request.source.shown()))]
+    pub async fn plan_import(&self, request: &ImportRequest, ctl: &Ctl) -> Result<ImportPlan> {
+        let prepared = self.prepare(request, ctl).await;
+        prepared.map(|prepared| prepared.plan).map_err(|error| error.context("volume", &request.spec))
+    }
+
+    /// Everything that can be refused without creating anything, the cheapest first.
+    async fn prepare(&self, request: &ImportRequest, ctl: &Ctl) -> Result<Prepared> {
+        let spec = &request.spec;
+        self.require_new(spec, ctl).await?;
+        if let Some(snapshot) = &request.snapshot {
+            snapshot.clone().checked_for_creation()?;
+        } else if request.protect {
+            return Err(
+                Error::new(ErrorKind::Usage, "no snapshot to protect").hint("name one with --snapshot")
+            );
+        }
+        let store = self.describe(ctl).await?;
+        let source = request.source.open(ctl).await?;
+        let defaults = Limits::default();
+        let largest = defaults.max_virtual_bytes.min(store.max_volume_bytes);
+        let image = source.image(request.format, defaults.with_max_virtual_bytes(largest)).await?;
+        let size_bytes = request.size_bytes.unwrap_or(image.size_bytes());
+        if size_bytes < image.size_bytes() || size_bytes > store.max_volume_bytes {
+            return Err(Error::new(ErrorKind::Usage, "the image does not fit the size asked for")
+                .context("size", size_bytes)
+                .context("image", image.size_bytes()));
+        }
+        let data_bytes = image.data_bytes();
+        let available_bytes = self.require_space(spec, data_bytes, ctl).await?;
+        let plan = ImportPlan {
+            volume: spec.clone(),
+            size_bytes,
+            data_bytes,
+            available_bytes,
+            snapshot: request.snapshot.clone(),
+            protect: request.protect,
+            verify: request.verify,
+            source: SourceReport {
+                path: source.shown.clone(),
+                format: image.format().to_string(),
+                file_bytes: source.file_bytes(),
+                sha256: None,
+            },
+        };
+        Ok(Prepared { source, image, plan })
+    }
+
+    /// Checks that a spec can be the name of something new, and is not that of something else.
+    pub(crate) async fn require_new(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<()> {
+        let name = spec.new_name()?;
+        match self.engine().find(&spec.namespace, &Target::Name(name), ctl).await? {
+            None => Ok(()),
+            Some(_) => Err(Error::new(ErrorKind::AlreadyExists, "a volume of that name exists")
+                .hint("choose another name, or remove or rename the other volume")),
+        }
+    }
+
+    /// Checks that the pool can take so many bytes, and tells what it can take.
+    pub(crate) async fn require_space(&self, spec: &VolumeSpec, data_bytes: u64, ctl: &Ctl) -> Result<u64> {
+        let available = self.engine().pool_info(&spec.namespace.pool, ctl).await?.available_bytes;
+        if data_bytes <= available {
+            return Ok(available);
+        }
+        Err(Error::new(ErrorKind::NoSpace, "the pool has no room for the data")
+            .context("needed_bytes", data_bytes)
+            .context("available_bytes", available))
+    }
+
+    async fn import_prepared(
+        &self,
+        request: &ImportRequest,
+        prepared: Prepared,
+        ctl: &Ctl,
+    ) -> Result<ImportReport> {
+        let started = Instant::now();
+        let Prepared { source, image, plan } = prepared;
+        let fill = Fill {
+            size_bytes: plan.size_bytes,
+            data_bytes: plan.data_bytes,
+            verify: plan.verify,
+            snapshot: plan.snapshot.clone(),
+            protect: plan.protect,
+        };
+        let (staging, volume) = Staging::begin(self, "import", &request.spec, plan.size_bytes, ctl).await?;
+        let filled = fill_from(&fill, &volume, request, &source, image, ctl).await;
+        drop(volume);
+        let (digest, sha256) = match filled {
+            Ok(filled) => filled,
+            Err(error) => return Err(staging.undo(error, ctl).await),
+        };
+        let id = staging.publish(ctl).await?;
+        Ok(ImportReport {
+            volume: plan.volume,
+            id,
+            size_bytes: plan.size_bytes,
+            data_bytes: plan.data_bytes,
+            digest,
+            verified: plan.verify,
+            snapshot: plan.snapshot,
+            seconds: started.elapsed().as_secs_f64(),
+            source: SourceReport { sha256, ..plan.source },
+        })
+    }
+}
+
+/// Copies, compares with the expected digest and with the source itself, seals.
+async fn fill_from(
+    fill: &Fill,
+    volume: &Arc<dyn Volume>,
+    request: &ImportRequest,
+    source: &OpenSource,
+    image: Image,
+    ctl: &Ctl,
+) -> Result<(ContentDigest, Option<String>)> {
+    let format = image.format();
+    let recorded = match request.source_digest {
+        SourceDigest::Of(algorithm) => Some(algorithm),
+        SourceDigest::Auto if !format.is_raw_content() || source.spooled => Some(Algorithm::Sha256),
+        SourceDigest::Auto | SourceDigest::None => None,
+    };
+    let mut algorithms: Vec<Algorithm> = recorded.into_iter().collect();
+    algorithms.extend(request.checksum.iter().map(Checksum::algorithm));
+    algorithms.dedup();
+
+    let stop = ctl.cancel_token().child_token();
+    let (file, digest_ctl) = (source.file.clone(), ctl.clone().cancelled_by(stop.clone()));
+    let digesting = on_thread("digesting the source", move || digest_file(&*file, &algorithms, &digest_ctl));
+    let copying = async {
+        let copied = fill.copy_in(volume, Arc::new(ImageBlocks(Arc::new(image))), ctl).await;
+        if copied.is_err() {
+            stop.cancel();
+        }
+        copied
+    };
+    let (copied, digested) = futures::join!(copying, digesting);
+    let digest = copied.map_err(|error| source.explain(error))?;
+    let checksums = digested.map_err(|error| source.explain(error))?;
+    source.check_unchanged()?;
+    let computed = |algorithm| checksums.iter().find(|checksum| checksum.algorithm() == algorithm);
+    if let Some(expected) = &request.checksum {
+        let actual = computed(expected.algorithm()).map(Checksum::to_string).unwrap_or_default();
+        if actual != expected.to_string() {
+            return Err(Error::new(ErrorKind::Mismatch, "the source does not have the expected checksum")
+                .context("expected", expected)
+                .context("actual", actual)
+                .context("path", &source.shown)
+                .hint("it is damaged or not the file that was meant: fetch it again"));
+        }
+    }
+    let sha256 = computed(Algorithm::Sha256).map(|checksum| checksum.hex().to_owned());
+    let provenance = json!({
+        "path": source.shown,
+        "format": format.to_string(),
+        "file_bytes": source.file_bytes(),
+        "digests": checksums.iter().map(Checksum::to_string).collect::<Vec<_>>(),
+        "expected": request.checksum.as_ref().map(Checksum::to_string),
+        "imported": Timestamp::now(),
+        "by": concat!("volary ", env!("CARGO_PKG_VERSION")),
+    });
+    fill.seal(volume, digest, &provenance, ctl).await?;
+    Ok((digest, sha256))
+}

@@ -1,0 +1,68 @@
+//! Inspection: what a source is, before anybody trusts it.
+
+use super::image_error::image_error;
+use super::source::ImportSource;
+use super::transfer::on_thread;
+use crate::{Ctl, Result, escape};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::sync::Arc;
+use volary_image::{Format, Limits, ReadAt};
+
+/// Looks at a source: its format, its sizes, every named check. Reads only, and needs no store.
+///
+/// # Errors
+/// `NotFound`, `Permission` when it cannot be opened; a source that would be refused is a report, not an error.
+pub async fn inspect(source: &ImportSource, declared: Option<Format>, ctl: &Ctl) -> Result<InspectReport> {
+    let open = source.open(ctl).await?;
+    let file: Arc<dyn ReadAt> = open.file.clone();
+    let inspection = on_thread("inspecting the source", move || {
+        volary_image::inspect(&file, declared, &Limits::default()).map_err(image_error)
+    })
+    .await
+    .map_err(|error| open.explain(error))?;
+    Ok(InspectReport {
+        path: open.shown.clone(),
+        format: inspection.format.to_string(),
+        virtual_size_bytes: inspection.virtual_size_bytes,
+        file_bytes: inspection.file_bytes,
+        safe: inspection.safe,
+        checks: inspection
+            .checks
+            .into_iter()
+            .map(|check| CheckReport {
+                name: check.name,
+                verdict: check.verdict.to_string(),
+                detail: escape(check.detail.as_bytes()).into_owned(),
+            })
+            .collect(),
+    })
+}
+
+/// What a source is, and what speaks for and against importing it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct InspectReport {
+    /// The path, escaped; `-` for a stream.
+    pub path: String,
+    /// The format that was detected.
+    pub format: String,
+    /// The size of the disk in it, when it could be read.
+    pub virtual_size_bytes: Option<u64>,
+    /// The length of the file.
+    pub file_bytes: u64,
+    /// Whether `import` would accept it.
+    pub safe: bool,
+    /// Every check that was made.
+    pub checks: Vec<CheckReport>,
+}
+
+/// One check of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CheckReport {
+    /// Its stable name.
+    pub name: String,
+    /// How it went.
+    pub verdict: String,
+    /// What was seen, escaped.
+    pub detail: String,
+}

@@ -1,0 +1,149 @@
+//! The source of an import: opened once, read through one descriptor, compared with itself at the end.
+
+use super::image_error::image_error;
+use super::spool::spool;
+use super::transfer::{Block, BlockSource, on_thread};
+use crate::{Ctl, Error, ErrorKind, Result, escape};
+use async_trait::async_trait;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use volary_image::{FileSource, Fingerprint, Format, Image, Limits, ReadAt};
+
+/// Where a disk image comes from.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ImportSource {
+    /// A regular file or block device; a symbolic link is refused.
+    Path(PathBuf),
+    /// A descriptor such as standard input. What cannot seek is first kept in an unnamed file.
+    Stream {
+        /// The descriptor.
+        file: File,
+        /// The directory for the unnamed file.
+        spool_dir: PathBuf,
+    },
+}
+
+impl ImportSource {
+    /// What a command line means: `-` is `stream`, everything else a path.
+    ///
+    /// # Errors
+    /// `Unsupported` for a URL.
+    pub fn from_argument(argument: PathBuf, stream: impl FnOnce() -> Result<ImportSource>) -> Result<Self> {
+        let bytes = argument.as_os_str().as_bytes();
+        if bytes == b"-" {
+            return stream();
+        }
+        if bytes.starts_with(b"http://") || bytes.starts_with(b"https://") {
+            return Err(Error::new(ErrorKind::Unsupported, "a URL cannot be imported yet").hint(
+                "fetch it with another program and pipe it in: `curl -fL URL | volary import - SPEC`",
+            ));
+        }
+        Ok(ImportSource::Path(argument))
+    }
+
+    /// The path as shown; `-` for a stream.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            ImportSource::Path(path) => escape(path.as_os_str().as_bytes()).into_owned(),
+            ImportSource::Stream { .. } => "-".to_owned(),
+        }
+    }
+
+    /// Opens it, spooling when it cannot seek.
+    pub(crate) async fn open(&self, ctl: &Ctl) -> Result<OpenSource> {
+        let shown = self.shown();
+        let file = match self {
+            ImportSource::Path(path) => {
+                let path = path.clone();
+                on_thread("opening the source", move || FileSource::open(&path).map_err(image_error)).await
+            }
+            ImportSource::Stream { file, spool_dir } => spool(file, spool_dir, ctl).await,
+        };
+        let file = file.map_err(|error| error.context("path", &shown))?;
+        let before = file.fingerprint().map_err(|error| Error::io("looking at the source", error))?;
+        let spooled = matches!(self, ImportSource::Stream { .. });
+        Ok(OpenSource { file: Arc::new(file), before, shown, spooled })
+    }
+}
+
+/// A source that is open.
+pub(crate) struct OpenSource {
+    pub(crate) file: Arc<FileSource>,
+    before: Fingerprint,
+    pub(crate) shown: String,
+    /// Whether it came as a stream, which nobody can read again.
+    pub(crate) spooled: bool,
+}
+
+impl OpenSource {
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file.len()
+    }
+
+    /// Detects and validates the image in it.
+    pub(crate) async fn image(&self, declared: Option<Format>, limits: Limits) -> Result<Image> {
+        let file: Arc<dyn ReadAt> = self.file.clone();
+        let validate = move || Image::open(file, declared, &limits).map_err(image_error);
+        let image = on_thread("validating the source", validate).await;
+        image.map_err(|error| self.explain(error))
+    }
+
+    /// Fails if the file is not as it was when it was opened.
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
+        let now = self.file.fingerprint().map_err(|error| Error::io("looking at the source", error))?;
+        if now == self.before {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::SourceChanged, "the source changed while it was read")
+            .context("path", &self.shown)
+            .hint("import it again when nobody writes to it"))
+    }
+
+    /// Why reading failed: often only because the source changed underneath.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        match self.check_unchanged() {
+            Err(changed) if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Refused) => {
+                changed.because(error)
+            }
+            _ => error.context("path", &self.shown),
+        }
+    }
+}
+
+/// The content of a validated image.
+pub(crate) struct ImageBlocks(pub(crate) Arc<Image>);
+
+#[async_trait]
+impl BlockSource for ImageBlocks {
+    fn size_bytes(&self) -> u64 {
+        self.0.size_bytes()
+    }
+
+    async fn data(&self, window: Range<u64>, _ctl: &Ctl) -> Result<Vec<Range<u64>>> {
+        let image = self.0.clone();
+        on_thread("mapping the source", move || {
+            let extents = image.extents(window.start, window.end - window.start).map_err(image_error)?;
+            let data = extents.into_iter().filter(|extent| extent.data);
+            Ok(data.map(|extent| extent.offset..extent.offset + extent.len).collect())
+        })
+        .await
+    }
+
+    async fn read(&self, start: u64, data: Vec<Range<u64>>, _ctl: &Ctl) -> Result<Block> {
+        let image = self.0.clone();
+        on_thread("reading the source", move || {
+            let end = data.last().map_or(start, |range| range.end);
+            let mut bytes = vec![0; (end - start) as usize];
+            for range in data {
+                let into = &mut bytes[(range.start - start) as usize..(range.end - start) as usize];
+                image.read_exact_at(range.start, into).map_err(image_error)?;
+            }
+            Ok(Block::examine(bytes.into()))
+        })
+        .await
+    }
+}

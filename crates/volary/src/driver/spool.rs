@@ -1,0 +1,64 @@
+//! Keeping a stream in an unnamed file, because image formats must seek.
+
+use super::image_error::image_error;
+use super::transfer::on_thread;
+use crate::{Ctl, Error, ErrorKind, Phase, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+use volary_image::FileSource;
+
+/// How often a silent stream is left to see whether the operation was cancelled.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
+/// The stream itself when it is a file, else an unnamed file of mode 0600 with its bytes, gone when closed.
+pub(crate) async fn spool(stream: &File, directory: &Path, ctl: &Ctl) -> Result<FileSource> {
+    let cloned = stream.try_clone().map_err(|error| Error::io("taking over the stream", error))?;
+    let kind = cloned.metadata().map_err(|error| Error::io("looking at the stream", error))?.file_type();
+    if kind.is_file() || kind.is_dir() {
+        return FileSource::from_file(cloned).map_err(image_error);
+    }
+    ctl.phase(Phase::Spool, None);
+    let (directory, thread_ctl) = (Arc::<Path>::from(directory), ctl.clone());
+    let work = on_thread("spooling", move || {
+        let file =
+            fill(cloned, &directory, &thread_ctl).map_err(|e| e.context("directory", directory.display()))?;
+        FileSource::from_file(file).map_err(image_error)
+    });
+    ctl.transfer("spool", work).await
+}
+
+fn fill(mut stream: File, directory: &Path, ctl: &Ctl) -> Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let mut file = match rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR) => {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "the file system has no unnamed files for the spool",
+            ));
+        }
+        Err(errno) => return Err(Error::io("making the spool", errno.into())),
+    };
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        ctl.check("spool")?;
+        let mut ready = [PollFd::new(&stream, PollFlags::IN)];
+        match poll(&mut ready, Some(&PATIENCE)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(errno) => return Err(Error::io("waiting for the stream", errno.into())),
+        }
+        let read = match stream.read(&mut buffer) {
+            Ok(0) => return Ok(file),
+            Ok(read) => read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Error::io("reading the stream", error)),
+        };
+        file.write_all(&buffer[..read]).map_err(|error| Error::io("writing the spool", error))?;
+        ctl.advance(read as u64);
+    }
+}

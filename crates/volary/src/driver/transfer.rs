@@ -1,0 +1,298 @@
+//! Moving content: the one loop that import, copy, export and verification share.
+//!
+//! Blocks are read, examined and written side by side, a bounded number at a time, and digested in rising order.
+//! Holes are never read. After a failure or a cancel nothing new is begun, and what is in flight is awaited, so that
+//! no write arrives after the caller has begun to undo.
+
+use super::digest::{BLOCK_BYTES, ContentDigest, ContentHasher, is_zero, leaf};
+use crate::engine::Volume;
+use crate::{Ctl, Error, ErrorKind, Result};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use std::ops::Range;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// How many blocks are in memory at once; 48 MiB keep two cores, and a dozen storage daemons, busy.
+const IN_FLIGHT: usize = 12;
+/// The mapping is asked for in windows, so that it is never in memory whole.
+const WINDOW_BYTES: u64 = 64 * BLOCK_BYTES;
+/// Runs of zeros are found in pieces of this length, a cluster of an exported image.
+pub(crate) const GRANULE_BYTES: usize = 64 << 10;
+/// After so many bytes what was written is made durable, so that what an engine remembers of it stays bounded.
+const FLUSH_BYTES: u64 = 4 << 30;
+
+/// A block after reading: its bytes from its start to its last data, its leaf, and where it is not zero.
+pub(crate) struct Block {
+    pub(crate) bytes: Bytes,
+    pub(crate) leaf: Option<[u8; 32]>,
+    pub(crate) runs: Vec<Range<usize>>,
+}
+
+impl Block {
+    /// Hashes a block and finds its runs of data; takes a millisecond, so run it on a thread for such work.
+    pub(crate) fn examine(bytes: Bytes) -> Block {
+        let leaf = leaf(&bytes);
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        if leaf.is_some() {
+            for (index, granule) in bytes.chunks(GRANULE_BYTES).enumerate() {
+                let start = index * GRANULE_BYTES;
+                match runs.last_mut() {
+                    _ if is_zero(granule) => {}
+                    Some(last) if last.end == start => last.end += granule.len(),
+                    _ => runs.push(start..start + granule.len()),
+                }
+            }
+        }
+        Block { bytes, leaf, runs }
+    }
+
+    /// The runs to write where whole blocks are cheaper than many pieces: one, unless a quarter can be left out.
+    fn coarse_runs(&self) -> Vec<Range<usize>> {
+        let data: usize = self.runs.iter().map(Range::len).sum();
+        match (self.runs.first(), self.runs.last()) {
+            (Some(_), Some(last)) if data >= self.bytes.len() / 4 * 3 => vec![0..last.end],
+            _ => self.runs.clone(),
+        }
+    }
+}
+
+/// Where content comes from.
+#[async_trait]
+pub(crate) trait BlockSource: Send + Sync {
+    /// Its length in bytes.
+    fn size_bytes(&self) -> u64;
+    /// Where a window may hold data, in order.
+    async fn data(&self, window: Range<u64>, ctl: &Ctl) -> Result<Vec<Range<u64>>>;
+    /// Reads from `start` to the end of the last of the ranges of `data`, zeros between them.
+    async fn read(&self, start: u64, data: Vec<Range<u64>>, ctl: &Ctl) -> Result<Block>;
+}
+
+/// Where content goes to; everything not written stays zero.
+#[async_trait]
+pub(crate) trait BlockSink: Send + Sync {
+    /// Writes a block's runs, the block beginning at `start`.
+    async fn write(&self, start: u64, block: Block, ctl: &Ctl) -> Result<()>;
+    /// Makes what was written durable.
+    async fn flush(&self, ctl: &Ctl) -> Result<()>;
+}
+
+/// An open volume as source and sink.
+pub(crate) struct VolumeBlocks {
+    pub(crate) volume: Arc<dyn Volume>,
+    pub(crate) size_bytes: u64,
+}
+
+#[async_trait]
+impl BlockSource for VolumeBlocks {
+    fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    async fn data(&self, window: Range<u64>, ctl: &Ctl) -> Result<Vec<Range<u64>>> {
+        let extents = self.volume.extents(window.start, window.end - window.start, ctl).await?;
+        let ranges = extents.into_iter().filter(|extent| extent.data);
+        Ok(ranges.map(|extent| extent.offset..extent.offset + extent.len).collect())
+    }
+
+    async fn read(&self, start: u64, data: Vec<Range<u64>>, ctl: &Ctl) -> Result<Block> {
+        let end = data.last().map_or(start, |range| range.end);
+        let bytes = self.volume.read(start, (end - start) as usize, ctl).await?;
+        on_thread("examining a block", move || Ok(Block::examine(bytes))).await
+    }
+}
+
+#[async_trait]
+impl BlockSink for VolumeBlocks {
+    async fn write(&self, start: u64, block: Block, ctl: &Ctl) -> Result<()> {
+        for run in block.coarse_runs() {
+            self.volume.write(start + run.start as u64, block.bytes.slice(run), ctl).await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&self, ctl: &Ctl) -> Result<()> {
+        self.volume.flush(ctl).await
+    }
+}
+
+/// One pass over a source: what it is called in errors, and how many bytes the result is digested as.
+pub(crate) struct Pass {
+    pub(crate) step: &'static str,
+    /// The size in the digest: the volume's, which may be larger than the source.
+    pub(crate) size_bytes: u64,
+    /// Whether blocks must arrive at the sink in order, one after the other.
+    pub(crate) in_order: bool,
+}
+
+impl Pass {
+    /// Moves everything, or only reads it when there is no sink, and returns the digest. The sink is flushed.
+    ///
+    /// # Errors
+    /// The first of source or sink; `Deadline` when nothing moves; `Interrupted`. Nothing is in flight then, save
+    /// after a stall.
+    pub(crate) async fn run(
+        self,
+        from: Arc<dyn BlockSource>,
+        to: Option<Arc<dyn BlockSink>>,
+        ctl: &Ctl,
+    ) -> Result<ContentDigest> {
+        // What is in flight is not cancelled: it ends by itself or by the stall limit.
+        let calm = ctl.clone().cancelled_by(CancellationToken::new());
+        let step = self.step;
+        calm.transfer(step, self.pump(from, to, ctl.cancel_token().child_token(), calm.clone()))
+            .await
+            .and_then(|digest| ctl.check(step).map(|()| digest))
+    }
+
+    async fn pump(
+        self,
+        from: Arc<dyn BlockSource>,
+        to: Option<Arc<dyn BlockSink>>,
+        stop: CancellationToken,
+        ctl: Ctl,
+    ) -> Result<ContentDigest> {
+        let size = from.size_bytes();
+        let windows = (0..size.div_ceil(WINDOW_BYTES))
+            .map(move |index| index * WINDOW_BYTES..((index + 1) * WINDOW_BYTES).min(size));
+        let (source, mapping_ctl, feeding) = (from.clone(), ctl.clone(), stop.clone());
+        let plans = stream::iter(windows)
+            .take_while(move |_| std::future::ready(!feeding.is_cancelled()))
+            .then(move |window| {
+                let (source, ctl) = (source.clone(), mapping_ctl.clone());
+                async move { source.data(window, &ctl).await.map(split_into_blocks) }
+            })
+            .flat_map(|blocks| match blocks {
+                Ok(blocks) => stream::iter(blocks.into_iter().map(Ok).collect::<Vec<_>>()),
+                Err(error) => stream::iter(vec![Err(error)]),
+            });
+        let (sink, block_ctl, feeding) = (to.clone(), ctl.clone(), stop.clone());
+        let mut done = plans
+            .take_while(move |_| std::future::ready(!feeding.is_cancelled()))
+            .map(move |plan| {
+                let (from, sink, ctl) = (from.clone(), sink.clone(), block_ctl.clone());
+                async move {
+                    let (index, data) = plan?;
+                    let bytes = data.iter().map(|range| range.end - range.start).sum();
+                    let start = index * BLOCK_BYTES;
+                    let block = from.read(start, data, &ctl).await?;
+                    let leaf = block.leaf;
+                    if let (Some(sink), Some(_)) = (sink, leaf) {
+                        sink.write(start, block, &ctl).await?;
+                    }
+                    ctl.advance(bytes);
+                    Ok((index, leaf, bytes))
+                }
+            })
+            .buffered(if self.in_order { 1 } else { IN_FLIGHT })
+            .boxed();
+
+        let mut hasher = ContentHasher::new(self.size_bytes);
+        let mut failed: Option<Error> = None;
+        let mut unflushed = 0;
+        while let Some(block) = done.next().await {
+            let flushed = match block {
+                Ok((index, leaf, bytes)) if failed.is_none() => {
+                    if let Some(leaf) = &leaf {
+                        hasher.add(index, leaf);
+                    }
+                    unflushed += bytes;
+                    match &to {
+                        Some(sink) if unflushed >= FLUSH_BYTES => {
+                            unflushed = 0;
+                            flush(&**sink, &ctl).await
+                        }
+                        _ => Ok(()),
+                    }
+                }
+                Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = flushed {
+                stop.cancel();
+                failed.get_or_insert(error);
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if let (Some(sink), false) = (&to, stop.is_cancelled()) {
+            flush(&**sink, &ctl).await?;
+        }
+        Ok(hasher.finish())
+    }
+}
+
+/// Flushing moves bytes that nobody counts: it may take as long as the disk needs.
+async fn flush(sink: &dyn BlockSink, ctl: &Ctl) -> Result<()> {
+    let flushing = sink.flush(ctl);
+    tokio::pin!(flushing);
+    let started = tokio::time::Instant::now();
+    loop {
+        match tokio::time::timeout(std::time::Duration::from_secs(1), &mut flushing).await {
+            Ok(result) => return result,
+            // A disk that needs more than this for what is buffered does not answer at all.
+            Err(_) if started.elapsed() < std::time::Duration::from_secs(600) => ctl.touch(),
+            Err(_) => {}
+        }
+    }
+}
+
+/// The ranges of a window by block.
+fn split_into_blocks(ranges: Vec<Range<u64>>) -> Vec<(u64, Vec<Range<u64>>)> {
+    let mut blocks: Vec<(u64, Vec<Range<u64>>)> = Vec::new();
+    for range in ranges {
+        let mut start = range.start;
+        while start < range.end {
+            let index = start / BLOCK_BYTES;
+            let end = range.end.min((index + 1) * BLOCK_BYTES);
+            match blocks.last_mut() {
+                Some((last, data)) if *last == index => data.push(start..end),
+                _ => blocks.push((index, vec![start..end])),
+            }
+            start = end;
+        }
+    }
+    blocks
+}
+
+/// Runs work that computes or blocks on a thread for such work.
+pub(crate) async fn on_thread<T: Send + 'static>(
+    doing: &'static str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Error::new(ErrorKind::Internal, doing).because(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_zeros_are_left_out_and_whole_blocks_are_kept_whole() {
+        let mut bytes = vec![0; BLOCK_BYTES as usize];
+        bytes[GRANULE_BYTES] = 1;
+        bytes[4 * GRANULE_BYTES - 1] = 1;
+        bytes[2 * GRANULE_BYTES] = 1;
+        let block = Block::examine(bytes.clone().into());
+        assert_eq!(block.runs, [GRANULE_BYTES..4 * GRANULE_BYTES]);
+        assert_eq!(block.coarse_runs(), block.runs);
+        bytes.iter_mut().step_by(GRANULE_BYTES).for_each(|byte| *byte = 1);
+        bytes[3 * GRANULE_BYTES] = 0;
+        bytes[4 * GRANULE_BYTES - 1] = 0;
+        let block = Block::examine(bytes.into());
+        assert_eq!(block.runs.len(), 2);
+        assert_eq!(block.coarse_runs(), [0..BLOCK_BYTES as usize]);
+    }
+
+    #[test]
+    fn ranges_are_cut_at_blocks() {
+        let b = BLOCK_BYTES;
+        let blocks = split_into_blocks(vec![5..7, 9..b + 3, 3 * b..3 * b + 1]);
+        assert_eq!(blocks, [(0, vec![5..7, 9..b]), (1, vec![b..b + 3]), (3, vec![3 * b..3 * b + 1])]);
+    }
+}

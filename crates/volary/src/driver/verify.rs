@@ -1,0 +1,114 @@
+//! Verification: a volume read back and compared with what was recorded of it.
+
+use super::content_record::DigestRecord;
+use super::digest::ContentDigest;
+use super::store::Store;
+use super::transfer::{Pass, VolumeBlocks};
+use crate::engine::{Extent, MAX_EXTENTS_WINDOW_BYTES, Volume};
+use crate::{Ctl, Error, ErrorKind, Phase, Result, VolumeId, VolumeSpec};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// What verifying found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct VerifyReport {
+    /// The volume or snapshot.
+    pub volume: VolumeSpec,
+    /// The volume's id.
+    pub id: VolumeId,
+    /// The digest that was recorded.
+    pub expected: ContentDigest,
+    /// The digest of what is there.
+    pub actual: ContentDigest,
+    /// Whether they are the same.
+    #[serde(rename = "match")]
+    pub matches: bool,
+    /// Whether the head was written, resized or rolled back since the record was made.
+    pub modified: bool,
+}
+
+impl Store {
+    /// Reads a head or snapshot back and compares it with its record; `record` makes, or replaces, the record instead.
+    ///
+    /// A difference is a report, not an error.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use volary::{Ctl, Store, StoreUrl};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let ctl = Ctl::new();
+    /// # let store = Store::connect(&StoreUrl::local(dir.path().join("store")), &ctl).await?;
+    /// let spec = "empty".parse()?;
+    /// store.create(&spec, 1 << 20, &ctl).await?;
+    /// assert_eq!(store.verify(&spec, false, &ctl).await.unwrap_err().kind(), volary::ErrorKind::NotFound);
+    /// store.verify(&spec, true, &ctl).await?;
+    /// assert!(store.verify(&spec, false, &ctl).await?.matches);
+    /// # store.shutdown().await
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `NotFound` for the volume, or when nothing was recorded of it; `Blocked` when recording while another writes.
+    #[tracing::instrument(skip_all, fields(volume = %spec, record))]
+    pub async fn verify(&self, spec: &VolumeSpec, record: bool, ctl: &Ctl) -> Result<VerifyReport> {
+        let volume = self.open_to_read(spec, ctl).await?;
+        let verified = self.verify_open(spec, &volume, record, ctl).await;
+        let closed = volume.close(&ctl.for_cleanup()).await;
+        let report = verified.map_err(|error| error.context("volume", spec))?;
+        closed.map(|()| report)
+    }
+
+    async fn verify_open(
+        &self,
+        spec: &VolumeSpec,
+        volume: &Arc<dyn Volume>,
+        record: bool,
+        ctl: &Ctl,
+    ) -> Result<VerifyReport> {
+        let stat = volume.stat(ctl).await?;
+        let recorded = if record { None } else { DigestRecord::read(&**volume, &stat, ctl).await? };
+        if recorded.is_none() && !record {
+            return Err(Error::new(ErrorKind::NotFound, "no digest is recorded of this content")
+                .hint(format!("`volary verify --record {spec}` records the digest of what is there now")));
+        }
+        // A writer that is there while we read would make any record wrong: keep others out.
+        let writer = if record { Some(self.open_to_write(&spec.head(), ctl).await?) } else { None };
+        let read = read_back(volume, stat.size_bytes, ctl).await;
+        let made = match (&writer, &read) {
+            (Some(writer), Ok(actual)) => DigestRecord::new(*actual, &stat).write(&**writer, ctl).await,
+            _ => Ok(()),
+        };
+        let closed = match writer {
+            Some(writer) => writer.close(&ctl.for_cleanup()).await,
+            None => Ok(()),
+        };
+        let actual = read?;
+        made.and(closed)?;
+        let expected = recorded.as_ref().map_or(actual, |recorded| recorded.digest);
+        let modified = stat.snapshot.is_none()
+            && recorded.is_some_and(|r| r.modified != stat.modified || r.size_bytes != stat.size_bytes);
+        let (volume, id, matches) = (spec.clone(), stat.id, actual == expected);
+        Ok(VerifyReport { volume, id, expected, actual, matches, modified })
+    }
+}
+
+/// The digest of what an open volume holds, by its own extents and blocks.
+pub(crate) async fn read_back(volume: &Arc<dyn Volume>, size_bytes: u64, ctl: &Ctl) -> Result<ContentDigest> {
+    ctl.phase(Phase::Verify, Some(data_bytes(&**volume, size_bytes, ctl).await?));
+    let source = VolumeBlocks { volume: volume.clone(), size_bytes };
+    Pass { step: "verify", size_bytes, in_order: false }.run(Arc::new(source), None, ctl).await
+}
+
+/// How many bytes of an open volume may be data.
+pub(crate) async fn data_bytes(volume: &dyn Volume, size_bytes: u64, ctl: &Ctl) -> Result<u64> {
+    let mut bytes = 0;
+    let mut offset = 0;
+    while offset < size_bytes {
+        let len = MAX_EXTENTS_WINDOW_BYTES.min(size_bytes - offset);
+        let extents: Vec<Extent> = volume.extents(offset, len, ctl).await?;
+        bytes += extents.iter().filter(|extent| extent.data).map(|extent| extent.len).sum::<u64>();
+        offset += len;
+    }
+    Ok(bytes)
+}
