@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to whoever started it")]
 
 mod bench;
+mod cluster;
 mod demo;
 mod generate;
 mod guarantees;
@@ -41,6 +42,9 @@ enum Chore {
         #[arg(long, default_value_t = 10)]
         gib: u64,
     },
+    /// A one-node Ceph cluster of Debian's packages, for tests and benchmarks.
+    #[command(subcommand)]
+    Cluster(Cluster),
     /// Writes the files in docs/ that the command itself describes.
     Generate,
 }
@@ -64,6 +68,16 @@ enum Bench {
     },
 }
 
+#[derive(Subcommand)]
+enum Cluster {
+    /// Makes and starts the cluster, and prints what a shell needs to use it.
+    Up(cluster::Up),
+    /// Ends the cluster's processes and removes its directory.
+    Down(cluster::Which),
+    /// Prints what a shell needs to use the cluster.
+    Env(cluster::Which),
+}
+
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Test => test::run(),
@@ -71,6 +85,9 @@ fn main() -> ExitCode {
         Chore::Bench(Bench::Local { runs, gib, data_mib, record }) => {
             bench::local(runs, gib, data_mib, record)
         }
+        Chore::Cluster(Cluster::Up(options)) => cluster::up(&options),
+        Chore::Cluster(Cluster::Down(which)) => cluster::down(&which),
+        Chore::Cluster(Cluster::Env(which)) => cluster::environment(&which),
         Chore::Roundtrip { gib } => roundtrip::run(gib),
         Chore::Generate => generate::write(),
     };
