@@ -48,6 +48,16 @@ impl Session {
         Store::connect(&url, &self.ctl).await.map_err(|error| error.context("store", url))
     }
 
+    /// Connects, works, and lets go of the store whatever the work came to.
+    pub(crate) async fn on_store<T>(&self, work: impl AsyncFnOnce(&Store) -> Result<T>) -> Result<T> {
+        let store = self.store().await?;
+        let result = work(&store).await;
+        let released = store.shutdown().await;
+        let value = result?;
+        released?;
+        Ok(value)
+    }
+
     /// The store's URL, with the user's data directory filled in for a bare `local:`.
     pub(crate) fn store_url(&self) -> Result<StoreUrl> {
         match &self.global.store {

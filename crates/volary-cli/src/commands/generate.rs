@@ -75,7 +75,42 @@ fn schema_of<T: JsonSchema>() -> Schema {
 }
 
 /// What each command prints with `-o json`.
-const SCHEMAS: &[CommandSchema] = &[("doctor", schema_of::<super::doctor::Report>)];
+const SCHEMAS: &[CommandSchema] = &[
+    ("create", schema_of::<volary::CreateReport>),
+    ("ls", schema_of::<Vec<volary::VolumeListing>>),
+    ("ls -l", schema_of::<Vec<volary::VolumeDetails>>),
+    ("info", schema_of::<volary::VolumeInfo>),
+    ("du", schema_of::<Vec<volary::UsageReport>>),
+    ("resize", schema_of::<volary::ResizeReport>),
+    ("mv", schema_of::<volary::RenameReport>),
+    ("rm", schema_of::<volary::RemoveReport>),
+    ("clone", schema_of::<volary::CloneReport>),
+    ("flatten", schema_of::<volary::FlattenReport>),
+    ("children", schema_of::<Vec<volary::ChildListing>>),
+    ("parent", schema_of::<Option<volary::ParentReport>>),
+    ("snap create", schema_of::<volary::SnapshotReport>),
+    ("snap protect", schema_of::<volary::SnapshotReport>),
+    ("snap unprotect", schema_of::<volary::SnapshotReport>),
+    ("snap rename", schema_of::<volary::SnapshotReport>),
+    ("snap rollback", schema_of::<volary::SnapshotReport>),
+    ("snap ls", schema_of::<Vec<volary::SnapshotListing>>),
+    ("snap rm", schema_of::<volary::SnapshotOutcome>),
+    ("snap purge", schema_of::<Vec<volary::SnapshotOutcome>>),
+    ("trash mv", schema_of::<volary::TrashMoveReport>),
+    ("trash ls", schema_of::<Vec<volary::TrashListing>>),
+    ("trash restore", schema_of::<volary::RestoreReport>),
+    ("trash rm", schema_of::<volary::RemoveReport>),
+    ("trash purge", schema_of::<Vec<volary::RemoveReport>>),
+    ("pool ls", schema_of::<Vec<super::pool::PoolListing>>),
+    ("pool create", schema_of::<super::pool::PoolListing>),
+    ("pool info", schema_of::<volary::engine::PoolInfo>),
+    ("namespace ls", schema_of::<Vec<super::pool::NamespaceListing>>),
+    ("namespace create", schema_of::<super::pool::NamespaceListing>),
+    ("namespace rm", schema_of::<super::pool::NamespaceListing>),
+    ("meta ls", schema_of::<Vec<volary::MetadataEntry>>),
+    ("meta get", schema_of::<volary::MetadataEntry>),
+    ("doctor", schema_of::<super::doctor::Report>),
+];
 
 fn json_schemas() -> String {
     let mut text = String::from(

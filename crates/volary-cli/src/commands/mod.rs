@@ -1,9 +1,22 @@
 //! The commands, one file each: arguments, the library call, how its result is shown.
 
 mod completions;
+mod create;
 mod doctor;
+mod du;
 mod generate;
+mod info;
+mod lineage;
+mod ls;
 mod man;
+mod meta;
+mod mv;
+mod place;
+mod pool;
+mod resize;
+mod rm;
+mod snap;
+mod trash;
 
 use crate::session::Session;
 use clap::Subcommand;
@@ -12,6 +25,22 @@ use volary::Result;
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Create(create::Create),
+    Ls(ls::Ls),
+    Info(info::Info),
+    Du(du::Du),
+    Resize(resize::Resize),
+    Mv(mv::Mv),
+    Rm(rm::Rm),
+    Clone(lineage::Clone),
+    Flatten(lineage::Flatten),
+    Children(lineage::Children),
+    Parent(lineage::Parent),
+    Snap(snap::Snap),
+    Trash(trash::Trash),
+    Namespace(pool::NamespaceCommand),
+    Pool(pool::Pool),
+    Meta(meta::Meta),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Man),
@@ -22,6 +51,22 @@ pub(crate) enum Command {
 /// Runs a command.
 pub(crate) async fn run(command: Command, session: &Session) -> Result<()> {
     match command {
+        Command::Create(args) => create::run(args, session).await,
+        Command::Ls(args) => ls::run(args, session).await,
+        Command::Info(args) => info::run(args, session).await,
+        Command::Du(args) => du::run(args, session).await,
+        Command::Resize(args) => resize::run(args, session).await,
+        Command::Mv(args) => mv::run(args, session).await,
+        Command::Rm(args) => rm::run(args, session).await,
+        Command::Clone(args) => lineage::clone(args, session).await,
+        Command::Flatten(args) => lineage::flatten(args, session).await,
+        Command::Children(args) => lineage::children(args, session).await,
+        Command::Parent(args) => lineage::parent(args, session).await,
+        Command::Snap(args) => snap::run(args, session).await,
+        Command::Trash(args) => trash::run(args, session).await,
+        Command::Namespace(args) => pool::namespace(args, session).await,
+        Command::Pool(args) => pool::pool(args, session).await,
+        Command::Meta(args) => meta::run(args, session).await,
         Command::Doctor(args) => doctor::run(args, session).await,
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -1,0 +1,136 @@
+use crate::arguments::{name, parsed};
+use crate::output::pairs;
+use crate::session::Session;
+use clap::{Args, Subcommand};
+use schemars::JsonSchema;
+use serde::Serialize;
+use volary::{Name, Namespace, Result, Store, show_size};
+
+/// Work with pools
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  volary pool ls
+  volary pool info rbd
+  volary pool create images")]
+pub(crate) struct Pool {
+    #[command(subcommand)]
+    verb: PoolVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum PoolVerb {
+    /// List the pools
+    Ls,
+    /// Show a pool's figures
+    Info {
+        /// The pool
+        #[arg(default_value = "rbd", value_parser = name)]
+        pool: Name,
+    },
+    /// Make a pool, on a local store
+    Create {
+        /// The new pool
+        #[arg(value_parser = name)]
+        pool: Name,
+    },
+}
+
+/// A pool in a listing.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct PoolListing {
+    /// Its name.
+    pool: Name,
+}
+
+pub(crate) async fn pool(args: Pool, session: &Session) -> Result<()> {
+    session.on_store(async |store| pool_on(store, args.verb, session).await).await
+}
+
+async fn pool_on(store: &Store, verb: PoolVerb, session: &Session) -> Result<()> {
+    let ctl = &session.ctl;
+    match verb {
+        PoolVerb::Ls => {
+            let pools = store.pools(ctl).await?.into_iter().map(|pool| PoolListing { pool });
+            session.emit(&pools.collect::<Vec<_>>(), |pools| {
+                pools.iter().map(|of| format!("{}\n", of.pool)).collect()
+            })
+        }
+        PoolVerb::Info { pool } => {
+            let info = store.pool_info(&pool, ctl).await?;
+            session.emit(&info, |of| {
+                pairs([
+                    ("pool", of.pool.to_string()),
+                    ("total", show_size(of.total_bytes)),
+                    ("used", show_size(of.used_bytes)),
+                    ("available", show_size(of.available_bytes)),
+                ])
+            })
+        }
+        PoolVerb::Create { pool } => {
+            store.create_pool(&pool, ctl).await?;
+            session.emit(&PoolListing { pool }, |_| String::new())
+        }
+    }
+}
+
+/// Work with the namespaces of a pool
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  volary namespace create rbd/tenant-7
+  volary namespace ls rbd")]
+pub(crate) struct NamespaceCommand {
+    #[command(subcommand)]
+    verb: NamespaceVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum NamespaceVerb {
+    /// List a pool's namespaces, without the default one
+    Ls {
+        /// The pool
+        #[arg(default_value = "rbd", value_parser = name)]
+        pool: Name,
+    },
+    /// Make a namespace
+    Create {
+        /// The new namespace
+        #[arg(value_name = "POOL/NAMESPACE", value_parser = parsed::<Namespace>)]
+        namespace: Namespace,
+    },
+    /// Remove an empty namespace
+    Rm {
+        /// The namespace
+        #[arg(value_name = "POOL/NAMESPACE", value_parser = parsed::<Namespace>)]
+        namespace: Namespace,
+    },
+}
+
+/// A namespace in a listing.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct NamespaceListing {
+    /// The pool and the namespace's name.
+    namespace: Namespace,
+}
+
+pub(crate) async fn namespace(args: NamespaceCommand, session: &Session) -> Result<()> {
+    session.on_store(async |store| namespace_on(store, args.verb, session).await).await
+}
+
+async fn namespace_on(store: &Store, verb: NamespaceVerb, session: &Session) -> Result<()> {
+    let ctl = &session.ctl;
+    match verb {
+        NamespaceVerb::Ls { pool } => {
+            let named = store.namespaces(&pool, ctl).await?.into_iter().filter(|of| !of.name.is_empty());
+            let listing: Vec<_> = named.map(|namespace| NamespaceListing { namespace }).collect();
+            session.emit(&listing, |listing| listing.iter().map(|of| format!("{}\n", of.namespace)).collect())
+        }
+        NamespaceVerb::Create { namespace } => {
+            store.create_namespace(&namespace, ctl).await?;
+            session.emit(&NamespaceListing { namespace }, |_| String::new())
+        }
+        NamespaceVerb::Rm { namespace } => {
+            store.remove_namespace(&namespace, ctl).await?;
+            session.emit(&NamespaceListing { namespace }, |_| String::new())
+        }
+    }
+}

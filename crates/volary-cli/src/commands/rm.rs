@@ -1,0 +1,94 @@
+use crate::arguments::{duration, parsed};
+use crate::output::table;
+use crate::session::Session;
+use clap::Args;
+use std::time::Duration;
+use volary::engine::Holder;
+use volary::{Outcome, RemoveOptions, RemoveReport, Result, Step, StepOutcome, VolumeSpec};
+
+/// Remove a volume, or say what is in the way and change nothing
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  volary rm web --dry-run
+  volary rm web --purge-snapshots
+  volary rm web --defer 7d")]
+pub(crate) struct Rm {
+    /// The volume
+    #[arg(value_parser = parsed::<VolumeSpec>)]
+    spec: VolumeSpec,
+    /// Only show what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// How long to wait for those who have it open
+    #[arg(long, value_name = "DURATION", default_value = "40s", value_parser = duration)]
+    wait: Duration,
+    /// Remove its snapshots too; protected ones still block
+    #[arg(long)]
+    purge_snapshots: bool,
+    /// Flatten its clones first, and unprotect the snapshots they came from
+    #[arg(long)]
+    flatten_children: bool,
+    /// Keep it in trash for so long instead
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    defer: Option<Duration>,
+    /// A volume that is not there is fine
+    #[arg(long)]
+    if_exists: bool,
+}
+
+pub(crate) async fn run(args: Rm, session: &Session) -> Result<()> {
+    let options = RemoveOptions {
+        purge_snapshots: args.purge_snapshots,
+        flatten_children: args.flatten_children,
+        defer: args.defer,
+        if_exists: args.if_exists,
+        wait: args.wait,
+    };
+    let remove = async |store: &volary::Store| {
+        if args.dry_run {
+            store.plan_remove(&args.spec, &options, &session.ctl).await
+        } else {
+            store.remove(&args.spec, &options, &session.ctl).await
+        }
+    };
+    let report = session.on_store(remove).await?;
+    session.emit(&report, |report| show_removal(&report.steps, &report.blockers))?;
+    tell(&report, session);
+    report.error().map_or(Ok(()), Err)
+}
+
+/// Says in a line how it ended, when it ended well.
+pub(crate) fn tell(report: &RemoveReport, session: &Session) {
+    let volume = &report.volume;
+    match (report.outcome, report.until) {
+        (Outcome::Deferred, Some(until)) => {
+            session.status(format_args!("{volume} is in trash until {until}"));
+        }
+        (Outcome::Absent, _) => session.status(format_args!("{volume} was not there")),
+        (Outcome::Planned, _) => session.status(format_args!("{volume} can be removed")),
+        (Outcome::Removed, _) => session.status(format_args!("removed {volume}")),
+        _ => {}
+    }
+}
+
+/// The steps that did not just succeed, and who is in the way.
+pub(crate) fn show_removal(steps: &[Step], blockers: &[Holder]) -> String {
+    let mut text = String::new();
+    if steps.iter().any(|step| step.outcome != StepOutcome::Done) {
+        let rows = steps.iter().map(|step| {
+            let outcome = match step.outcome {
+                StepOutcome::Planned => "planned",
+                StepOutcome::Done => "done",
+                StepOutcome::Failed => "FAILED",
+                _ => "skipped",
+            };
+            [step.action.clone(), step.target.to_string(), outcome.to_owned()]
+        });
+        text.push_str(&table(["STEP", "TARGET", "OUTCOME"], rows));
+    }
+    if !blockers.is_empty() {
+        let rows = blockers.iter().map(|b| [b.kind.as_str().to_owned(), b.detail.clone(), b.remedy.clone()]);
+        text.push_str(&table(["BLOCKED BY", "DETAIL", "REMEDY"], rows));
+    }
+    text
+}

@@ -1,0 +1,164 @@
+use super::rm::show_removal;
+use crate::arguments::parsed;
+use crate::output::{or_dash, table};
+use crate::session::Session;
+use clap::{Args, Subcommand};
+use volary::{
+    Error, Result, SnapshotListing, SnapshotOutcome, SnapshotRemoveOptions, SnapshotReport, Store,
+    VolumeSpec, show_size,
+};
+
+/// Work with snapshots
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  volary snap create web@before-upgrade
+  volary snap create golden@v1 --protect
+  volary snap rollback web@before-upgrade
+  volary snap purge web")]
+pub(crate) struct Snap {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a snapshot
+    Create {
+        #[command(flatten)]
+        target: Snapshot,
+        /// Protect it from removal, so that it can be cloned
+        #[arg(long)]
+        protect: bool,
+    },
+    /// List a volume's snapshots, oldest first
+    Ls {
+        #[command(flatten)]
+        target: Head,
+    },
+    /// Protect a snapshot from removal, so that it can be cloned
+    Protect(Snapshot),
+    /// End a snapshot's protection
+    Unprotect(Snapshot),
+    /// Give a snapshot another name
+    Rename {
+        #[command(flatten)]
+        target: Snapshot,
+        /// The volume with the snapshot's new name
+        #[arg(value_name = "VOLUME@SNAPSHOT", value_parser = parsed::<VolumeSpec>)]
+        to: VolumeSpec,
+    },
+    /// Set a volume back to a snapshot; what was written since is gone
+    Rollback(Snapshot),
+    /// Remove a snapshot, or say what is in the way
+    Rm {
+        #[command(flatten)]
+        target: Snapshot,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Remove all of a volume's snapshots that can go, and say why others cannot
+    Purge {
+        #[command(flatten)]
+        target: Head,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Snapshot {
+    /// The snapshot
+    #[arg(value_name = "VOLUME@SNAPSHOT", value_parser = parsed::<VolumeSpec>)]
+    spec: VolumeSpec,
+}
+
+#[derive(Debug, Args)]
+struct Head {
+    /// The volume
+    #[arg(value_name = "VOLUME", value_parser = parsed::<VolumeSpec>)]
+    spec: VolumeSpec,
+}
+
+#[derive(Debug, Args)]
+struct How {
+    /// Unprotect what is protected; clones still block
+    #[arg(long)]
+    force: bool,
+    /// Flatten the clones first, and unprotect, as `rbd snap rm --force` does
+    #[arg(long)]
+    flatten_children: bool,
+}
+
+impl How {
+    fn options(&self) -> SnapshotRemoveOptions {
+        SnapshotRemoveOptions { force: self.force, flatten_children: self.flatten_children }
+    }
+}
+
+pub(crate) async fn run(args: Snap, session: &Session) -> Result<()> {
+    session.on_store(async |store| run_on(store, args.verb, session).await).await
+}
+
+async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
+    let ctl = &session.ctl;
+    match verb {
+        Verb::Create { target, protect } => {
+            done(session, "created", store.create_snapshot(&target.spec, protect, ctl).await?)
+        }
+        Verb::Protect(target) => done(session, "protected", store.protect_snapshot(&target.spec, ctl).await?),
+        Verb::Unprotect(target) => {
+            done(session, "unprotected", store.unprotect_snapshot(&target.spec, ctl).await?)
+        }
+        Verb::Rename { target, to } => {
+            if to.head() != target.spec.head() {
+                return Err(Error::new(volary::ErrorKind::Usage, "a snapshot stays with its volume")
+                    .hint(format!("write {}@{}", target.spec.head(), or_dash(to.snapshot.as_ref()))));
+            }
+            let name = to.required_snapshot()?;
+            done(session, "renamed to", store.rename_snapshot(&target.spec, name, ctl).await?)
+        }
+        Verb::Rollback(target) => done(session, "rolled back to", store.rollback(&target.spec, ctl).await?),
+        Verb::Ls { target } => {
+            let snapshots = store.snapshots(&target.spec, ctl).await?;
+            session.emit(&snapshots, |snapshots| snapshot_table(snapshots))
+        }
+        Verb::Rm { target, how } => {
+            let outcome = store.remove_snapshot(&target.spec, how.options(), ctl).await?;
+            session.emit(&outcome, |outcome| show_removal(&outcome.steps, &outcome.blockers))?;
+            match outcome.error() {
+                Some(error) => Err(error),
+                None => {
+                    session.status(format_args!("removed {}@{}", outcome.volume, outcome.snapshot));
+                    Ok(())
+                }
+            }
+        }
+        Verb::Purge { target, how } => {
+            let outcomes = store.purge_snapshots(&target.spec, how.options(), ctl).await?;
+            session.emit(&outcomes, |outcomes| purge_table(outcomes))?;
+            outcomes.iter().find_map(SnapshotOutcome::error).map_or(Ok(()), Err)
+        }
+    }
+}
+
+fn done(session: &Session, verb: &str, report: SnapshotReport) -> Result<()> {
+    session.emit(&report, |_| String::new())?;
+    session.status(format_args!("{verb} {}@{}", report.volume, report.snapshot));
+    Ok(())
+}
+
+pub(crate) fn snapshot_table(snapshots: &[SnapshotListing]) -> String {
+    let rows = snapshots.iter().map(|of| {
+        let protected = if of.protected { "yes" } else { "" };
+        [of.name.to_string(), show_size(of.size_bytes), protected.to_owned(), or_dash(of.created)]
+    });
+    table(["SNAPSHOT", "SIZE", "PROTECTED", "CREATED"], rows)
+}
+
+fn purge_table(outcomes: &[SnapshotOutcome]) -> String {
+    let rows = outcomes.iter().map(|of| {
+        let reason = of.error().map(|error| error.message().to_owned()).unwrap_or_default();
+        [of.snapshot.to_string(), of.outcome.as_str().to_owned(), reason]
+    });
+    table(["SNAPSHOT", "OUTCOME", "REASON"], rows)
+}

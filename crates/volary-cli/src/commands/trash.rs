@@ -1,0 +1,136 @@
+use super::place::Place;
+use super::rm::{show_removal, tell};
+use crate::arguments::{duration, name, parsed};
+use crate::output::table;
+use crate::session::Session;
+use clap::{Args, Subcommand};
+use std::time::Duration;
+use volary::engine::TrashState;
+use volary::{Name, RemoveReport, Result, Store, TrashListing, VolumeSpec};
+
+/// Work with volumes that are kept in trash until their date
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  volary trash mv web --defer 7d
+  volary trash ls
+  volary trash restore id:10ab6e1f0c3d web
+  volary trash purge")]
+pub(crate) struct Trash {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Move a volume into trash, with its snapshots and clones
+    Mv {
+        /// The volume
+        #[arg(value_parser = parsed::<VolumeSpec>)]
+        spec: VolumeSpec,
+        /// How long it is kept there
+        #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+        defer: Duration,
+    },
+    /// List what is in trash, in every state
+    Ls {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Bring a volume back, under the name it had or another
+    Restore {
+        /// The volume
+        #[arg(value_name = "id:ID", value_parser = parsed::<VolumeSpec>)]
+        spec: VolumeSpec,
+        /// Another name
+        #[arg(value_parser = name)]
+        name: Option<Name>,
+    },
+    /// Remove a volume in trash for good
+    Rm {
+        /// The volume
+        #[arg(value_name = "id:ID", value_parser = parsed::<VolumeSpec>)]
+        spec: VolumeSpec,
+        /// Before its date too
+        #[arg(long)]
+        force: bool,
+    },
+    /// Remove for good what Volary put there and whose date has passed
+    Purge {
+        #[command(flatten)]
+        place: Place,
+        /// What others put there too
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+pub(crate) async fn run(args: Trash, session: &Session) -> Result<()> {
+    session.on_store(async |store| run_on(store, args.verb, session).await).await
+}
+
+async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
+    let ctl = &session.ctl;
+    match verb {
+        Verb::Mv { spec, defer } => {
+            let report = store.trash_move(&spec, defer, ctl).await?;
+            session
+                .emit(&report, |report| format!("{}\n", spec.namespace.volume_by_id(report.id.clone())))?;
+            session.status(format_args!("{} is in trash until {}", report.volume, report.until));
+            Ok(())
+        }
+        Verb::Ls { place } => {
+            let mut entries = Vec::new();
+            for namespace in place.namespaces(store, ctl).await? {
+                entries.extend(store.trash(&namespace, ctl).await?);
+            }
+            session.emit(&entries, |entries| show(entries))
+        }
+        Verb::Restore { spec, name } => {
+            let report = store.trash_restore(&spec, name.as_ref(), ctl).await?;
+            session.emit(&report, |_| String::new())?;
+            session.status(format_args!("restored {}", report.volume));
+            Ok(())
+        }
+        Verb::Rm { spec, force } => {
+            let report = store.trash_remove(&spec, force, ctl).await?;
+            session.emit(&report, |report| show_removal(&report.steps, &report.blockers))?;
+            report.error().map_or_else(
+                || {
+                    tell(&report, session);
+                    Ok(())
+                },
+                Err,
+            )
+        }
+        Verb::Purge { place, all } => {
+            let mut reports = Vec::new();
+            for namespace in place.namespaces(store, ctl).await? {
+                reports.extend(store.trash_purge(&namespace, all, ctl).await?);
+            }
+            session.emit(&reports, |reports| show_purge(reports))?;
+            reports.iter().find_map(RemoveReport::error).map_or(Ok(()), Err)
+        }
+    }
+}
+
+fn show(entries: &[TrashListing]) -> String {
+    let rows = entries.iter().map(|of| {
+        let state = match of.state {
+            TrashState::Normal => "",
+            TrashState::Moving => "moving",
+            TrashState::Restoring => "restoring",
+            TrashState::Removing => "removing",
+        };
+        let id = format!("id:{}", of.id);
+        [id, of.name.to_string(), of.until.to_string(), of.source.clone(), state.to_owned()]
+    });
+    table(["ID", "NAME", "KEPT UNTIL", "SOURCE", "STATE"], rows)
+}
+
+fn show_purge(reports: &[RemoveReport]) -> String {
+    let rows = reports.iter().map(|of| {
+        let reason = of.error().map(|error| error.message().to_owned()).unwrap_or_default();
+        [of.volume.to_string(), of.outcome.as_str().to_owned(), reason]
+    });
+    table(["VOLUME", "OUTCOME", "REASON"], rows)
+}
