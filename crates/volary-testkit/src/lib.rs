@@ -3,4 +3,5 @@
 #![forbid(unsafe_code)]
 
 pub mod conformance;
+pub mod images;
 pub mod model;

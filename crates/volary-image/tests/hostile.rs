@@ -1,0 +1,141 @@
+//! Every hostile image of the generator is refused with its stable reason, and inspection says the same.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use volary_image::{Format, Image, ImageError, Limits, ReadAt, Reason, Verdict, inspect};
+use volary_testkit::images::{HostileCase, hostile, iso, magics, sample};
+
+fn declared(case: &HostileCase) -> Option<Format> {
+    case.declared.map(|name| name.parse().unwrap())
+}
+
+/// Opens and reads everything.
+fn consume(bytes: Vec<u8>, declared: Option<Format>) -> Result<Vec<u8>, ImageError> {
+    let image = Image::open(Arc::new(bytes), declared, &Limits::default())?;
+    let mut out = vec![0; usize::try_from(image.size_bytes()).unwrap()];
+    image.read_exact_at(0, &mut out)?;
+    Ok(out)
+}
+
+#[test]
+fn s06_every_hostile_image_is_refused_with_its_reason() {
+    let cases = hostile();
+    assert!(cases.len() >= 200, "{}", cases.len());
+    let wrong: Vec<String> = cases
+        .into_iter()
+        .filter_map(|case| {
+            let format = declared(&case);
+            match consume(case.bytes, format) {
+                Err(ImageError::Refused(r)) if r.reason.as_str() == case.reason => None,
+                other => Some(format!("{}: wanted {}, got {other:?}", case.name, case.reason)),
+            }
+        })
+        .map(|line| line.chars().take(200).collect())
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn inspection_agrees_with_opening_and_ends_with_the_failed_check() {
+    for case in hostile() {
+        let format = declared(&case);
+        let source: Arc<dyn ReadAt> = Arc::new(case.bytes.clone());
+        let seen = inspect(&source, format, &Limits::default()).unwrap();
+        let opened = Image::open(source, format, &Limits::default());
+        assert_eq!(seen.safe, opened.is_ok(), "{}", case.name);
+        assert_eq!(seen.file_bytes, case.bytes.len() as u64);
+        if let Err(ImageError::Refused(refusal)) = opened {
+            assert_eq!(seen.reason, Some(refusal.reason), "{}", case.name);
+            let last = seen.checks.last().unwrap();
+            assert_eq!((last.verdict, last.name.as_str()), (Verdict::Fail, refusal.check));
+        }
+    }
+}
+
+#[test]
+fn every_reason_of_a_content_has_a_case() {
+    let cases = hostile();
+    for reason in Reason::ALL.iter().filter(|&&r| r != Reason::NotAFile) {
+        assert!(cases.iter().any(|case| case.reason == reason.as_str()), "{reason}");
+    }
+}
+
+#[test]
+fn every_unread_format_is_named() {
+    for (name, bytes) in magics() {
+        let source: Arc<dyn ReadAt> = Arc::new(bytes);
+        let seen = inspect(&source, None, &Limits::default()).unwrap();
+        assert_eq!((seen.format.as_str(), seen.safe), (name, false));
+    }
+    let named = magics();
+    for format in Format::ALL.iter().filter(|f| !f.is_readable()) {
+        assert!(named.iter().any(|(name, _)| *name == format.as_str()), "{format}");
+    }
+}
+
+#[test]
+fn s06_every_truncation_is_refused() {
+    let whole = sample().build().bytes;
+    for len in (4..whole.len()).step_by(37) {
+        let error = consume(whole[..len].to_vec(), None).map(|_| ()).unwrap_err();
+        assert_eq!(error.refusal().map(|r| r.reason), Some(Reason::Truncated), "cut at {len}: {error}");
+    }
+}
+
+#[test]
+fn raw_content_is_accepted_as_raw_and_named() {
+    let mut gpt = vec![0; 4096];
+    gpt[512..520].copy_from_slice(b"EFI PART");
+    gpt[446 + 4] = 0xee;
+    gpt[446 + 12] = 1;
+    gpt[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let mut mbr = gpt.clone();
+    mbr[512..520].fill(0);
+    let mut hybrid = iso(20);
+    hybrid[..520].copy_from_slice(&gpt[..520]);
+    let table = [
+        (gpt, Format::Gpt),
+        (mbr, Format::Mbr),
+        (iso(20), Format::Iso),
+        (hybrid, Format::Iso),
+        (vec![7; 99], Format::Raw),
+    ];
+    for (bytes, format) in table {
+        for declared in [None, Some(Format::Raw), Some(format)] {
+            let image = Image::open(Arc::new(bytes.clone()), declared, &Limits::default()).unwrap();
+            assert_eq!((image.format(), image.size_bytes()), (format, bytes.len() as u64));
+            assert_eq!(consume(bytes.clone(), declared).unwrap(), bytes);
+        }
+    }
+}
+
+#[test]
+fn header_text_cannot_speak_to_a_terminal() {
+    for case in hostile() {
+        let format = declared(&case);
+        let Err(error) = consume(case.bytes, format) else { continue };
+        assert!(!error.to_string().contains(|c: char| c.is_control()), "{}", case.name);
+    }
+}
+
+#[test]
+fn snapshots_are_counted_in_a_note() {
+    let mut built = sample().build();
+    let at = built.refcount_table;
+    built.put32(60, 2).put64(64, at);
+    let source: Arc<dyn ReadAt> = Arc::new(built.bytes);
+    let seen = inspect(&source, None, &Limits::default()).unwrap();
+    let note = seen.checks.iter().find(|c| c.name == "qcow2.snapshots").unwrap();
+    assert!(seen.safe && note.verdict == Verdict::Note && note.detail.starts_with("2 internal"), "{note:?}");
+}
+
+#[test]
+fn limits_hold() {
+    let bytes = sample().build().bytes;
+    for limits in [Limits::default().with_max_virtual_bytes((4 << 20) - 1)] {
+        for bytes in [bytes.clone(), vec![1; 4 << 20]] {
+            let error = Image::open(Arc::new(bytes), None, &limits).unwrap_err();
+            assert_eq!(error.refusal().unwrap().reason, Reason::Limit);
+        }
+    }
+}
