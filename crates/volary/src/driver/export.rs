@@ -1,0 +1,320 @@
+//! Export: a volume becomes a file, complete and synced, or not at all.
+
+use super::audit::Audit;
+use super::checksum::{Algorithm, Checksum, FileHasher, digest_file};
+use super::digest::ContentDigest;
+use super::image_error::image_error;
+use super::output_file::OutputFile;
+use super::qcow2_writer::Qcow2Writer;
+use super::store::Store;
+use super::transfer::{Block, BlockSink, Pass, VolumeBlocks, on_thread};
+use super::verify::data_bytes;
+use crate::engine::Volume;
+use crate::{Ctl, Error, ErrorKind, Phase, Result, VolumeId, VolumeSpec, escape};
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use volary_image::FileSource;
+
+/// The format of an exported file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportFormat {
+    /// The bytes as they are, sparse.
+    #[default]
+    Raw,
+    /// qcow2 version 3, not compressed.
+    Qcow2,
+}
+
+/// Where an export goes.
+#[non_exhaustive]
+pub enum ExportTarget {
+    /// A file, made with mode 0600.
+    File(PathBuf),
+    /// A stream; raw only, and without the promise of all or nothing.
+    Stream(Box<dyn Write + Send>),
+}
+
+/// What to export and how.
+#[non_exhaustive]
+pub struct ExportRequest {
+    /// The head or snapshot.
+    pub spec: VolumeSpec,
+    /// Where to.
+    pub target: ExportTarget,
+    /// The format.
+    pub format: ExportFormat,
+    /// Whether to replace a file.
+    pub force: bool,
+    /// A digest of the file to compute.
+    pub file_digest: Option<Algorithm>,
+}
+
+impl ExportRequest {
+    /// Exports `spec` to `target`: raw, replacing nothing, without a digest of the file.
+    pub fn new(spec: VolumeSpec, target: ExportTarget) -> Self {
+        ExportRequest { spec, target, format: ExportFormat::Raw, force: false, file_digest: None }
+    }
+}
+
+/// What was exported.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ExportReport {
+    /// The volume or snapshot.
+    pub volume: VolumeSpec,
+    /// The volume's id.
+    pub id: VolumeId,
+    /// The path, escaped; `-` for a stream.
+    pub path: String,
+    /// The format.
+    pub format: ExportFormat,
+    /// The size of the volume.
+    pub size_bytes: u64,
+    /// How much of it may be data.
+    pub data_bytes: u64,
+    /// The length of the file.
+    pub file_bytes: u64,
+    /// The digest of the content.
+    pub digest: ContentDigest,
+    /// The digest of the file, `sha256:HEX`, when one was asked for.
+    pub file_digest: Option<String>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl Store {
+    /// Exports a head or snapshot to a file that appears complete and synced, or not at all.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use volary::{Ctl, Store, StoreUrl, ExportRequest, ExportTarget};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let ctl = Ctl::new();
+    /// # let store = Store::connect(&StoreUrl::local(dir.path().join("store")), &ctl).await?;
+    /// store.create(&"web".parse()?, 1 << 20, &ctl).await?;
+    /// let file = dir.path().join("web.raw");
+    /// store.export(ExportRequest::new("web".parse()?, ExportTarget::File(file.clone())), &ctl).await?;
+    /// assert_eq!(std::fs::metadata(&file).unwrap().len(), 1 << 20);
+    /// # store.shutdown().await
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `NotFound` for the volume; `AlreadyExists` for the file; `Usage` for qcow2 to a stream; `NoSpace`;
+    /// `Interrupted`. A stream may have got a part then.
+    #[tracing::instrument(skip_all, fields(volume = %request.spec))]
+    pub async fn export(&self, request: ExportRequest, ctl: &Ctl) -> Result<ExportReport> {
+        let spec = request.spec.clone();
+        let path = match &request.target {
+            ExportTarget::File(path) => escape(path.as_os_str().as_bytes()).into_owned(),
+            ExportTarget::Stream(_) => "-".to_owned(),
+        };
+        let audit = Audit::begin("export", &spec, &json!({ "path": path, "force": request.force }));
+        let result = self.export_audited(request, path, ctl).await.map_err(|e| e.context("volume", &spec));
+        audit.finish(&result, |report| ("done".to_owned(), json!(report)));
+        result
+    }
+
+    async fn export_audited(&self, request: ExportRequest, path: String, ctl: &Ctl) -> Result<ExportReport> {
+        let started = Instant::now();
+        let spec = request.spec.clone();
+        let volume = self.open_to_read(&spec, ctl).await?;
+        let exported = export_open(request, &volume, &path, ctl).await;
+        let closed = volume.close(&ctl.for_cleanup()).await;
+        if let Err(error) = &closed {
+            tracing::warn!(error = error.report(), "closing an exported volume");
+        }
+        exported.map(|written| ExportReport {
+            volume: spec,
+            path,
+            seconds: started.elapsed().as_secs_f64(),
+            ..written
+        })
+    }
+}
+
+async fn export_open(
+    request: ExportRequest,
+    volume: &Arc<dyn Volume>,
+    path: &str,
+    ctl: &Ctl,
+) -> Result<ExportReport> {
+    let ExportRequest { spec, target, format, force, file_digest } = request;
+    let stat = volume.stat(ctl).await?;
+    let size_bytes = stat.size_bytes;
+    let data_bytes = data_bytes(&**volume, size_bytes, ctl).await?;
+    let source = Arc::new(VolumeBlocks { volume: volume.clone(), size_bytes });
+    ctl.phase(Phase::Copy, Some(data_bytes));
+    let pass = Pass { step: "export", size_bytes, in_order: matches!(target, ExportTarget::Stream(_)) };
+    let (digest, file_bytes, checksum) = match target {
+        ExportTarget::Stream(_) if format != ExportFormat::Raw => {
+            return Err(Error::new(ErrorKind::Usage, "only raw can be written to a stream"));
+        }
+        ExportTarget::Stream(writer) => {
+            let sink = Arc::new(StreamSink::new(writer, file_digest, ctl));
+            let digest = pass.run(source, Some(sink.clone()), ctl).await?;
+            let checksum = ctl.transfer("export", sink.finish(size_bytes)).await?;
+            (digest, size_bytes, checksum)
+        }
+        ExportTarget::File(target) => {
+            let named = |error: Error| error.context("path", path);
+            let output = on_thread("making the file", move || OutputFile::create(&target, force)).await;
+            let output = output.map_err(named)?;
+            let file = output.file().clone();
+            let (digest, file_bytes) = match format {
+                ExportFormat::Raw => {
+                    file.set_len(size_bytes).map_err(|e| named(Error::io("sizing the file", e)))?;
+                    let digest = pass.run(source, Some(Arc::new(RawSink(file.clone()))), ctl).await;
+                    (digest.map_err(named)?, size_bytes)
+                }
+                ExportFormat::Qcow2 => {
+                    let writer = Qcow2Writer::new(file.clone(), size_bytes)?;
+                    let digest =
+                        pass.run(source, Some(Arc::new(writer.clone())), ctl).await.map_err(named)?;
+                    (digest, writer.finish().await.map_err(named)?)
+                }
+            };
+            let checksum = match file_digest {
+                Some(algorithm) => Some(digest_written(file, algorithm, ctl).await.map_err(named)?),
+                None => None,
+            };
+            ctl.check("export")?;
+            on_thread("finishing the file", move || output.commit()).await.map_err(named)?;
+            (digest, file_bytes, checksum)
+        }
+    };
+    Ok(ExportReport {
+        volume: spec,
+        id: stat.id,
+        path: path.to_owned(),
+        format,
+        size_bytes,
+        data_bytes,
+        file_bytes,
+        digest,
+        file_digest: checksum.map(|checksum| checksum.to_string()),
+        seconds: 0.0,
+    })
+}
+
+async fn digest_written(file: Arc<File>, algorithm: Algorithm, ctl: &Ctl) -> Result<Checksum> {
+    let thread_ctl = ctl.clone();
+    let work = on_thread("digesting the file", move || {
+        let file = file.try_clone().map_err(|error| Error::io("digesting the file", error))?;
+        let source = FileSource::from_file(file).map_err(image_error)?;
+        let mut checksums = digest_file(&source, &[algorithm], &thread_ctl)?;
+        checksums.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "no digest was computed"))
+    });
+    ctl.transfer("digest", work).await
+}
+
+/// A raw file: what is not written stays a hole.
+struct RawSink(Arc<File>);
+
+#[async_trait]
+impl BlockSink for RawSink {
+    async fn write(&self, start: u64, block: Block, _ctl: &Ctl) -> Result<()> {
+        let file = self.0.clone();
+        on_thread("writing the file", move || {
+            for run in block.runs {
+                file.write_all_at(&block.bytes[run.clone()], start + run.start as u64)
+                    .map_err(|error| Error::io("writing the file", error))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn flush(&self, _ctl: &Ctl) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A stream: blocks come in order, and holes are written as zeros.
+struct StreamSink(Arc<Mutex<Streamed>>);
+
+struct Streamed {
+    writer: Box<dyn Write + Send>,
+    position: u64,
+    hasher: Option<FileHasher>,
+    /// The operation's own, so that a cancel also ends a long run of zeros.
+    ctl: Ctl,
+}
+
+impl StreamSink {
+    fn new(writer: Box<dyn Write + Send>, digest: Option<Algorithm>) -> Self {
+        StreamSink(Arc::new(Mutex::new(Streamed {
+            writer,
+            position: 0,
+            hasher: digest.map(FileHasher::new),
+        })))
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Streamed) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let streamed = self.0.clone();
+        on_thread("writing the stream", move || {
+            work(&mut streamed.lock().unwrap_or_else(PoisonError::into_inner))
+                .map_err(|error| Error::io("writing the stream", error))
+        })
+        .await
+    }
+
+    async fn finish(&self, size_bytes: u64) -> Result<Option<Checksum>> {
+        self.with(move |streamed| {
+            streamed.zeros_until(size_bytes)?;
+            streamed.writer.flush()?;
+            Ok(streamed.hasher.take().map(FileHasher::finish))
+        })
+        .await
+    }
+}
+
+impl Streamed {
+    fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+        self.writer.write_all(bytes)?;
+        self.position += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn zeros_until(&mut self, end: u64) -> std::io::Result<()> {
+        let zeros = vec![0; 1 << 20];
+        while self.position < end {
+            if self.ctl.cancel_token().is_cancelled() {
+                return Err(std::io::Error::other("interrupted"));
+            }
+            self.put(&zeros[..(end - self.position).min(1 << 20) as usize])?;
+            self.ctl.touch();
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl BlockSink for StreamSink {
+    async fn write(&self, start: u64, block: Block, _ctl: &Ctl) -> Result<()> {
+        self.with(move |streamed| {
+            streamed.zeros_until(start)?;
+            streamed.put(&block.bytes)
+        })
+        .await
+    }
+
+    async fn flush(&self, _ctl: &Ctl) -> Result<()> {
+        Ok(())
+    }
+}
