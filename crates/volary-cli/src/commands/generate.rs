@@ -76,6 +76,12 @@ fn schema_of<T: JsonSchema>() -> Schema {
 
 /// What each command prints with `-o json`.
 const SCHEMAS: &[CommandSchema] = &[
+    ("import", schema_of::<volary::ImportReport>),
+    ("import --dry-run", schema_of::<volary::ImportPlan>),
+    ("export", schema_of::<volary::ExportReport>),
+    ("inspect", schema_of::<volary::InspectReport>),
+    ("verify", schema_of::<volary::VerifyReport>),
+    ("cp", schema_of::<volary::CopyReport>),
     ("create", schema_of::<volary::CreateReport>),
     ("ls", schema_of::<Vec<volary::VolumeListing>>),
     ("ls -l", schema_of::<Vec<volary::VolumeDetails>>),

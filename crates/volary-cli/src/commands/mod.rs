@@ -1,11 +1,15 @@
 //! The commands, one file each: arguments, the library call, how its result is shown.
 
 mod completions;
+mod cp;
 mod create;
 mod doctor;
 mod du;
+mod export;
 mod generate;
+mod import;
 mod info;
+mod inspect;
 mod lineage;
 mod ls;
 mod man;
@@ -16,7 +20,9 @@ mod pool;
 mod resize;
 mod rm;
 mod snap;
+mod source;
 mod trash;
+mod verify;
 
 use crate::session::Session;
 use clap::Subcommand;
@@ -25,6 +31,11 @@ use volary::Result;
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Import(import::Import),
+    Export(export::Export),
+    Inspect(inspect::Inspect),
+    Verify(verify::Verify),
+    Cp(cp::Cp),
     Create(create::Create),
     Ls(ls::Ls),
     Info(info::Info),
@@ -51,6 +62,11 @@ pub(crate) enum Command {
 /// Runs a command.
 pub(crate) async fn run(command: Command, session: &Session) -> Result<()> {
     match command {
+        Command::Import(args) => import::run(args, session).await,
+        Command::Export(args) => export::run(args, session).await,
+        Command::Inspect(args) => inspect::run(args, session).await,
+        Command::Verify(args) => verify::run(args, session).await,
+        Command::Cp(args) => cp::run(args, session).await,
         Command::Create(args) => create::run(args, session).await,
         Command::Ls(args) => ls::run(args, session).await,
         Command::Info(args) => info::run(args, session).await,

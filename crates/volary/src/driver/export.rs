@@ -251,12 +251,9 @@ struct Streamed {
 }
 
 impl StreamSink {
-    fn new(writer: Box<dyn Write + Send>, digest: Option<Algorithm>) -> Self {
-        StreamSink(Arc::new(Mutex::new(Streamed {
-            writer,
-            position: 0,
-            hasher: digest.map(FileHasher::new),
-        })))
+    fn new(writer: Box<dyn Write + Send>, digest: Option<Algorithm>, ctl: &Ctl) -> Self {
+        let hasher = digest.map(FileHasher::new);
+        StreamSink(Arc::new(Mutex::new(Streamed { writer, position: 0, hasher, ctl: ctl.clone() })))
     }
 
     async fn with<T: Send + 'static>(

@@ -57,3 +57,4 @@ pub use source::ImportSource;
 pub use store::Store;
 pub use trash::{RestoreReport, TrashListing, TrashMoveReport};
 pub use verify::VerifyReport;
+pub use volary_image::Format as ImageFormat;

@@ -1,0 +1,79 @@
+use crate::arguments::{EXIT_CODES, parsed};
+use crate::output::{or_dash, pairs};
+use crate::session::Session;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use volary::{
+    Algorithm, ExportFormat, ExportReport, ExportRequest, ExportTarget, Result, VolumeSpec, show_size,
+};
+
+/// Write a volume or snapshot to a file
+///
+/// The file appears complete and synced, or not at all; it is sparse, and only its owner may read it.
+#[derive(Debug, Args)]
+#[command(after_long_help = format!("Examples:
+  volary export web@base web.qcow2 -f qcow2
+  volary export web - | zstd > web.raw.zst
+
+{EXIT_CODES}"))]
+pub(crate) struct Export {
+    /// The volume or snapshot: [POOL/[NAMESPACE/]]VOLUME[@SNAPSHOT]
+    #[arg(value_parser = parsed::<VolumeSpec>)]
+    spec: VolumeSpec,
+    /// The file to make, or `-` to write raw bytes to standard output
+    file: PathBuf,
+    /// The format of the file
+    #[arg(short, long, value_enum, default_value_t = Format::Raw)]
+    format: Format,
+    /// Replace the file if it exists
+    #[arg(long)]
+    force: bool,
+    /// Compute a digest of the file: sha256, sha512 or md5
+    #[arg(long, value_name = "ALG", value_parser = parsed::<Algorithm>)]
+    digest: Option<Algorithm>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Raw,
+    Qcow2,
+}
+
+pub(crate) async fn run(args: Export, session: &Session) -> Result<()> {
+    let streamed = args.file.as_os_str() == "-";
+    let target = if streamed {
+        ExportTarget::Stream(Box::new(std::io::stdout()))
+    } else {
+        ExportTarget::File(args.file)
+    };
+    let mut request = ExportRequest::new(args.spec, target);
+    request.format = match args.format {
+        Format::Raw => ExportFormat::Raw,
+        Format::Qcow2 => ExportFormat::Qcow2,
+    };
+    request.force = args.force;
+    request.file_digest = args.digest;
+    let store = session.store().await?;
+    let report = store.export(request, &session.ctl).await;
+    let closed = store.shutdown().await;
+    let report = report?;
+    // Standard output carries the volume then.
+    if streamed {
+        session.status(show(&report).trim_end());
+    } else {
+        session.emit(&report, show)?;
+    }
+    closed
+}
+
+fn show(report: &ExportReport) -> String {
+    pairs([
+        ("volume", report.volume.to_string()),
+        ("file", report.path.clone()),
+        ("size", show_size(report.size_bytes)),
+        ("data", show_size(report.data_bytes)),
+        ("digest", report.digest.to_string()),
+        ("file digest", or_dash(report.file_digest.as_ref())),
+        ("seconds", format!("{:.1}", report.seconds)),
+    ])
+}

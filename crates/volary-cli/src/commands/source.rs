@@ -1,0 +1,28 @@
+//! What commands that read a disk image share: the source and its declared format.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use volary::{Error, ErrorKind, ImageFormat, ImportSource, Result, escape};
+
+/// The source an argument means; a piped one is kept in the user's directory for temporary files.
+pub(crate) fn parse(argument: PathBuf) -> Result<ImportSource> {
+    ImportSource::from_argument(argument, || {
+        let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+        let file = File::from(stdin.map_err(|error| Error::io("taking over standard input", error))?);
+        // Not /tmp, which is often memory: an image can be larger than that.
+        let spool_dir = std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
+        Ok(ImportSource::Stream { file, spool_dir })
+    })
+}
+
+/// A declared format; `auto` declares none.
+pub(crate) fn format(text: &str) -> Result<Option<ImageFormat>> {
+    if text == "auto" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        let shown = escape(text.as_bytes()).into_owned();
+        Error::new(ErrorKind::Usage, format!("`{shown}` is not a format")).hint("write auto, raw or qcow2")
+    })
+}

@@ -1,0 +1,51 @@
+use crate::arguments::{EXIT_CODES, parsed};
+use crate::output::pairs;
+use crate::session::Session;
+use clap::Args;
+use volary::{Error, ErrorKind, Result, VerifyReport, VolumeSpec};
+
+/// Read a volume back and compare it with its recorded digest
+#[derive(Debug, Args)]
+#[command(after_long_help = format!("Examples:
+  volary verify debian-13@base
+  volary verify --record web
+
+{EXIT_CODES}"))]
+pub(crate) struct Verify {
+    /// The volume or snapshot: [POOL/[NAMESPACE/]]VOLUME[@SNAPSHOT]
+    #[arg(value_parser = parsed::<VolumeSpec>)]
+    spec: VolumeSpec,
+    /// Record the digest of what is there now, instead of comparing
+    #[arg(long)]
+    record: bool,
+}
+
+pub(crate) async fn run(args: Verify, session: &Session) -> Result<()> {
+    let store = session.store().await?;
+    let report = store.verify(&args.spec, args.record, &session.ctl).await;
+    let closed = store.shutdown().await;
+    let report = report?;
+    session.emit(&report, show)?;
+    if report.matches {
+        return closed;
+    }
+    let error =
+        Error::new(ErrorKind::Mismatch, "the content is not what was recorded").context("volume", &args.spec);
+    Err(if report.modified {
+        error.hint("it was written, resized or rolled back since: verify a snapshot, or record it anew with --record")
+    } else {
+        error.hint("nobody is known to have written: suspect the disk or the memory of the store")
+    })
+}
+
+fn show(report: &VerifyReport) -> String {
+    let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    pairs([
+        ("volume", report.volume.to_string()),
+        ("id", report.id.to_string()),
+        ("expected", report.expected.to_string()),
+        ("actual", report.actual.to_string()),
+        ("match", if report.matches { "yes" } else { "NO" }.to_owned()),
+        ("modified", yes_or_no(report.modified)),
+    ])
+}
