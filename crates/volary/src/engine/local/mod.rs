@@ -1,7 +1,42 @@
 //! The local engine: a store in a directory of this host.
+//!
+//! `store.db` (SQLite) says which volumes there are and which objects hold their blocks, `objects/` holds those, and
+//! `locks/` says who has what open. Nothing is written twice: an object that a row names is whole and durable before
+//! the row is, and is unlinked only after its row is gone. So the database alone decides what is there, each change
+//! of it is one transaction, and what a crash leaves over is a file that no row names; it is swept when no writer
+//! lives. Only a head's own objects are written in place; those bytes were never promised before the next flush.
+
+mod children;
+mod clone;
+mod db;
+mod directory;
+mod engine;
+mod extents;
+mod files;
+mod flatten;
+mod flush;
+mod handle;
+mod holders;
+mod ids;
+mod layers;
+mod locks;
+mod opening;
+mod read;
+mod records;
+mod resize;
+mod schema;
+mod snapshots;
+mod stat;
+mod store;
+mod sweep;
+mod trash;
+mod volume;
+mod write;
 
 use crate::engine::Engine;
 use crate::{Ctl, Error, ErrorKind, Result};
+use files::SystemFiles;
+use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +44,20 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// `Permission`, `NoSpace`; `Unsupported` on a network file system or for a store of a newer version.
-pub async fn open(path: &Path, _ctl: &Ctl) -> Result<Arc<dyn Engine>> {
-    Err(Error::new(ErrorKind::Unsupported, "not yet").context("path", path.display()))
+pub async fn open(path: &Path, ctl: &Ctl) -> Result<Arc<dyn Engine>> {
+    let path = path.to_owned();
+    let opened = blocking(move || store::Store::open(&path, Arc::new(SystemFiles)));
+    Ok(Arc::new(engine::Local::new(ctl.call("open the store", opened).await?)))
+}
+
+/// Runs what blocks on a thread for that. Dropping the future drops the result; the work runs to its end.
+fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> impl Future<Output = Result<T>> + Send {
+    let running = tokio::task::spawn_blocking(work);
+    async {
+        running.await.unwrap_or_else(|e| {
+            Err(Error::new(ErrorKind::Internal, "a thread of the store failed").because(e))
+        })
+    }
 }

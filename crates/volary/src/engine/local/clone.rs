@@ -1,0 +1,39 @@
+//! Cloning: an empty layer on a snapshot's, in one transaction.
+
+use super::directory::{NewVolume, insert_volume, namespace_row, require_free, resolve, usable};
+use super::opening::snapshot_row;
+use super::store::Store;
+use crate::engine::SnapshotRef;
+use crate::{Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
+use rusqlite::params;
+
+impl Store {
+    pub(super) fn clone_volume(
+        &self,
+        parent: &SnapshotRef,
+        namespace: &Namespace,
+        name: &Name,
+    ) -> Result<VolumeId> {
+        usable(name)?;
+        self.db.write(|tx| {
+            let of = resolve(tx, &parent.namespace, &Target::Id(parent.volume.clone()))?;
+            let snapshot = snapshot_row(tx, &of, &parent.snapshot)?;
+            let namespace = namespace_row(tx, namespace)?;
+            require_free(tx, namespace, name)?;
+            if !snapshot.protected {
+                let spec = parent.namespace.volume_by_id(of).at(parent.snapshot.clone());
+                return Err(Error::new(ErrorKind::Blocked, "the snapshot is not protected")
+                    .context("snapshot", &spec)
+                    .hint(format!("protect it first: volary snap protect {spec}"))
+                    .into());
+            }
+            let layer = Some((snapshot.id, snapshot.layer));
+            let id = insert_volume(tx, &NewVolume { namespace, name, size: snapshot.size, parent: layer })?;
+            tx.execute(
+                "INSERT INTO metadata SELECT ?2, key, value FROM metadata WHERE volume = ?1",
+                params![of.as_str(), id.as_str()],
+            )?;
+            Ok(id)
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! The database: a few idle connections, transactions, and the one place where SQLite's errors become kinds.
+
+use super::files::Files;
+use crate::{Error, ErrorKind, Result};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Longer than any transaction here takes; who waits longer is told that the store is busy.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// As many as commands usually do at once; more are opened when needed, and closed afterwards.
+const IDLE_CONNECTIONS: usize = 8;
+
+/// What goes wrong inside a transaction: SQLite's error, or one of ours.
+pub(super) enum Fault {
+    Sqlite(rusqlite::Error),
+    Ours(Error),
+}
+
+pub(super) type Sql<T> = std::result::Result<T, Fault>;
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Fault::Sqlite(error)
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Fault::Ours(error)
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Sqlite(error) => sqlite_error(error),
+            Fault::Ours(error) => error,
+        }
+    }
+}
+
+fn sqlite_error(error: rusqlite::Error) -> Error {
+    let kind = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => ErrorKind::NoSpace,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::Blocked,
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            ErrorKind::Permission
+        }
+        _ => ErrorKind::Internal,
+    };
+    let message = match kind {
+        ErrorKind::NoSpace => "no space left for the store's database",
+        ErrorKind::Blocked => "the store's database is busy",
+        ErrorKind::Permission => "the store's database cannot be opened or written",
+        _ => "the store's database failed",
+    };
+    Error::new(kind, message).because(error)
+}
+
+/// The store's database; any number of threads may use it at once.
+pub(super) struct Db {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    files: Arc<dyn Files>,
+}
+
+impl Db {
+    pub(super) fn new(path: &Path, files: Arc<dyn Files>) -> Self {
+        Db { path: path.to_owned(), idle: Mutex::default(), files }
+    }
+
+    fn connect(&self) -> Sql<Connection> {
+        let connection = Connection::open_with_flags(
+            &self.path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE
+                | OpenFlags::SQLITE_OPEN_CREATE
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(connection)
+    }
+
+    fn with<T>(&self, behavior: TransactionBehavior, f: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Sql<T> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.connect()?,
+        };
+        let transaction = connection.transaction_with_behavior(behavior)?;
+        let value = f(&transaction)?;
+        transaction.commit()?;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_CONNECTIONS {
+            idle.push(connection);
+        }
+        Ok(value)
+    }
+
+    /// Reads from one consistent state.
+    pub(super) fn read<T>(&self, f: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T> {
+        Ok(self.with(TransactionBehavior::Deferred, f)?)
+    }
+
+    /// Changes the database in one durable step; nothing changes when `f` fails.
+    pub(super) fn write<T>(&self, f: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T> {
+        let value = self.with(TransactionBehavior::Immediate, f)?;
+        self.files.committed();
+        Ok(value)
+    }
+
+    /// Closes the idle connections.
+    pub(super) fn close(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// An unsigned number as SQLite keeps it.
+pub(super) fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A number that the schema keeps from being negative.
+pub(super) fn uint(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}

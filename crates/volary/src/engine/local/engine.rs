@@ -1,0 +1,212 @@
+//! [`Engine`] over an open store: each method does its work on a thread, bounded by its `Ctl`.
+
+use super::blocking;
+use super::directory::MAX_VOLUME_BYTES;
+use super::store::Store;
+use super::volume::Handle;
+use crate::engine::*;
+use crate::{Ctl, Name, Namespace, Result, Target, VolumeId};
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream, TryStreamExt};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many volumes a listing reads at a time.
+const PAGE: u32 = 512;
+
+pub(super) struct Local(Arc<Store>);
+
+impl Local {
+    pub(super) fn new(store: Arc<Store>) -> Self {
+        Local(store)
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        ctl: &Ctl,
+        step: &'static str,
+        work: impl FnOnce(&Arc<Store>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = self.0.clone();
+        ctl.call(step, blocking(move || work(&store))).await
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").field("path", &self.0.path).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use std::os::unix::ffi::OsStrExt;
+        write!(f, "local:{}", crate::escape(self.0.path.as_os_str().as_bytes()))
+    }
+}
+
+#[async_trait]
+impl Engine for Local {
+    async fn describe(&self, _ctl: &Ctl) -> Result<StoreDescription> {
+        let mut description = StoreDescription::new("local", &self.0.id, env!("CARGO_PKG_VERSION"));
+        description.max_volume_bytes = MAX_VOLUME_BYTES;
+        Ok(description)
+    }
+
+    async fn pools(&self, ctl: &Ctl) -> Result<Vec<Name>> {
+        self.call(ctl, "list pools", |store| store.pools()).await
+    }
+
+    async fn pool_info(&self, pool: &Name, ctl: &Ctl) -> Result<PoolInfo> {
+        let pool = pool.clone();
+        self.call(ctl, "ask for a pool's figures", move |store| store.pool_info(&pool)).await
+    }
+
+    async fn create_pool(&self, pool: &Name, ctl: &Ctl) -> Result<()> {
+        let pool = pool.clone();
+        self.call(ctl, "create a pool", move |store| store.create_pool(&pool)).await
+    }
+
+    async fn namespaces(&self, pool: &Name, ctl: &Ctl) -> Result<Vec<Name>> {
+        let pool = pool.clone();
+        self.call(ctl, "list namespaces", move |store| store.namespaces(&pool)).await
+    }
+
+    async fn create_namespace(&self, namespace: &Namespace, ctl: &Ctl) -> Result<()> {
+        let namespace = namespace.clone();
+        self.call(ctl, "create a namespace", move |store| store.create_namespace(&namespace)).await
+    }
+
+    async fn remove_namespace(&self, namespace: &Namespace, ctl: &Ctl) -> Result<()> {
+        let namespace = namespace.clone();
+        self.call(ctl, "remove a namespace", move |store| store.remove_namespace(&namespace)).await
+    }
+
+    fn volumes<'a>(&'a self, namespace: &'a Namespace, ctl: &'a Ctl) -> BoxStream<'a, Result<VolumeEntry>> {
+        // `None`: the last page was read; else the name that the next page comes after, if any.
+        let pages = stream::try_unfold(Some(None::<Name>), move |after| async move {
+            let Some(after) = after else { return Ok::<_, crate::Error>(None) };
+            let namespace = namespace.clone();
+            let list = move |store: &Arc<Store>| store.volumes_after(&namespace, after.as_ref(), PAGE);
+            let page = self.call(ctl, "list volumes", list).await?;
+            let next = (page.len() == PAGE as usize).then(|| page.last().map(|entry| entry.name.clone()));
+            Ok(Some((stream::iter(page.into_iter().map(Ok)), next)))
+        });
+        Box::pin(pages.try_flatten())
+    }
+
+    async fn find(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<VolumeEntry>> {
+        let (namespace, volume) = (namespace.clone(), volume.clone());
+        self.call(ctl, "find a volume", move |store| store.find(&namespace, &volume)).await
+    }
+
+    async fn create(
+        &self,
+        namespace: &Namespace,
+        name: &Name,
+        options: &CreateOptions,
+        ctl: &Ctl,
+    ) -> Result<VolumeId> {
+        let (namespace, name, options) = (namespace.clone(), name.clone(), options.clone());
+        self.call(ctl, "create a volume", move |store| store.create(&namespace, &name, &options)).await
+    }
+
+    async fn clone_volume(
+        &self,
+        parent: &SnapshotRef,
+        namespace: &Namespace,
+        name: &Name,
+        _options: &CloneOptions,
+        ctl: &Ctl,
+    ) -> Result<VolumeId> {
+        let (parent, namespace, name) = (parent.clone(), namespace.clone(), name.clone());
+        self.call(ctl, "clone a snapshot", move |store| store.clone_volume(&parent, &namespace, &name)).await
+    }
+
+    async fn rename(&self, namespace: &Namespace, volume: &VolumeEntry, to: &Name, ctl: &Ctl) -> Result<()> {
+        let (namespace, volume, to) = (namespace.clone(), volume.clone(), to.clone());
+        self.call(ctl, "rename a volume", move |store| store.rename(&namespace, &volume, &to)).await
+    }
+
+    async fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<()> {
+        let (namespace, volume, store, inner) =
+            (namespace.clone(), volume.clone(), self.0.clone(), ctl.clone());
+        ctl.transfer("remove a volume", blocking(move || store.remove(&namespace, &volume, &inner))).await
+    }
+
+    async fn trash(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<TrashEntry>> {
+        let namespace = namespace.clone();
+        self.call(ctl, "list trash", move |store| store.trash(&namespace)).await
+    }
+
+    async fn trash_move(
+        &self,
+        namespace: &Namespace,
+        volume: &VolumeEntry,
+        keep: Duration,
+        ctl: &Ctl,
+    ) -> Result<()> {
+        let (namespace, volume) = (namespace.clone(), volume.clone());
+        self.call(ctl, "move to trash", move |store| store.trash_move(&namespace, &volume, keep)).await
+    }
+
+    async fn trash_restore(
+        &self,
+        namespace: &Namespace,
+        id: &VolumeId,
+        name: &Name,
+        ctl: &Ctl,
+    ) -> Result<()> {
+        let (namespace, id, name) = (namespace.clone(), id.clone(), name.clone());
+        self.call(ctl, "restore from trash", move |store| store.trash_restore(&namespace, &id, &name)).await
+    }
+
+    async fn trash_remove(&self, namespace: &Namespace, id: &VolumeId, force: bool, ctl: &Ctl) -> Result<()> {
+        let (namespace, id, store, inner) = (namespace.clone(), id.clone(), self.0.clone(), ctl.clone());
+        let remove = blocking(move || store.trash_remove(&namespace, &id, force, &inner));
+        ctl.transfer("remove from trash", remove).await
+    }
+
+    async fn open(
+        &self,
+        namespace: &Namespace,
+        volume: &Target,
+        options: &OpenOptions,
+        ctl: &Ctl,
+    ) -> Result<Arc<dyn Volume>> {
+        let (namespace, volume, options) = (namespace.clone(), volume.clone(), options.clone());
+        let open = move |store: &Arc<Store>| store.open_volume(&namespace, &volume, &options);
+        Ok(Arc::new(Handle(Arc::new(self.call(ctl, "open a volume", open).await?))))
+    }
+
+    async fn records(&self, namespace: &Namespace, prefix: &str, ctl: &Ctl) -> Result<Vec<Record>> {
+        let (namespace, prefix) = (namespace.clone(), prefix.to_owned());
+        self.call(ctl, "list records", move |store| store.records(&namespace, &prefix)).await
+    }
+
+    async fn swap_record(
+        &self,
+        namespace: &Namespace,
+        key: &str,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+        ctl: &Ctl,
+    ) -> Result<bool> {
+        let (namespace, key) = (namespace.clone(), key.to_owned());
+        let (expected, new) = (expected.map(<[u8]>::to_vec), new.map(<[u8]>::to_vec));
+        self.call(ctl, "swap a record", move |store| {
+            store.swap_record(&namespace, &key, expected.as_deref(), new.as_deref())
+        })
+        .await
+    }
+
+    async fn shutdown(&self) -> Result<()> {
+        let store = self.0.clone();
+        blocking(move || {
+            store.db.close();
+            Ok(())
+        })
+        .await
+    }
+}

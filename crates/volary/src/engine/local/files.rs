@@ -1,0 +1,112 @@
+//! The file layer under the objects: a seam, so that tests can drop what was not synced, as a power cut does.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+/// One object's file; reading past its end gives zeros, as its holes do.
+pub(super) trait ObjectFile: Send + Sync {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
+    /// Makes a range read as zeros and frees what it can.
+    fn zero_at(&self, offset: u64, len: u64) -> io::Result<()>;
+    /// Makes what was written durable; the file's name needs [`Files::sync_dir`] besides.
+    fn sync(&self) -> io::Result<()>;
+    fn allocated_bytes(&self) -> io::Result<u64>;
+}
+
+/// What the engine does with files of objects and their directories.
+pub(super) trait Files: Send + Sync {
+    /// Makes an object that must not exist yet, for its owner's eyes only.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn ObjectFile>>;
+    fn open(&self, path: &Path, write: bool) -> io::Result<Box<dyn ObjectFile>>;
+    /// Removes an object; one that is gone already is no error.
+    fn unlink(&self, path: &Path) -> io::Result<()>;
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Hears of every transaction after its commit.
+    fn committed(&self) {}
+}
+
+/// The files of the system.
+pub(super) struct SystemFiles;
+
+impl Files for SystemFiles {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn ObjectFile>> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Box::new(file))
+    }
+
+    fn open(&self, path: &Path, write: bool) -> io::Result<Box<dyn ObjectFile>> {
+        Ok(Box::new(OpenOptions::new().read(true).write(write).open(path)?))
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+}
+
+impl ObjectFile for File {
+    fn read_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match FileExt::read_at(self, buffer, offset) {
+                Ok(0) => {
+                    buffer.fill(0);
+                    return Ok(());
+                }
+                Ok(n) => {
+                    buffer = &mut buffer[n..];
+                    offset += n as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(data, offset)
+    }
+
+    fn zero_at(&self, offset: u64, len: u64) -> io::Result<()> {
+        use rustix::fs::FallocateFlags as Flags;
+        match rustix::fs::fallocate(self, Flags::PUNCH_HOLE | Flags::KEEP_SIZE, offset, len) {
+            Err(rustix::io::Errno::OPNOTSUPP) => {}
+            result => return Ok(result?),
+        }
+        // No holes on this file system: write the zeros, but nothing past the end, where it reads as zeros anyway.
+        let end = offset.saturating_add(len).min(self.metadata()?.len());
+        let zeros = vec![0; 64 << 10];
+        let mut at = offset;
+        while at < end {
+            let n = (end - at).min(zeros.len() as u64);
+            self.write_all_at(&zeros[..n as usize], at)?;
+            at += n;
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn allocated_bytes(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.blocks().saturating_mul(512))
+    }
+}
+
+/// Makes a directory that only its owner may enter; one that is there already is no error.
+pub(super) fn make_dir(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }
+}

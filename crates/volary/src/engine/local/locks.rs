@@ -1,0 +1,175 @@
+//! Who has what open, across processes: `flock`s on files in `locks/`, which the kernel lets go with the process.
+//!
+//! `ID.w` is held exclusively by a volume's one writer and bears its process id; `ID.r` is shared by the readers of
+//! a volume, `ID.sN` by the readers of one snapshot. Who removes takes them exclusively, with no wait. Every handle
+//! has its own descriptor, so two handles of one process exclude each other too. `writers` is shared by all
+//! writers; the sweep takes it exclusively, to know that nobody has objects without rows.
+
+use crate::{Error, ErrorKind, Result, escape};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Others hold a lock for as short as one transaction when they only check; a refusal before that would be spurious.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a sweep of the store may keep writers waiting.
+pub(super) const SWEEP_PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Shared,
+    Exclusive,
+}
+
+/// A lock that is held until it is dropped.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+/// Where the lock files are.
+pub(super) struct Locks(PathBuf);
+
+impl Locks {
+    pub(super) fn new(store: &Path) -> Self {
+        Locks(store.join("locks"))
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Takes a lock, or says who holds it.
+    pub(super) fn acquire(&self, name: &str, mode: Mode) -> Result<Lock> {
+        self.acquire_within(name, mode, PATIENCE)
+    }
+
+    pub(super) fn acquire_within(&self, name: &str, mode: Mode, patience: Duration) -> Result<Lock> {
+        let path = self.path(name);
+        let failed = |e| Error::io("locking", e).context("lock", path.display());
+        let open =
+            || OpenOptions::new().read(true).write(true).create(true).mode(0o600).truncate(false).open(&path);
+        let file = open().map_err(failed)?;
+        let operation = match mode {
+            Mode::Shared => FlockOperation::NonBlockingLockShared,
+            Mode::Exclusive => FlockOperation::NonBlockingLockExclusive,
+        };
+        let limit = Instant::now() + patience;
+        loop {
+            match flock(&file, operation) {
+                Ok(()) => return Ok(Lock(file)),
+                Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < limit => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => return Err(self.held(&file)),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(failed(error.into())),
+            }
+        }
+    }
+
+    fn held(&self, file: &File) -> Error {
+        let error = Error::new(ErrorKind::Blocked, "somebody has it open");
+        let pid = holding(file).into_iter().next().or_else(|| written(file));
+        match pid {
+            Some(pid) => error.context("holder", show_process(pid)).hint(remedy(pid)),
+            None => error
+                .context("holder", "an unknown process")
+                .hint("wait for the process that has the store's volume open, or end it"),
+        }
+    }
+
+    /// The processes that hold a lock, once for each handle.
+    pub(super) fn holders(&self, name: &str) -> Vec<u32> {
+        File::open(self.path(name)).map(|file| holding(&file)).unwrap_or_default()
+    }
+
+    /// Forgets the lock files of a volume that is gone; ids are never used again, so nobody can want them.
+    pub(super) fn forget(&self, volume: &str) {
+        let _ = std::fs::remove_file(self.path(&format!("{volume}.w")));
+        let _ = std::fs::remove_file(self.path(&format!("{volume}.r")));
+    }
+}
+
+impl Lock {
+    /// Leaves this process's id in the lock file, for those it keeps out.
+    pub(super) fn sign(&mut self) -> io::Result<()> {
+        self.0.set_len(0)?;
+        self.0.rewind()?;
+        write!(self.0, "{}", std::process::id())
+    }
+}
+
+/// What the holder wrote into the file.
+fn written(mut file: &File) -> Option<u32> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// What the kernel tells about the locks on a file.
+fn holding(file: &File) -> Vec<u32> {
+    let (Ok(meta), Ok(table)) = (file.metadata(), std::fs::read_to_string("/proc/locks")) else {
+        return Vec::new();
+    };
+    let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
+    let id = format!("{major:02x}:{minor:02x}:{}", meta.ino());
+    let of_line = |line: &str| {
+        // `1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        (fields.get(1) == Some(&"FLOCK") && fields.get(5) == Some(&id.as_str()))
+            .then(|| fields[4].parse().ok().filter(|pid| *pid != 0))?
+    };
+    table.lines().filter_map(of_line).collect()
+}
+
+/// `process 1234 (qemu)`.
+pub(super) fn show_process(pid: u32) -> String {
+    match std::fs::read(format!("/proc/{pid}/comm")) {
+        Ok(comm) => format!("process {pid} ({})", escape(comm.trim_ascii_end())),
+        Err(_) => format!("process {pid}"),
+    }
+}
+
+/// What makes a process let go.
+pub(super) fn remedy(pid: u32) -> String {
+    format!("wait for process {pid} or end it")
+}
+
+/// The file systems whose locks or syncs cannot be relied on between hosts, by the number `statfs` gives them.
+const NETWORK: &[(u64, &str)] = &[
+    (0x6969, "NFS"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB"),
+    (0x517b, "SMB"),
+    (0x00c3_6400, "CephFS"),
+    (0x0102_1997, "9p"),
+    (0x5346_414f, "AFS"),
+    (0x6b41_4653, "AFS"),
+    (0x7375_7245, "Coda"),
+    (0x6573_5546, "FUSE"),
+    (0x0bd0_0bd0, "Lustre"),
+    (0x4750_4653, "GPFS"),
+    (0x0116_1970, "GFS2"),
+    (0x7461_636f, "OCFS2"),
+    (0x2003_0528, "OrangeFS"),
+];
+
+/// Refuses a network file system.
+pub(super) fn refuse_network(path: &Path) -> Result<()> {
+    let stat = rustix::fs::statfs(path).map_err(|e| {
+        Error::io("asking for the store's file system", e.into()).context("store", path.display())
+    })?;
+    let magic = stat.f_type as u64 & 0xffff_ffff;
+    match NETWORK.iter().find(|(number, _)| *number == magic) {
+        None => Ok(()),
+        Some((_, name)) => {
+            Err(Error::new(ErrorKind::Unsupported, "a local store cannot be on a network file system")
+                .context("store", path.display())
+                .context("file_system", name)
+                .hint("put the store on a disk of this host, or use a Ceph store"))
+        }
+    }
+}
