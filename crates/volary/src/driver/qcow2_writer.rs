@@ -94,7 +94,7 @@ impl Inner {
         for run in &block.runs {
             self.file.write_all_at(&block.bytes[run.clone()], cluster * CLUSTER)?;
             for index in run.clone().step_by(GRANULE_BYTES).map(|offset| offset / GRANULE_BYTES) {
-                let entry = cluster * CLUSTER | COPIED;
+                let entry = (cluster * CLUSTER) | COPIED;
                 entries[index * 8..index * 8 + 8].copy_from_slice(&entry.to_be_bytes());
                 cluster += 1;
             }

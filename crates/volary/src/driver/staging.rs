@@ -2,6 +2,7 @@
 
 use super::journal::{Intent, random_hex};
 use super::store::Store;
+use super::transfer::on_thread;
 use crate::engine::{CreateOptions, OpenOptions, Volume, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId, VolumeSpec};
 use std::sync::Arc;
@@ -110,11 +111,10 @@ impl Staging {
 
     /// Takes everything away again and returns `error`; when that fails too, the rest stays pending and the error
     /// says so.
-    pub(crate) async fn undo(self, error: Error, ctl: &Ctl) -> Error {
+    pub(crate) async fn undo(mut self, error: Error, ctl: &Ctl) -> Error {
         let ctl = &ctl.for_cleanup();
         // Whoever took the operation over undoes it, or is publishing it.
         if let Err(lost) = self.intent.check(ctl).await {
-            self.close().await;
             return self.pending("it failed, and was not undone", error, Some(&lost));
         }
         match self.take_away(ctl).await {
@@ -130,15 +130,21 @@ impl Staging {
         }
     }
 
-    async fn take_away(&self, ctl: &Ctl) -> Result<()> {
-        let (engine, namespace) = (self.store.shared_engine(), &self.namespace);
-        if let Some(volume) = &self.volume {
+    async fn take_away(&mut self, ctl: &Ctl) -> Result<()> {
+        if let Some(volume) = self.volume.take() {
             for snapshot in volume.snapshots(ctl).await? {
                 volume.unprotect_snapshot(&snapshot.name, ctl).await?;
                 volume.remove_snapshot(&snapshot.name, ctl).await?;
             }
+            // Dropped, not closed: what is not flushed is to be lost, and on a full disk only that makes the room
+            // that removing needs.
+            on_thread("letting go of a staging volume", move || {
+                drop(volume);
+                Ok(())
+            })
+            .await?;
         }
-        self.close().await;
+        let (engine, namespace) = (self.store.shared_engine(), &self.namespace);
         // Under its staging name it is found even if its creation was cut short before it told its id.
         if let Some(entry) = engine.find(namespace, &Target::Name(self.staging.clone()), ctl).await? {
             return engine.remove(namespace, &entry, ctl).await;
@@ -152,7 +158,7 @@ impl Staging {
         }
     }
 
-    /// Lets go of the volume. A failed close loses nothing here: it was flushed before, or is thrown away.
+    /// Lets go of the published volume. A failed close loses nothing: it was flushed before.
     async fn close(&self) {
         if let Some(volume) = &self.volume
             && let Err(error) = volume.close(&Ctl::new()).await

@@ -52,7 +52,9 @@ impl Block {
     fn coarse_runs(&self) -> Vec<Range<usize>> {
         let data: usize = self.runs.iter().map(Range::len).sum();
         match (self.runs.first(), self.runs.last()) {
-            (Some(_), Some(last)) if data >= self.bytes.len() / 4 * 3 => vec![0..last.end],
+            (Some(_), Some(last)) if data >= self.bytes.len() / 4 * 3 => {
+                std::iter::once(0..last.end).collect()
+            }
             _ => self.runs.clone(),
         }
     }
@@ -249,7 +251,7 @@ fn split_into_blocks(ranges: Vec<Range<u64>>) -> Vec<(u64, Vec<Range<u64>>)> {
             let end = range.end.min((index + 1) * BLOCK_BYTES);
             match blocks.last_mut() {
                 Some((last, data)) if *last == index => data.push(start..end),
-                _ => blocks.push((index, vec![start..end])),
+                _ => blocks.push((index, std::iter::once(start..end).collect())),
             }
             start = end;
         }

@@ -52,7 +52,7 @@ CREATE TABLE garbage(object BLOB PRIMARY KEY) WITHOUT ROWID;
 
 /// Makes the store in a directory unless there is one, and returns its id.
 pub(super) fn prepare(path: &Path, db: &Db, files: &dyn Files) -> Result<String> {
-    if let Some(id) = db.read(|tx| known(tx))? {
+    if let Some(id) = db.read(known)? {
         return Ok(id);
     }
     let made = || -> std::io::Result<()> {

@@ -1,0 +1,333 @@
+//! Import over the local store: round trips with QEMU's images, and nothing left by whatever goes wrong.
+#![allow(clippy::unwrap_used)]
+
+mod scene;
+
+use scene::{Meanwhile, Scene, qemu_img};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::process::Command;
+use volary::{ErrorKind, ImportSource, Phase, StoreUrl};
+
+const MIB: u64 = 1 << 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s06_every_kind_of_qcow2_becomes_the_bytes_qemu_reads() {
+    let scene = Scene::new().await;
+    let raw = scene.raw("disk.raw", 9 * MIB + 3 * 512);
+    let expected = std::fs::read(&raw).unwrap();
+    let mut images: Vec<Vec<String>> = vec![vec!["compat=v2".into()]];
+    for bits in 9..=21 {
+        let cluster = format!("cluster_size={}", 1 << bits);
+        images.push(vec![cluster.clone()]);
+        images.push(vec![cluster.clone(), "-c".into()]);
+        images.push(vec![format!("{cluster},compression_type=zstd"), "-c".into()]);
+        if bits >= 14 {
+            images.push(vec![format!("{cluster},extended_l2=on")]);
+        }
+    }
+    for (index, options) in images.iter().enumerate() {
+        let mut args = vec!["-o"];
+        args.extend(options.iter().map(String::as_str));
+        let image = scene.qcow2(&raw, &format!("{index}.qcow2"), &args);
+        let name = format!("v{index}");
+        let report = scene.store.import(&scene.request(&image, &name), &scene.ctl).await.unwrap();
+        assert_eq!(report.size_bytes, expected.len() as u64);
+        assert_eq!(report.source.sha256.unwrap(), sha256(&image), "{options:?}");
+        assert!(scene.content(&name).await == expected, "{options:?}");
+        let verified = scene.store.verify(&name.parse().unwrap(), false, &scene.ctl).await.unwrap();
+        assert!(verified.matches && !verified.modified && verified.actual == report.digest);
+    }
+    scene.assert_nothing_hidden().await;
+}
+
+fn sha256(path: &std::path::Path) -> String {
+    let output = Command::new("sha256sum").arg(path).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()[..64].to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s09_equal_bytes_have_equal_digests_whatever_their_layout_and_size() {
+    let scene = Scene::new().await;
+    for size in [1, 511, 512, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 9 * MIB + 512] {
+        let sparse = scene.raw(&format!("{size}.raw"), size);
+        let full = scene.path(&format!("{size}.full"));
+        std::fs::write(&full, std::fs::read(&sparse).unwrap()).unwrap();
+        let (a, b) = (format!("a{size}"), format!("b{size}"));
+        let first = scene.store.import(&scene.request(&sparse, &a), &scene.ctl).await.unwrap();
+        let second = scene.store.import(&scene.request(&full, &b), &scene.ctl).await.unwrap();
+        assert_eq!((first.digest, first.size_bytes), (second.digest, size));
+        assert!(scene.content(&a).await == std::fs::read(&sparse).unwrap(), "{size}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s01_an_import_keeps_snapshot_protection_and_provenance() {
+    let scene = Scene::new().await;
+    let raw = scene.raw("disk.raw", 5 * MIB);
+    let mut request = scene.request(&raw, "web");
+    request.snapshot = Some("base".parse_name());
+    request.protect = true;
+    request.size_bytes = Some(20 * MIB);
+    request.checksum = Some(format!("sha256:{}", sha256(&raw)).parse().unwrap());
+    let plan = scene.store.plan_import(&request, &scene.ctl).await.unwrap();
+    assert_eq!((plan.size_bytes, plan.protect), (20 * MIB, true));
+    scene.assert_nothing_left().await;
+    let report = scene.store.import(&request, &scene.ctl).await.unwrap();
+    assert_eq!((report.size_bytes, report.snapshot), (20 * MIB, request.snapshot.clone()));
+    assert_eq!(report.source.sha256.unwrap(), sha256(&raw));
+    let at = scene.content("web@base").await;
+    assert!(
+        at[..5 * MIB as usize] == std::fs::read(&raw).unwrap()
+            && at[5 * MIB as usize..].iter().all(|b| *b == 0)
+    );
+    let info = scene.store.info(&"web".parse().unwrap(), &scene.ctl).await.unwrap();
+    assert!(info.snapshots[0].protected);
+    for spec in ["web", "web@base"] {
+        assert!(scene.store.verify(&spec.parse().unwrap(), false, &scene.ctl).await.unwrap().matches);
+    }
+    request.size_bytes = Some(MIB);
+    request.spec = "small".parse().unwrap();
+    assert_eq!(scene.store.import(&request, &scene.ctl).await.unwrap_err().kind(), ErrorKind::Usage);
+}
+
+trait ParseName {
+    fn parse_name(&self) -> volary::Name;
+}
+impl ParseName for str {
+    fn parse_name(&self) -> volary::Name {
+        volary::Name::new(self).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s09_a_wrong_checksum_leaves_nothing() {
+    let scene = Scene::new().await;
+    let image = scene.qcow2(&scene.raw("disk.raw", 9 * MIB), "disk.qcow2", &[]);
+    for checksum in [format!("sha256:{}", "0".repeat(64)), format!("md5:{}", "1".repeat(32))] {
+        let mut request = scene.request(&image, "web");
+        request.checksum = Some(checksum.parse().unwrap());
+        request.snapshot = Some("base".parse_name());
+        let error = scene.store.import(&request, &scene.ctl).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Mismatch);
+        scene.assert_nothing_left().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s01_an_existing_name_is_refused_and_untouched() {
+    let scene = Scene::new().await;
+    let (first, second) = (scene.raw("a.raw", 5 * MIB), scene.raw("b.raw", 6 * MIB));
+    scene.store.import(&scene.request(&first, "web"), &scene.ctl).await.unwrap();
+    let error = scene.store.import(&scene.request(&second, "web"), &scene.ctl).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    assert!(scene.content("web").await == std::fs::read(&first).unwrap());
+    scene.assert_nothing_hidden().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s01_of_two_imports_of_one_name_one_wins_and_the_other_leaves_nothing() {
+    let scene = Scene::new().await;
+    let (first, second) = (scene.raw("a.raw", 9 * MIB), scene.raw("b.raw", 10 * MIB));
+    let (a, b) = (scene.request(&first, "web"), scene.request(&second, "web"));
+    let results = tokio::join!(scene.store.import(&a, &scene.ctl), scene.store.import(&b, &scene.ctl));
+    let (winner, loser) = match results {
+        (Ok(_), Err(error)) => (first, error),
+        (Err(error), Ok(_)) => (second, error),
+        other => panic!("one must win: {other:?}"),
+    };
+    assert_eq!(loser.kind(), ErrorKind::AlreadyExists);
+    assert!(scene.content("web").await == std::fs::read(&winner).unwrap());
+    assert_eq!(scene.names().await, ["web"]);
+    scene.assert_nothing_hidden().await;
+    scene.store.remove_all("web").await;
+    scene.assert_nothing_left().await;
+}
+
+trait RemoveAll {
+    async fn remove_all(&self, spec: &str);
+}
+impl RemoveAll for volary::Store {
+    async fn remove_all(&self, spec: &str) {
+        let ctl = volary::Ctl::new();
+        let spec: volary::VolumeSpec = spec.parse().unwrap();
+        let entry = self.engine().find(&spec.namespace, &spec.volume, &ctl).await.unwrap().unwrap();
+        self.engine().remove(&spec.namespace, &entry, &ctl).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s05_a_cancel_in_any_phase_leaves_nothing() {
+    let scene = Scene::new().await;
+    let raw = scene.raw("disk.raw", 80 * MIB);
+    for phase in [Phase::Copy, Phase::Verify] {
+        let ctl = volary::Ctl::new();
+        let token = ctl.cancel_token().clone();
+        let ctl = ctl.watched_by(Meanwhile::new(phase, move || token.cancel()));
+        let error = scene.store.import(&scene.request(&raw, "web"), &ctl).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted, "{phase:?}");
+        scene.assert_nothing_left().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s04_a_dropped_import_is_pending_and_its_name_is_free() {
+    let scene = Scene::new().await;
+    let raw = scene.raw("disk.raw", 80 * MIB);
+    let (moved, mut moving) = tokio::sync::mpsc::unbounded_channel();
+    let ctl = volary::Ctl::new().watched_by(Meanwhile::new(Phase::Copy, move || moved.send(()).unwrap()));
+    let request = scene.request(&raw, "web");
+    tokio::select! {
+        result = scene.store.import(&request, &ctl) => panic!("it was not dropped: {result:?}"),
+        _ = moving.recv() => {}
+    }
+    assert_eq!(scene.names().await, Vec::<String>::new());
+    let namespace = volary::Namespace::default();
+    let records = scene.store.engine().records(&namespace, "intent.", &scene.ctl).await.unwrap();
+    let intent: serde_json::Value = serde_json::from_slice(&records[0].value).unwrap();
+    let trash = scene.store.engine().trash(&namespace, &scene.ctl).await.unwrap();
+    assert_eq!((records.len(), trash.len()), (1, 1));
+    assert_eq!(intent["target"]["id"], trash[0].id.as_str());
+    assert_eq!((&intent["operation"], &intent["target"]["volume"]), (&"import".into(), &"web".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s06_a_source_that_changes_while_it_is_read_is_refused() {
+    let scene = Scene::new().await;
+    type Change = fn(&std::path::Path);
+    let changes: [Change; 3] = [
+        |path| {
+            let file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+            (&file).write_all(b"more").unwrap();
+        },
+        |path| {
+            let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+            file.write_all_at(b"other", 0).unwrap();
+        },
+        |path| std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(1).unwrap(),
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let raw = scene.raw(&format!("{index}.raw"), 80 * MIB);
+        let path = raw.clone();
+        let ctl = volary::Ctl::new().watched_by(Meanwhile::new(Phase::Copy, move || change(&path)));
+        let error = scene.store.import(&scene.request(&raw, "web"), &ctl).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::SourceChanged, "{index}: {error:?}");
+        scene.assert_nothing_left().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s06_refused_sources_create_nothing() {
+    let scene = Scene::new().await;
+    let base = scene.raw("base.raw", MIB);
+    let backed = scene.path("backed.qcow2");
+    let (base_path, backed_path) = (base.to_str().unwrap(), backed.to_str().unwrap());
+    qemu_img(&["create", "-f", "qcow2", "-F", "raw", "-b", base_path, backed_path]);
+    let truncated = scene.qcow2(&base, "truncated.qcow2", &[]);
+    let file = std::fs::OpenOptions::new().write(true).open(&truncated).unwrap();
+    file.set_len(std::fs::metadata(&truncated).unwrap().len() / 2).unwrap();
+    let plain = scene.qcow2(&base, "plain.qcow2", &[]);
+    // A disk with a partition table that is an image as well.
+    let polyglot = scene.path("polyglot");
+    let mut bytes = std::fs::read(&plain).unwrap();
+    bytes.truncate(bytes.len() - 512);
+    let mut footer = vec![0; 512];
+    footer[..8].copy_from_slice(b"conectix");
+    bytes.extend(footer);
+    std::fs::write(&polyglot, bytes).unwrap();
+    let link = scene.path("link");
+    std::os::unix::fs::symlink(&base, &link).unwrap();
+    let raw = Some(volary::ImageFormat::Raw);
+    for (path, format, reason) in [
+        (&backed, None, "backing_file"),
+        (&truncated, None, "truncated"),
+        (&plain, raw, "format_mismatch"),
+        (&polyglot, None, "polyglot"),
+        (&link, None, "not_a_file"),
+    ] {
+        let mut request = scene.request(path, "web");
+        request.format = format;
+        let error = scene.store.import(&request, &scene.ctl).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error:?}");
+        assert!(error.contexts().any(|(key, value)| (key, value) == ("reason", reason)), "{error:?}");
+        scene.assert_nothing_left().await;
+    }
+    let missing = scene.request(&scene.path("missing"), "web");
+    assert_eq!(scene.store.import(&missing, &scene.ctl).await.unwrap_err().kind(), ErrorKind::NotFound);
+    for spec in ["-web", "web@snap"] {
+        let error = scene.store.import(&scene.request(&base, spec), &scene.ctl).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{spec}");
+    }
+    let url = ImportSource::from_argument("http://x/y".into(), || panic!("it is no stream"));
+    assert_eq!(url.unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_piped_image_is_spooled_without_a_trace_and_digested() {
+    let scene = Scene::new().await;
+    let raw = scene.raw("disk.raw", 9 * MIB);
+    let image = scene.qcow2(&raw, "disk.qcow2", &[]);
+    let spool_dir = scene.path("spool");
+    std::fs::create_dir(&spool_dir).unwrap();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let bytes = std::fs::read(&image).unwrap();
+    let writing = std::thread::spawn(move || writer.write_all(&bytes).unwrap());
+    let stream = ImportSource::Stream {
+        file: std::os::fd::OwnedFd::from(reader).into(),
+        spool_dir: spool_dir.clone(),
+    };
+    let request = volary::ImportRequest::new(stream, "web".parse().unwrap());
+    let report = scene.store.import(&request, &scene.ctl).await.unwrap();
+    writing.join().unwrap();
+    assert_eq!((report.source.path.as_str(), report.source.format.as_str()), ("-", "qcow2"));
+    assert_eq!(report.source.sha256.unwrap(), sha256(&image));
+    assert!(scene.content("web").await == std::fs::read(&raw).unwrap());
+    assert_eq!(std::fs::read_dir(&spool_dir).unwrap().count(), 0);
+}
+
+/// A file system of a few megabytes, unmounted at the end.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    /// `None` where only root may mount and we are not.
+    fn mount(path: std::path::PathBuf, mib: u64) -> Option<SmallDisk> {
+        std::fs::create_dir(&path).unwrap();
+        let size = format!("size={mib}m");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).status().unwrap();
+        mounted.success().then_some(SmallDisk(path))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s01_a_disk_that_fills_up_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(dir.path().join("store"), 128) else { return };
+    let scene = Scene::at(dir, &StoreUrl::local(&disk.0)).await;
+    let full = scene.path("full.raw");
+    std::fs::write(&full, vec![7; 96 << 20]).unwrap();
+    // Another takes the space between the check and the copy.
+    let ballast = disk.0.join("ballast");
+    let act = {
+        let ballast = ballast.clone();
+        move || {
+            let mut file = std::fs::File::create(&ballast).unwrap();
+            while file.write_all(&[1; 65536]).is_ok() {}
+        }
+    };
+    let ctl = volary::Ctl::new().watched_by(Meanwhile::new(Phase::Copy, act));
+    let error = scene.store.import(&scene.request(&full, "web"), &ctl).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSpace, "{error:?}");
+    scene.assert_nothing_left().await;
+    // What surely does not fit is not even begun.
+    let error = scene.store.import(&scene.request(&full, "web"), &scene.ctl).await.unwrap_err();
+    assert!(error.contexts().any(|(key, _)| key == "needed_bytes"), "{error:?}");
+    std::fs::remove_file(ballast).unwrap();
+    scene.store.import(&scene.request(&full, "web"), &scene.ctl).await.unwrap();
+}
