@@ -4,4 +4,5 @@
 
 pub mod conformance;
 pub mod images;
+pub mod fault;
 pub mod model;

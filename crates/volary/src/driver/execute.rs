@@ -17,6 +17,10 @@ impl Store {
         ctl: &Ctl,
     ) -> Result<()> {
         let mut writer = None;
+        if acts.iter().any(|act| matches!(act, Act::Unprotect(_) | Act::RemoveSnapshot(_))) {
+            // Before the first step: whoever writes to the volume must not make the last one fail.
+            self.writer(subject, &mut writer, ctl).await?;
+        }
         let mut failed = None;
         for act in acts {
             if failed.is_some() {
@@ -56,14 +60,14 @@ impl Store {
                 same_snapshot(&*volume, snapshot, ctl).await?;
                 return volume.remove_snapshot(&snapshot.name, ctl).await;
             }
-            _ => {}
+            Act::Flatten(child) => return self.flatten_child(subject, child, ctl).await,
+            Act::MoveToTrash(..) | Act::Remove | Act::RemoveFromTrash { .. } => {}
         }
         // What follows needs the volume closed, by this process too.
         if let Some(volume) = writer.take() {
             volume.close(&ctl.for_cleanup()).await?;
         }
         match act {
-            Act::Flatten(child) => self.flatten_child(subject, child, ctl).await,
             Act::MoveToTrash(keep, purge_snapshots) => {
                 self.put_into_trash(subject, *keep, *purge_snapshots, ctl).await.map(|_| ())
             }
@@ -76,7 +80,7 @@ impl Store {
                 ctl.phase(Phase::Remove, None);
                 self.engine().trash_remove(subject.namespace(), &subject.id, *force, ctl).await
             }
-            Act::Unprotect(_) | Act::RemoveSnapshot(_) => Ok(()),
+            Act::Flatten(_) | Act::Unprotect(_) | Act::RemoveSnapshot(_) => Ok(()),
         }
     }
 
@@ -105,7 +109,12 @@ impl Store {
 
     async fn flatten_child(&self, subject: &Subject, child: &Child, ctl: &Ctl) -> Result<()> {
         let target = Target::Id(child.id.clone());
-        let volume = self.engine().open(&child.namespace, &target, &OpenOptions::write(), ctl).await?;
+        let opened = self.engine().open(&child.namespace, &target, &OpenOptions::write(), ctl).await;
+        let volume = match opened {
+            // Gone meanwhile, which serves as well.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            opened => opened?,
+        };
         let work = async {
             match volume.stat(ctl).await?.parent {
                 Some(parent) if parent.id == subject.id && parent.snapshot == child.snapshot => {

@@ -125,7 +125,11 @@ impl Store {
                 continue;
             }
             let child_subject = Subject { shown: child_spec(child), id: child.id.clone() };
-            let child_seen = self.see(&child_subject, ctl).await?;
+            let child_seen = match self.see(&child_subject, ctl).await {
+                // Gone since it was listed.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                seen => seen?,
+            };
             plan.blockers.extend(child_seen.holders.into_iter().map(|holder| Holder {
                 detail: format!("the clone {}: {}", child_subject.shown, holder.detail),
                 ..holder

@@ -44,8 +44,7 @@ impl Store {
         };
         let subject = Subject { shown: named(spec, &entry), id: entry.id };
         let plan = match self.plan_volume(&subject, options, ctl).await {
-            // It went away between being found and being read.
-            Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(error) if error.kind() == ErrorKind::NotFound && self.is_gone(&subject, ctl).await? => {
                 return self.not_there(spec, options, ctl).await;
             }
             plan => plan?,
@@ -139,7 +138,8 @@ impl Store {
                 Ok(false) => {}
                 // Nothing was changed yet, so there is nothing to report but the error.
                 Err(error) if report.steps.is_empty() => {
-                    return if error.kind() == ErrorKind::NotFound { Ok(None) } else { Err(error) };
+                    let gone = error.kind() == ErrorKind::NotFound && self.is_gone(subject, ctl).await?;
+                    return if gone { Ok(None) } else { Err(error) };
                 }
                 Err(error) => {
                     report.failure = Some(Failure::from(&error));
@@ -203,6 +203,13 @@ impl Store {
             }
         }
         Ok(plan)
+    }
+
+    /// Whether a volume is neither under a name nor in trash, so that "not found" was said of the volume itself.
+    async fn is_gone(&self, subject: &Subject, ctl: &Ctl) -> Result<bool> {
+        let target = Target::Id(subject.id.clone());
+        Ok(self.engine().find(subject.namespace(), &target, ctl).await?.is_none()
+            && self.trashed(&subject.shown, &subject.id, ctl).await?.is_none())
     }
 
     async fn not_there(&self, spec: &VolumeSpec, options: &RemoveOptions, ctl: &Ctl) -> Result<RemoveReport> {

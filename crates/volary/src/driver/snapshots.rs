@@ -6,7 +6,7 @@ use super::listing::SnapshotListing;
 use super::outcome::{Failure, Outcome, SnapshotOutcome};
 use super::plan::{Rules, Seen, Subject};
 use super::remove::blocker_of;
-use crate::engine::{SnapshotInfo, Volume};
+use crate::engine::{HolderKind, SnapshotInfo, Volume};
 use crate::{Ctl, Error, ErrorKind, Name, Phase, Result, Store, VolumeId, VolumeSpec};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -41,6 +41,49 @@ impl SnapshotRemoveOptions {
     fn rules(self) -> Rules {
         let SnapshotRemoveOptions { force, flatten_children } = self;
         Rules { unprotect: force || flatten_children, flatten_children }
+    }
+}
+
+/// What can be done to one snapshot of an open volume.
+enum Change<'a> {
+    Create { name: &'a Name, protect: bool },
+    Protect(&'a Name),
+    Unprotect(&'a Name),
+    Rename { name: &'a Name, to: &'a Name },
+    RollBack(&'a Name),
+}
+
+impl<'a> Change<'a> {
+    /// Does it, and returns the name the snapshot has then.
+    async fn make(self, volume: &dyn Volume, spec: &VolumeSpec, ctl: &Ctl) -> Result<&'a Name> {
+        match self {
+            Change::Create { name, protect } => {
+                volume.create_snapshot(name, ctl).await?;
+                let protected = if protect { volume.protect_snapshot(name, ctl).await } else { Ok(()) };
+                let Err(error) = protected else { return Ok(name) };
+                match volume.remove_snapshot(name, &ctl.for_cleanup()).await {
+                    Ok(()) => Err(error.context("step", "protect")),
+                    Err(left) => {
+                        let message = format!("not protected, and the snapshot stays: {}", left.report());
+                        let hint = format!("`volary snap rm {spec}`");
+                        Err(Error::new(ErrorKind::Partial, message).because(error).hint(hint))
+                    }
+                }
+            }
+            Change::Protect(name) => volume.protect_snapshot(name, ctl).await.map(|()| name),
+            Change::Unprotect(name) => {
+                let unprotected = volume.unprotect_snapshot(name, ctl).await;
+                unprotected.map(|()| name).map_err(|error| match error.kind() {
+                    ErrorKind::Blocked => error.hint(format!("`volary children {spec}` shows its clones")),
+                    _ => error,
+                })
+            }
+            Change::Rename { name, to } => volume.rename_snapshot(name, to, ctl).await.map(|()| to),
+            Change::RollBack(name) => {
+                ctl.phase(Phase::Remove, None);
+                volume.rollback(name, ctl).await.map(|()| name)
+            }
+        }
     }
 }
 
@@ -84,22 +127,8 @@ impl Store {
         protect: bool,
         ctl: &Ctl,
     ) -> Result<SnapshotReport> {
-        let name = &spec.required_snapshot()?.clone().checked_for_creation()?;
-        self.changing(spec, ctl, async |volume| {
-            volume.create_snapshot(name, ctl).await?;
-            let protected = if protect { volume.protect_snapshot(name, ctl).await } else { Ok(()) };
-            let Err(error) = protected else { return Ok(name.clone()) };
-            match volume.remove_snapshot(name, &ctl.for_cleanup()).await {
-                Ok(()) => Err(error.context("step", "protect")),
-                Err(left) => {
-                    let message = format!("not protected, and the snapshot stays: {}", left.report());
-                    Err(Error::new(ErrorKind::Partial, message)
-                        .because(error)
-                        .hint(format!("`volary snap rm {spec}`")))
-                }
-            }
-        })
-        .await
+        let name = spec.required_snapshot()?.clone().checked_for_creation()?;
+        self.changing(spec, Change::Create { name: &name, protect }, ctl).await
     }
 
     /// Protects a snapshot from removal, so that it can be cloned; protecting it again does nothing.
@@ -109,10 +138,7 @@ impl Store {
     #[tracing::instrument(name = "snapshot_protect", skip_all, fields(snapshot = %spec))]
     pub async fn protect_snapshot(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<SnapshotReport> {
         let name = spec.required_snapshot()?;
-        self.changing(spec, ctl, async |volume| {
-            volume.protect_snapshot(name, ctl).await.map(|()| name.clone())
-        })
-        .await
+        self.changing(spec, Change::Protect(name), ctl).await
     }
 
     /// Ends a snapshot's protection; doing so again does nothing.
@@ -122,14 +148,7 @@ impl Store {
     #[tracing::instrument(name = "snapshot_unprotect", skip_all, fields(snapshot = %spec))]
     pub async fn unprotect_snapshot(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<SnapshotReport> {
         let name = spec.required_snapshot()?;
-        self.changing(spec, ctl, async |volume| {
-            let unprotected = volume.unprotect_snapshot(name, ctl).await;
-            unprotected.map(|()| name.clone()).map_err(|error| match error.kind() {
-                ErrorKind::Blocked => error.hint(format!("`volary children {spec}` shows its clones")),
-                _ => error,
-            })
-        })
-        .await
+        self.changing(spec, Change::Unprotect(name), ctl).await
     }
 
     /// Gives a snapshot another name.
@@ -141,10 +160,7 @@ impl Store {
     pub async fn rename_snapshot(&self, spec: &VolumeSpec, to: &Name, ctl: &Ctl) -> Result<SnapshotReport> {
         let name = spec.required_snapshot()?;
         let to = &to.clone().checked_for_creation()?;
-        self.changing(spec, ctl, async |volume| {
-            volume.rename_snapshot(name, to, ctl).await.map(|()| to.clone())
-        })
-        .await
+        self.changing(spec, Change::Rename { name, to }, ctl).await
     }
 
     /// Sets a volume's content and size back to a snapshot's; what was written since is gone.
@@ -155,12 +171,7 @@ impl Store {
     pub async fn rollback(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<SnapshotReport> {
         let name = spec.required_snapshot()?;
         let audit = Audit::begin("rollback", spec, &json!({}));
-        let result = self
-            .changing(spec, ctl, async |volume| {
-                ctl.phase(Phase::Remove, None);
-                volume.rollback(name, ctl).await.map(|()| name.clone())
-            })
-            .await;
+        let result = self.changing(spec, Change::RollBack(name), ctl).await;
         audit.finish(&result, |report| ("rolled_back".into(), json!(report)));
         result
     }
@@ -245,7 +256,12 @@ impl Store {
         ctl: &Ctl,
     ) -> SnapshotOutcome {
         let mut outcome = untouched(subject, &snapshot.name);
-        let planned = self.plan_snapshot(subject, seen, snapshot, options.rules(), ctl).await;
+        let mut planned = self.plan_snapshot(subject, seen, snapshot, options.rules(), ctl).await;
+        if let Ok(plan) = &mut planned {
+            // Who has the volume open does not matter to a snapshot; what may not be seen does.
+            let hidden = seen.holders.iter().filter(|holder| holder.kind == HolderKind::Unknown);
+            plan.blockers.extend(hidden.cloned());
+        }
         let result = match planned {
             Ok(plan) if plan.blockers.is_empty() => {
                 self.execute(subject, &plan.acts, &mut outcome.steps, ctl).await
@@ -267,18 +283,17 @@ impl Store {
         outcome
     }
 
-    /// Opens the head of a spec's volume to change it, and reports on the snapshot that `change` returns.
-    async fn changing(
-        &self,
-        spec: &VolumeSpec,
-        ctl: &Ctl,
-        change: impl AsyncFnOnce(&dyn Volume) -> Result<Name>,
-    ) -> Result<SnapshotReport> {
+    /// Opens the head of a spec's volume to change a snapshot, and reports what it is then.
+    async fn changing(&self, spec: &VolumeSpec, change: Change<'_>, ctl: &Ctl) -> Result<SnapshotReport> {
         let head = spec.head();
         let shown = self.shown(&head, ctl).await?;
         let volume: Arc<dyn Volume> = self.open_to_write(&head, ctl).await?;
         let work = async {
-            let name = change(&*volume).await.map_err(|error| error.context("snapshot", spec))?;
+            let name = change
+                .make(&*volume, spec, ctl)
+                .await
+                .map_err(|error| error.context("snapshot", spec))?
+                .clone();
             let id = volume.stat(ctl).await?.id;
             let found = volume.snapshots(ctl).await?.into_iter().find(|snapshot| snapshot.name == name);
             let found = found.ok_or_else(|| {

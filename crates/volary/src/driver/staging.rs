@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How staging volumes are called until they lie in trash.
-const STAGING_PREFIX: &str = "volary-staging-";
+pub(crate) const STAGING_PREFIX: &str = "volary-staging-";
 /// How long trash keeps a staging volume from being purged by others: longer than any transfer, yet not for good.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
 

@@ -5,6 +5,7 @@ use super::handle::{closing, named};
 use super::outcome::{Outcome, RemoveReport};
 use super::plan::{Act, Plan, Rules, Subject};
 use super::remove::{Patience, trash_blocker};
+use super::staging::STAGING_PREFIX;
 use crate::engine::{TrashEntry, TrashState};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Store, Target, VolumeId, VolumeSpec};
 use jiff::{SignedDuration, Timestamp};
@@ -15,9 +16,6 @@ use std::time::Duration;
 
 /// The metadata key under which Volary notes that it was the one to put a volume into trash.
 const NOTE_KEY: &[u8] = b"volary.trash";
-
-/// How volumes are called that an import or copy is still filling; they live in trash until they are published.
-const STAGING_PREFIX: &[u8] = b"volary-staging-";
 
 /// What Volary notes at a volume that it puts into trash.
 ///
@@ -316,7 +314,7 @@ impl Store {
 }
 
 fn is_staging(entry: &TrashEntry) -> bool {
-    entry.name.as_bytes().starts_with(STAGING_PREFIX)
+    entry.name.as_bytes().starts_with(STAGING_PREFIX.as_bytes())
 }
 
 fn trash_id(spec: &VolumeSpec) -> Result<&VolumeId> {
