@@ -3,6 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod conformance;
-pub mod images;
 pub mod fault;
+pub mod images;
 pub mod model;

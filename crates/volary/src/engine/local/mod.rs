@@ -50,13 +50,13 @@ pub async fn open(path: &Path, ctl: &Ctl) -> Result<Arc<dyn Engine>> {
     Ok(Arc::new(engine::Local::new(ctl.call("open the store", opened).await?)))
 }
 
-/// Runs what blocks on a thread for that. Dropping the future drops the result; the work runs to its end.
+/// Runs what blocks on a thread for that, once it is polled: what was cancelled before never begins. Dropping the
+/// future later drops the result; the work runs to its end.
 fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> impl Future<Output = Result<T>> + Send {
-    let running = tokio::task::spawn_blocking(work);
     async {
-        running.await.unwrap_or_else(|e| {
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| {
             Err(Error::new(ErrorKind::Internal, "a thread of the store failed").because(e))
         })
     }
