@@ -1,0 +1,122 @@
+//! Runs the real command on a store of its own.
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
+
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+pub struct Bench {
+    dir: tempfile::TempDir,
+    pub store: PathBuf,
+}
+
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("store");
+        Bench { dir, store }
+    }
+
+    /// A store somewhere else than beside the files.
+    pub fn with_store(store: PathBuf) -> Self {
+        Bench { dir: tempfile::tempdir().unwrap(), store }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A file of `blocks` blocks of 4 MiB that are all different and not compressible.
+    pub fn image(&self, name: &str, blocks: usize) -> PathBuf {
+        let path = self.path(name);
+        let mut file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut block = vec![0; 1 << 20];
+        for _ in 0..blocks * 4 {
+            for word in block.chunks_exact_mut(8) {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                word.copy_from_slice(&state.to_le_bytes());
+            }
+            file.write_all(&block).unwrap();
+        }
+        file.into_inner().unwrap().sync_all().unwrap();
+        path
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_volary"));
+        command.env_clear().env("VOLARY_STORE", format!("local:{}", self.store.display()));
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Ended {
+        ended(self.command(args).output().unwrap())
+    }
+
+    pub fn start(&self, args: &[&str]) -> Child {
+        self.command(args).spawn().unwrap()
+    }
+
+    /// Runs with `-o json` and gives the document.
+    pub fn json(&self, args: &[&str]) -> Value {
+        let ended = self.run(&[args, &["-o", "json"]].concat());
+        assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.stderr);
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}: {}", ended.stdout))
+    }
+
+    pub fn ok(&self, args: &[&str]) -> String {
+        let ended = self.run(args);
+        assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.stderr);
+        ended.stdout
+    }
+
+    /// Asserts that a failed or interrupted command left nothing: no volume, no trash, no object, no record.
+    pub fn assert_empty(&self) {
+        assert_eq!(self.json(&["ls"]), Value::Array(Vec::new()));
+        assert_eq!(self.json(&["trash", "ls"]), Value::Array(Vec::new()));
+        assert_eq!(objects(&self.store), 0, "objects are left");
+    }
+}
+
+pub fn ended(output: Output) -> Ended {
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// How many objects a local store holds.
+pub fn objects(store: &Path) -> usize {
+    let Ok(dirs) = std::fs::read_dir(store.join("objects")) else { return 0 };
+    dirs.filter_map(|dir| std::fs::read_dir(dir.ok()?.path()).ok()).map(Iterator::count).sum()
+}
+
+/// Waits until the child has begun to write into the store, or has ended.
+pub fn wait_for_objects(store: &Path, child: &mut Child) {
+    while objects(store) == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "ended before it wrote: {}", errors(child));
+        std::thread::yield_now();
+    }
+}
+
+fn errors(child: &mut Child) -> String {
+    let mut text = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    text
+}
+
+pub fn signal(child: &Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, signal).unwrap();
+}
