@@ -2,6 +2,9 @@
 
 use crate::cli::{Global, LogFormat};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use volary::ScrubbingWriter;
 
 /// Starts logging for the life of the process.
@@ -13,12 +16,17 @@ pub(crate) fn start(global: &Global) {
         (false, 2) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
     };
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(level)
+    let mut filter = Targets::new().with_default(level);
+    if level < LevelFilter::INFO {
+        // An operation that fails says so by its error line; the trail of it is asked for with -v.
+        filter = filter.with_target(volary::AUDIT_TARGET, LevelFilter::OFF);
+    }
+    let layer = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(|| ScrubbingWriter::new(std::io::stderr()));
+    let registry = tracing_subscriber::registry().with(filter);
     match global.log_format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Text => registry.with(layer).init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).init(),
     }
 }

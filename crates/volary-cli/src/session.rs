@@ -44,8 +44,7 @@ pub(crate) async fn run(cli: Cli) -> ExitCode {
 impl Session {
     /// Connects to the store.
     pub(crate) async fn store(&self) -> Result<Store> {
-        let url = self.store_url()?;
-        Store::connect(&url, &self.ctl).await.map_err(|error| error.context("store", url))
+        Store::connect(&self.store_url()?, &self.ctl).await
     }
 
     /// Connects, works, and lets go of the store whatever the work came to.

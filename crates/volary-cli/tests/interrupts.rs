@@ -95,19 +95,21 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_full_disk_exits_10_and_leaves_nothing() {
-    let disk = SmallDisk::new(64);
+    let disk = SmallDisk::new(400);
     let bench = Bench::with_store(disk.0.path().join("store"));
-    let image = bench.image("disk.raw", 20);
+    let image = bench.image("disk.raw", 104);
     // Refused before anything is made: the space is counted first.
     let refused = bench.run(&["import", image.to_str().unwrap(), "web"]);
     assert_eq!(refused.code, Some(10), "{}", refused.stderr);
     bench.assert_empty();
-    // The disk fills up while the import runs.
-    let image = bench.image("disk.raw", 12);
+    // The disk fills up while the import runs: it is held when it has begun, and goes on when all is taken.
+    let image = bench.image("disk.raw", 88);
     let mut child = bench.start(&["import", image.to_str().unwrap(), "web"]);
     wait_for_objects(&bench.store, &mut child);
+    signal(&child, Signal::STOP);
     let filler = disk.0.path().join("filler");
-    let _ = std::fs::write(&filler, vec![1; 60 << 20]);
+    std::fs::write(&filler, vec![1; 400 << 20]).unwrap_err();
+    signal(&child, Signal::CONT);
     let full = ended(child.wait_with_output().unwrap());
     std::fs::remove_file(filler).unwrap();
     assert_eq!(full.code, Some(10), "{}", full.stderr);

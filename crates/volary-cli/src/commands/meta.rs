@@ -18,11 +18,13 @@ pub(crate) struct Meta {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List all keys and values
+    #[command(after_help = "Examples:\n  volary meta ls web")]
     Ls {
         #[command(flatten)]
         target: Target,
     },
     /// Print the value of a key
+    #[command(after_help = "Examples:\n  volary meta get web owner")]
     Get {
         #[command(flatten)]
         target: Target,
@@ -30,6 +32,7 @@ enum Verb {
         key: String,
     },
     /// Set a key; `conf_*` and `volary.*` are refused
+    #[command(after_help = "Examples:\n  volary meta set web owner team-7")]
     Set {
         #[command(flatten)]
         target: Target,
@@ -39,6 +42,7 @@ enum Verb {
         value: String,
     },
     /// Remove a key
+    #[command(after_help = "Examples:\n  volary meta rm web owner")]
     Rm {
         #[command(flatten)]
         target: Target,

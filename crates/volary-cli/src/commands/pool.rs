@@ -20,14 +20,17 @@ pub(crate) struct Pool {
 #[derive(Debug, Subcommand)]
 enum PoolVerb {
     /// List the pools
+    #[command(after_help = "Examples:\n  volary pool ls")]
     Ls,
     /// Show a pool's figures
+    #[command(after_help = "Examples:\n  volary pool info ssd")]
     Info {
         /// The pool
         #[arg(default_value = "rbd", value_parser = name)]
         pool: Name,
     },
     /// Make a pool, on a local store
+    #[command(after_help = "Examples:\n  volary pool create ssd")]
     Create {
         /// The new pool
         #[arg(value_parser = name)]
@@ -86,18 +89,21 @@ pub(crate) struct NamespaceCommand {
 #[derive(Debug, Subcommand)]
 enum NamespaceVerb {
     /// List a pool's namespaces, without the default one
+    #[command(after_help = "Examples:\n  volary namespace ls ssd")]
     Ls {
         /// The pool
         #[arg(default_value = "rbd", value_parser = name)]
         pool: Name,
     },
     /// Make a namespace
+    #[command(after_help = "Examples:\n  volary namespace create ssd/tenant-7")]
     Create {
         /// The new namespace
         #[arg(value_name = "POOL/NAMESPACE", value_parser = parsed::<Namespace>)]
         namespace: Namespace,
     },
     /// Remove an empty namespace
+    #[command(after_help = "Examples:\n  volary namespace rm ssd/tenant-7")]
     Rm {
         /// The namespace
         #[arg(value_name = "POOL/NAMESPACE", value_parser = parsed::<Namespace>)]

@@ -23,6 +23,9 @@ pub(crate) struct Snap {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Make a snapshot
+    #[command(
+        after_help = "Examples:\n  volary snap create web@before-upgrade\n  volary snap create golden@v1 --protect"
+    )]
     Create {
         #[command(flatten)]
         target: Snapshot,
@@ -31,15 +34,19 @@ enum Verb {
         protect: bool,
     },
     /// List a volume's snapshots, oldest first
+    #[command(after_help = "Examples:\n  volary snap ls web\n  volary snap ls web -o json")]
     Ls {
         #[command(flatten)]
         target: Head,
     },
     /// Protect a snapshot from removal, so that it can be cloned
+    #[command(after_help = "Examples:\n  volary snap protect golden@v1")]
     Protect(Snapshot),
     /// End a snapshot's protection
+    #[command(after_help = "Examples:\n  volary snap unprotect golden@v1")]
     Unprotect(Snapshot),
     /// Give a snapshot another name
+    #[command(after_help = "Examples:\n  volary snap rename web@a web@before-upgrade")]
     Rename {
         #[command(flatten)]
         target: Snapshot,
@@ -48,8 +55,12 @@ enum Verb {
         to: VolumeSpec,
     },
     /// Set a volume back to a snapshot; what was written since is gone
+    #[command(after_help = "Examples:\n  volary snap rollback web@before-upgrade")]
     Rollback(Snapshot),
     /// Remove a snapshot, or say what is in the way
+    #[command(
+        after_help = "Examples:\n  volary snap rm web@before-upgrade\n  volary snap rm --dry-run --force golden@v1"
+    )]
     Rm {
         #[command(flatten)]
         target: Snapshot,
@@ -57,6 +68,7 @@ enum Verb {
         how: How,
     },
     /// Remove all of a volume's snapshots that can go, and say why others cannot
+    #[command(after_help = "Examples:\n  volary snap purge web\n  volary snap purge --dry-run web")]
     Purge {
         #[command(flatten)]
         target: Head,

@@ -23,6 +23,7 @@ pub(crate) struct Trash {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Move a volume into trash, with its snapshots and clones
+    #[command(after_help = "Examples:\n  volary trash mv web --defer 7d")]
     Mv {
         /// The volume
         #[arg(value_parser = parsed::<VolumeSpec>)]
@@ -32,11 +33,15 @@ enum Verb {
         defer: Duration,
     },
     /// List what is in trash, in every state
+    #[command(after_help = "Examples:\n  volary trash ls\n  volary trash ls ssd/tenant-7 -o json")]
     Ls {
         #[command(flatten)]
         place: Place,
     },
     /// Bring a volume back, under the name it had or another
+    #[command(
+        after_help = "Examples:\n  volary trash restore id:10ab6e1f0c3d\n  volary trash restore ssd/id:10ab6e1f0c3d web2"
+    )]
     Restore {
         /// The volume
         #[arg(value_name = "id:ID", value_parser = parsed::<VolumeSpec>)]
@@ -46,6 +51,7 @@ enum Verb {
         name: Option<Name>,
     },
     /// Remove a volume in trash for good
+    #[command(after_help = "Examples:\n  volary trash rm id:10ab6e1f0c3d")]
     Rm {
         /// The volume
         #[arg(value_name = "id:ID", value_parser = parsed::<VolumeSpec>)]
@@ -55,6 +61,7 @@ enum Verb {
         force: bool,
     },
     /// Remove for good what Volary put there and whose date has passed
+    #[command(after_help = "Examples:\n  volary trash purge\n  volary trash purge --dry-run ssd")]
     Purge {
         #[command(flatten)]
         place: Place,

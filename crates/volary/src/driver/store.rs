@@ -43,7 +43,10 @@ impl Store {
     /// `Usage` for `local:` without a path; `Unreachable`, `Permission`, `Unsupported` as the engine says.
     pub async fn connect(url: &StoreUrl, ctl: &Ctl) -> Result<Store> {
         match url {
-            StoreUrl::Local(Some(path)) => Ok(Store::over(local::open(path, ctl).await?)),
+            StoreUrl::Local(Some(path)) => {
+                let opened = local::open(path, ctl).await.map_err(|error| error.context("store", url));
+                Ok(Store::over(opened?))
+            }
             StoreUrl::Local(None) => {
                 Err(Error::new(ErrorKind::Usage, "local: without a path").hint("write local:PATH"))
             }

@@ -159,15 +159,13 @@ const NETWORK: &[(u64, &str)] = &[
 
 /// Refuses a network file system.
 pub(super) fn refuse_network(path: &Path) -> Result<()> {
-    let stat = rustix::fs::statfs(path).map_err(|e| {
-        Error::io("asking for the store's file system", e.into()).context("store", path.display())
-    })?;
+    let stat =
+        rustix::fs::statfs(path).map_err(|e| Error::io("asking for the store's file system", e.into()))?;
     let magic = stat.f_type as u64 & 0xffff_ffff;
     match NETWORK.iter().find(|(number, _)| *number == magic) {
         None => Ok(()),
         Some((_, name)) => {
             Err(Error::new(ErrorKind::Unsupported, "a local store cannot be on a network file system")
-                .context("store", path.display())
                 .context("file_system", name)
                 .hint("put the store on a disk of this host, or use a Ceph store"))
         }

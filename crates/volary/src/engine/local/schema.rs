@@ -69,7 +69,7 @@ pub(super) fn prepare(path: &Path, db: &Db, files: &dyn Files) -> Result<String>
         // The store's own name must outlast a power cut as what is in it does.
         path.canonicalize()?.parent().map_or(Ok(()), |parent| files.sync_dir(parent))
     };
-    made().map_err(|e| Error::io("making the store", e).context("store", path.display()))?;
+    made().map_err(|e| Error::io("making the store", e))?;
     let id = super::ids::random_hex(16)?;
     db.write(|tx| {
         if let Some(id) = known(tx)? {

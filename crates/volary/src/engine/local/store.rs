@@ -21,10 +21,10 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn open(path: &Path, files: Arc<dyn Files>) -> Result<Arc<Store>> {
-        make_store_dir(path).map_err(|e| e.context("store", path.display()))?;
+        make_store_dir(path)?;
         refuse_network(path)?;
         let db = Db::new(&path.join("store.db"), files.clone());
-        let id = schema::prepare(path, &db, &*files).map_err(|e| e.context("store", path.display()))?;
+        let id = schema::prepare(path, &db, &*files)?;
         let store = Arc::new(Store { path: path.to_owned(), id, db, files, locks: Locks::new(path) });
         store.sweep();
         Ok(store)
