@@ -32,6 +32,9 @@ enum Chore {
         /// Size of the image's file system in MiB.
         #[arg(long, default_value_t = 512)]
         mib: u64,
+        /// Walk with the development build, as `cargo xtask test` does.
+        #[arg(long)]
+        dev: bool,
     },
     /// Measures Volary beside what a user would run instead.
     #[command(subcommand)]
@@ -81,7 +84,10 @@ enum Cluster {
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Test => test::run(),
-        Chore::Demo { mib } => tools::release_binary().and_then(|binary| demo::run(&binary, mib)),
+        Chore::Demo { mib, dev } => {
+            let binary = if dev { tools::dev_binary() } else { tools::release_binary() };
+            binary.and_then(|binary| demo::run(&binary, mib))
+        }
         Chore::Bench(Bench::Local { runs, gib, data_mib, record }) => {
             bench::local(runs, gib, data_mib, record)
         }

@@ -119,3 +119,36 @@ fn nothing_is_left_to_do_later() {
     }
     none(&found);
 }
+
+#[test]
+fn the_architecture_page_names_files_that_exist() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let code: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
+    let names = all_sources();
+    let known = |word: &str| {
+        if word.contains('/') {
+            root().join(word).exists()
+        } else {
+            names.iter().any(|file| file.ends_with(word))
+        }
+    };
+    let paths = code.iter().filter(|word| word.ends_with(".rs") || word.starts_with("crates/"));
+    none(&paths.filter(|word| !known(word)).map(|word| format!("{word} is not there")).collect::<Vec<_>>());
+}
+
+#[test]
+fn pages_link_to_files_that_exist() {
+    let mut pages = vec!["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+    pages.extend(["docs/semantics.md", "docs/digest.md", "docs/errors.md", "docs/parity.md", "docs/json.md"]);
+    let mut found = Vec::new();
+    for page in pages {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+        for (link, _) in links.filter(|(link, _)| !link.contains("://")) {
+            if !root().join(page).parent().unwrap().join(link).exists() {
+                found.push(format!("{page}: {link}"));
+            }
+        }
+    }
+    none(&found);
+}

@@ -73,8 +73,9 @@ pub(crate) fn need_cargo(subcommand: &str) -> Outcome {
     if find(&name).is_some() {
         return Ok(());
     }
-    eprintln!("installing {name}");
-    run(&mut cargo(&["install", "--locked", &name]))
+    // Unoptimised it is there in a third of the time, and still done in seconds.
+    eprintln!("installing {name}, an unoptimised build");
+    run(&mut cargo(&["install", "--locked", "--debug", &name]))
 }
 
 /// Where a program is: on the path, in the directories of the system, or in cargo's.

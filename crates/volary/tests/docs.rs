@@ -89,3 +89,20 @@ fn s09_digest_page_defines_what_is_computed() {
     }
     assert_eq!(hasher.finish().to_string(), digest(&content));
 }
+
+#[test]
+fn parity_page_names_calls_that_exist() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/driver");
+    let files = std::fs::read_dir(source).unwrap();
+    let code: String = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    let page = page("parity.md");
+    let calls: Vec<&str> = page.split('`').filter_map(|word| word.strip_prefix("Store::")).collect();
+    assert!(calls.len() > 12);
+    for call in calls {
+        assert!(code.contains(&format!("pub async fn {call}(")), "there is no Store::{call}");
+        let used = [format!(".{call}("), format!("Store::{call}(")];
+        let mut examples = code.lines().filter(|line| line.trim_start().starts_with("/// "));
+        let shown = examples.any(|line| used.iter().any(|used| line.contains(used)));
+        assert!(shown, "Store::{call} is in no example");
+    }
+}
