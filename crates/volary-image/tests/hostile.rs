@@ -139,3 +139,27 @@ fn limits_hold() {
         }
     }
 }
+
+#[test]
+fn only_the_last_cluster_of_the_file_may_be_short_and_what_it_lacks_is_zeros() {
+    let mut built = sample().build();
+    let (entry, host) = (built.l2_entry(0), built.bytes.len() as u64);
+    built.put(host, &[7; 1000]).put64(entry, host);
+    let image = Image::open(Arc::new(built.bytes), None, &Limits::default()).unwrap();
+    let mut bytes = vec![0xaa; 4096];
+    image.read_exact_at(0, &mut bytes).unwrap();
+    assert!(bytes[..1000] == [7; 1000] && bytes[1000..] == [0; 3096]);
+}
+
+#[test]
+fn what_only_resembles_a_magic_is_raw() {
+    let mut zip = vec![7; 4096];
+    zip[3000..3004].copy_from_slice(b"PK\x05\x06");
+    // A FAT volume: the boot signature behind code, not behind a partition table.
+    let mut fat = vec![7; 4096];
+    fat[510..512].copy_from_slice(&[0x55, 0xaa]);
+    for bytes in [zip, fat, b"QFI".to_vec(), b"#\nversion=9\n".to_vec(), b"BZhx".to_vec()] {
+        let image = Image::open(Arc::new(bytes.clone()), None, &Limits::default()).unwrap();
+        assert_eq!(image.format(), Format::Raw, "{bytes:?}");
+    }
+}
