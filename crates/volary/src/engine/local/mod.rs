@@ -21,6 +21,8 @@ mod ids;
 mod layers;
 mod locks;
 mod opening;
+#[cfg(test)]
+mod power_cut;
 mod read;
 mod records;
 mod resize;
