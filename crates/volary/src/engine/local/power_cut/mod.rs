@@ -11,7 +11,7 @@ use crate::engine::local::store::Store;
 use crate::engine::{CreateOptions, OpenOptions, SnapshotRef, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Target};
 use model::{Cell, Found, Model, Modelled};
-use recording::{CELL, Recording};
+use recording::{CELL, Recording, in_memory};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -198,7 +198,7 @@ impl History {
 }
 
 fn history(seed: u64) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let models = Models::default();
     let checked = models.clone();
     let recording = Recording::new(dir.path(), Box::new(move |image| check_image(image, &checked)));
