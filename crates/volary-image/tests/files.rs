@@ -109,3 +109,22 @@ fn s06_a_huge_sparse_file_costs_nothing() {
     let image = Image::open(Arc::new(FileSource::open(&path).unwrap()), None, &Limits::default()).unwrap();
     assert_eq!((image.size_bytes(), image.data_bytes()), (1 << 39, 0));
 }
+
+#[test]
+fn s12_the_bitmap_is_bounded_for_small_clusters_and_huge_files() {
+    use volary_testkit::images::Qcow2;
+    let dir = tempfile::tempdir().unwrap();
+    for (cluster_bits, most) in [(9, 64_u64 << 30), (11, 64 << 30), (16, 4 << 40)] {
+        let path = dir.path().join("sparse");
+        fs::write(&path, Qcow2 { cluster_bits, ..Qcow2::new(1 << 20) }.build().bytes).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        let mut limits = Limits::default();
+        limits.max_container_bytes = 4 << 40;
+        for (len, fits) in [(most, true), (most + 1, false)] {
+            file.set_len(len).unwrap();
+            let opened = Image::open(Arc::new(FileSource::open(&path).unwrap()), None, &limits);
+            let reason = opened.err().and_then(|e| e.refusal().map(|r| r.reason));
+            assert_eq!(reason, (!fits).then_some(Reason::Limit), "{cluster_bits} {len}");
+        }
+    }
+}
