@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to whoever started it")]
 
 mod bench;
+mod bindings;
 mod cluster;
 mod demo;
 mod generate;
@@ -11,6 +12,7 @@ mod images;
 mod roundtrip;
 mod signals;
 mod test;
+mod test_ceph;
 mod tools;
 
 use clap::{Parser, Subcommand};
@@ -27,6 +29,8 @@ struct Arguments {
 enum Chore {
     /// Everything CI checks: format, lints, documentation, licences, generated files, tests, guarantees, the tour.
     Test,
+    /// The tests that need a Ceph cluster, on one started for them.
+    TestCeph,
     /// Walks the README's tour on an ext4 image made for it, in a store of its own.
     Demo {
         /// Size of the image's file system in MiB.
@@ -48,6 +52,8 @@ enum Chore {
     /// A one-node Ceph cluster of Debian's packages, for tests and benchmarks.
     #[command(subcommand)]
     Cluster(Cluster),
+    /// Writes the declarations of the C functions that the crate `rbd` calls; needs bindgen and Ceph's headers.
+    Bindings,
     /// Writes the files in docs/ that the command itself describes.
     Generate,
 }
@@ -95,6 +101,8 @@ fn main() -> ExitCode {
         Chore::Cluster(Cluster::Down(which)) => cluster::down(&which),
         Chore::Cluster(Cluster::Env(which)) => cluster::environment(&which),
         Chore::Roundtrip { gib } => roundtrip::run(gib),
+        Chore::TestCeph => test_ceph::test(),
+        Chore::Bindings => bindings::generate(),
         Chore::Generate => generate::write(),
     };
     match done {

@@ -79,7 +79,7 @@ pub(crate) fn need_cargo(subcommand: &str) -> Outcome {
 }
 
 /// Where a program is: on the path, in the directories of the system, or in cargo's.
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let cargo_home = env::var_os("CARGO_HOME").map(|home| PathBuf::from(home).join("bin"));
     let system = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from);

@@ -98,6 +98,36 @@ pub(crate) fn down(which: &Which) -> Outcome {
     Ok(())
 }
 
+/// A cluster that runs for as long as its user wants.
+pub(crate) struct Running(Which);
+
+/// Starts a cluster for tests; when its user fails on the way, dropping it ends it.
+pub(crate) fn for_tests(dir: &Path) -> Outcome<Running> {
+    let dir = dir.to_owned();
+    let objectstore = ObjectStore::Memstore;
+    up(&Up { dir: dir.clone(), objectstore, osds: 1, stock: false, latency: None })?;
+    Ok(Running(Which { dir }))
+}
+
+impl Running {
+    /// Its configuration file.
+    pub(crate) fn conf(&self) -> PathBuf {
+        config::conf(&absolute(&self.0.dir))
+    }
+
+    /// Ends it.
+    pub(crate) fn down(&self) -> Outcome {
+        down(&self.0)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nothing to do when it has been ended.
+        drop(self.down());
+    }
+}
+
 /// Prints what a shell needs to use the cluster.
 pub(crate) fn environment(which: &Which) -> Outcome {
     let dir = absolute(&which.dir);

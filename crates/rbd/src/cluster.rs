@@ -1,0 +1,309 @@
+//! A connection to a cluster.
+
+use crate::call::{Raw, first_string, grow, strings, text};
+use crate::error::{Place, Result};
+use crate::gate::{Gate, Held};
+use crate::load::Library;
+use crate::pool::Pool;
+use crate::workers::Workers;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// A connected handle of librados; dropping it shuts it down without blocking.
+pub(crate) struct Connection {
+    pub(crate) library: Library,
+    pub(crate) raw: Raw,
+    pub(crate) workers: Arc<Workers>,
+    pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) in_flight_bytes: usize,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let Ok(shutdown) = self.library.table().rados_shutdown.as_ref().copied() else { return };
+        let raw = self.raw;
+        self.workers.submit(Box::new(move || {
+            let raw = raw;
+            // SAFETY: the last user of the handle has gone.
+            unsafe { shutdown(raw.0) };
+        }));
+    }
+}
+
+/// A connection to a Ceph cluster, shared by everything opened through it.
+///
+/// Every call takes the longest time the caller waits for it. Dropping a future gives its call up; what an abandoned
+/// call brings is cleaned up behind it. Dropping the last handle disconnects in the background; [`shutdown`](Self::shutdown) waits.
+///
+/// ```no_run
+/// # async fn example() -> rbd::Result<()> {
+/// use std::time::Duration;
+/// let limit = Duration::from_secs(30);
+/// let library = rbd::Library::load(None)?;
+/// let cluster = rbd::ConnectOptions::new("/etc/ceph/ceph.conf", "admin").connect(&library, limit).await?;
+/// let pool = cluster.pool(b"rbd", b"", limit).await?;
+/// for image in pool.images(limit).await? {
+///     println!("{}", image.name.escape_ascii());
+/// }
+/// drop(pool);
+/// cluster.shutdown(limit).await
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Cluster {
+    gate: Gate<Connection>,
+    workers: Arc<Workers>,
+}
+
+/// What a cluster holds, before replication is taken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClusterStat {
+    /// What it can hold.
+    pub total_bytes: u64,
+    /// What is taken.
+    pub used_bytes: u64,
+    /// What is free.
+    pub available_bytes: u64,
+    /// How many objects there are.
+    pub objects: u64,
+}
+
+impl Cluster {
+    pub(crate) fn new(connection: Connection) -> Self {
+        let workers = Arc::clone(&connection.workers);
+        Cluster { gate: Gate::new(connection), workers }
+    }
+
+    /// Runs a blocking call on the connection.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        symbol: &'static str,
+        limit: Duration,
+        work: impl FnOnce(&Held<Connection>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let held = self.gate.hold()?;
+        self.workers.run(symbol, limit, move || work(&held)).await
+    }
+
+    /// The cluster's id. C: `rados_cluster_fsid`.
+    ///
+    /// # Errors
+    /// What the call answers.
+    #[doc(alias = "rados_cluster_fsid")]
+    pub async fn fsid(&self, limit: Duration) -> Result<String> {
+        self.run("rados_cluster_fsid", limit, |on| {
+            // 36 characters and NUL.
+            let mut buffer = vec![0_u8; 64];
+            let start = buffer.as_mut_ptr().cast();
+            // SAFETY: a live handle and a buffer of the length told.
+            unsafe { call!(on.library, Place::default(), rados_cluster_fsid(on.raw.0, start, 64)) }?;
+            Ok(String::from_utf8_lossy(&first_string(buffer)).into_owned())
+        })
+        .await
+    }
+
+    /// The number by which the cluster knows this connection, part of its address in watchers and locks.
+    /// C: `rados_get_instance_id`.
+    ///
+    /// # Errors
+    /// What the call answers.
+    #[doc(alias = "rados_get_instance_id")]
+    pub async fn instance_id(&self, limit: Duration) -> Result<u64> {
+        self.run("rados_get_instance_id", limit, |on| {
+            let get = symbol!(on.library, rados_get_instance_id);
+            // SAFETY: a connected handle.
+            Ok(unsafe { get(on.raw.0) })
+        })
+        .await
+    }
+
+    /// The value of a configuration option as this connection sees it. C: `rados_conf_get`.
+    ///
+    /// Ask for no option that holds a key.
+    ///
+    /// # Errors
+    /// ENOENT for an option that this release does not know.
+    #[doc(alias = "rados_conf_get")]
+    pub async fn option(&self, name: &str, limit: Duration) -> Result<Vec<u8>> {
+        let name = name.to_owned();
+        self.run("rados_conf_get", limit, move |on| on.get(&name)).await
+    }
+
+    /// What the cluster holds and can hold. C: `rados_cluster_stat`.
+    ///
+    /// # Errors
+    /// What the call answers.
+    #[doc(alias = "rados_cluster_stat")]
+    pub async fn stat(&self, limit: Duration) -> Result<ClusterStat> {
+        self.run("rados_cluster_stat", limit, |on| {
+            let mut stat =
+                crate::sys::rados_cluster_stat_t { kb: 0, kb_used: 0, kb_avail: 0, num_objects: 0 };
+            // SAFETY: a connected handle and a struct to fill.
+            unsafe { call!(on.library, Place::default(), rados_cluster_stat(on.raw.0, &mut stat)) }?;
+            Ok(ClusterStat {
+                total_bytes: stat.kb.saturating_mul(1024),
+                used_bytes: stat.kb_used.saturating_mul(1024),
+                available_bytes: stat.kb_avail.saturating_mul(1024),
+                objects: stat.num_objects,
+            })
+        })
+        .await
+    }
+
+    /// The names of the pools. C: `rados_pool_list`.
+    ///
+    /// # Errors
+    /// What the call answers.
+    #[doc(alias = "rados_pool_list")]
+    pub async fn pools(&self, limit: Duration) -> Result<Vec<Vec<u8>>> {
+        self.run("rados_pool_list", limit, |on| {
+            let mut len = 4096;
+            loop {
+                let mut buffer = vec![0_u8; len];
+                let start = buffer.as_mut_ptr().cast();
+                // SAFETY: a connected handle and a buffer of the length told.
+                let needed =
+                    unsafe { call!(on.library, Place::default(), rados_pool_list(on.raw.0, start, len)) }?;
+                let needed = usize::try_from(needed).unwrap_or(usize::MAX);
+                if needed <= len {
+                    buffer.truncate(needed);
+                    return Ok(strings(&buffer).into_iter().filter(|name| !name.is_empty()).collect());
+                }
+                len = needed;
+            }
+        })
+        .await
+    }
+
+    /// A pool's id, or `None`. C: `rados_pool_lookup`.
+    ///
+    /// # Errors
+    /// What the call answers, but for ENOENT.
+    #[doc(alias = "rados_pool_lookup")]
+    pub async fn pool_id(&self, name: &[u8], limit: Duration) -> Result<Option<i64>> {
+        let pool = text(name, "a pool's name")?;
+        let at = Place { pool: Some(name.escape_ascii().to_string()), ..Place::default() };
+        self.run("rados_pool_lookup", limit, move |on| {
+            // SAFETY: a connected handle and a C string.
+            let answer = unsafe { call!(on.library, at, rados_pool_lookup(on.raw.0, pool.as_ptr())) };
+            match answer {
+                Err(error) if error.errno() == Some(crate::Errno::ENOENT) => Ok(None),
+                answer => answer.map(|id| i64::try_from(id).ok()),
+            }
+        })
+        .await
+    }
+
+    /// The name of a pool. C: `rados_pool_reverse_lookup`.
+    ///
+    /// # Errors
+    /// ENOENT.
+    #[doc(alias = "rados_pool_reverse_lookup")]
+    pub async fn pool_name(&self, id: i64, limit: Duration) -> Result<Vec<u8>> {
+        self.run("rados_pool_reverse_lookup", limit, move |on| {
+            let at = Place::detail(format!("pool id {id}"));
+            let buffer = grow(256, |len| {
+                let mut buffer = vec![0_u8; *len];
+                let start = buffer.as_mut_ptr().cast();
+                // SAFETY: a connected handle and a buffer of the length told.
+                unsafe { call!(on.library, at, rados_pool_reverse_lookup(on.raw.0, id, start, *len)) }?;
+                Ok(buffer)
+            })?;
+            Ok(first_string(buffer))
+        })
+        .await
+    }
+
+    /// A pool's namespace to work in, empty for the default one. C: `rados_ioctx_create`, `rados_ioctx_set_namespace`.
+    ///
+    /// Whether the namespace is there is not asked.
+    ///
+    /// # Errors
+    /// ENOENT for the pool.
+    #[doc(alias = "rados_ioctx_create")]
+    pub async fn pool(&self, name: &[u8], namespace: &[u8], limit: Duration) -> Result<Pool> {
+        let held = self.gate.hold()?;
+        let (name, namespace) = (name.to_vec(), namespace.to_vec());
+        self.workers
+            .run("rados_ioctx_create", limit, move || Pool::enter_by_name(held, &name, &namespace))
+            .await
+    }
+
+    /// A pool by its id, and its namespace. C: `rados_ioctx_create2`.
+    ///
+    /// # Errors
+    /// ENOENT for the pool.
+    #[doc(alias = "rados_ioctx_create2")]
+    pub async fn pool_by_id(&self, id: i64, namespace: &[u8], limit: Duration) -> Result<Pool> {
+        let held = self.gate.hold()?;
+        let namespace = namespace.to_vec();
+        self.workers.run("rados_ioctx_create2", limit, move || Pool::enter_by_id(held, id, &namespace)).await
+    }
+
+    /// Disconnects; waits for everything opened through this connection to be closed. C: `rados_shutdown`.
+    ///
+    /// # Errors
+    /// [`GivenUp`](crate::Error::GivenUp) when pools or images are still held, or librados does not return, within `limit`.
+    #[doc(alias = "rados_shutdown")]
+    pub async fn shutdown(&self, limit: Duration) -> Result<()> {
+        let Some(connection) = self.gate.take("rados_shutdown", limit).await? else { return Ok(()) };
+        let connection = std::mem::ManuallyDrop::new(connection);
+        let shutdown = symbol!(connection.library, rados_shutdown);
+        let raw = connection.raw;
+        let done = self.workers.run("rados_shutdown", limit, move || {
+            let raw = raw;
+            // SAFETY: every user has gone; the connection is not dropped again.
+            unsafe { shutdown(raw.0) };
+            Ok(())
+        });
+        done.await
+    }
+
+    /// A monitor command's output and status. C: `rados_mon_command`.
+    ///
+    /// `command` is the JSON that `ceph --verbose` shows. The text of a failure is not kept.
+    ///
+    /// # Errors
+    /// EACCES when the user may not; what the command answers.
+    #[doc(alias = "rados_mon_command")]
+    pub async fn mon_command(&self, command: &str, limit: Duration) -> Result<Vec<u8>> {
+        let json = text(command.as_bytes(), "a command")?;
+        self.run("rados_mon_command", limit, move |on| {
+            let free = symbol!(on.library, rados_buffer_free);
+            let mut words = [json.as_ptr()];
+            let (mut out, mut out_len) = (std::ptr::null_mut(), 0);
+            // SAFETY: a connected handle; one C string; no input; places for a buffer of librados', the status not asked for.
+            let done = unsafe {
+                let (input, status) = (std::ptr::null(), std::ptr::null_mut());
+                let (out, out_len, status_len) = (&mut out, &mut out_len, std::ptr::null_mut());
+                let words = words.as_mut_ptr();
+                let at = Place::default();
+                call!(
+                    on.library,
+                    at,
+                    rados_mon_command(on.raw.0, words, 1, input, 0, out, out_len, status, status_len)
+                )
+            };
+            let answer = if out.is_null() {
+                Vec::new()
+            } else {
+                // SAFETY: librados filled so many bytes, and they are freed once, after the copy.
+                unsafe {
+                    let answer = std::slice::from_raw_parts(out.cast::<u8>(), out_len).to_vec();
+                    free(out);
+                    answer
+                }
+            };
+            done.map(|_| answer)
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,213 @@
+//! Asynchronous reads and writes.
+//!
+//! An operation owns its buffer, keeps the image open and holds its share of the connection's bytes in flight until
+//! librbd's callback has run: there is no way to take one back, so dropping the future only drops the result.
+
+use crate::call::Raw;
+use crate::error::{Error, Place, Result};
+use crate::gate::Held;
+use crate::image::Image;
+use crate::load::Library;
+use crate::open::Handle;
+use crate::sys;
+use bytes::Bytes;
+use std::ffi::{c_char, c_void};
+use std::ptr;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// What an operation reads into or writes from.
+enum Buffer {
+    None,
+    Read(Vec<u8>),
+    Write(Bytes),
+}
+
+impl Buffer {
+    /// Where the bytes are; moving the buffer does not move them.
+    fn start(&mut self) -> *mut c_char {
+        match self {
+            Buffer::None => ptr::null_mut(),
+            Buffer::Read(buffer) => buffer.as_mut_ptr().cast(),
+            // librbd only reads what is to be written.
+            Buffer::Write(data) => data.as_ptr().cast_mut().cast(),
+        }
+    }
+}
+
+/// Brings an operation's answer and its buffer.
+type Answered = oneshot::Receiver<(i64, Buffer)>;
+
+/// An operation in flight; librbd has the pointer to it.
+struct Operation {
+    held: Held<Handle>,
+    buffer: Buffer,
+    permit: OwnedSemaphorePermit,
+    answer: sys::AnswerOf,
+    release: sys::ReleaseOf,
+    done: oneshot::Sender<(i64, Buffer)>,
+}
+
+/// The callback of librbd, on a thread of its own: it must not block.
+///
+/// # Safety
+/// `argument` is a leaked `Box<Operation>` that nobody else takes back; `completion` is its completion.
+unsafe extern "C" fn ended(completion: sys::rbd_completion_t, argument: *mut c_void) {
+    // SAFETY: the caller's promise.
+    let operation = unsafe { Box::from_raw(argument.cast::<Operation>()) };
+    // SAFETY: the completion is done, and this is its only release.
+    let answer = unsafe {
+        let answer = (operation.answer)(completion);
+        (operation.release)(completion);
+        answer
+    };
+    let Operation { held, buffer, permit, done, .. } = *operation;
+    drop(held);
+    drop(permit);
+    // Nobody waits any more when the future was dropped.
+    drop(done.send((answer as i64, buffer)));
+}
+
+/// What a submission needs; nothing in it belongs to the operation, which the callback may free at any moment.
+struct Request {
+    library: Library,
+    image: Raw,
+    completion: Raw,
+    start: *mut c_char,
+    at: Place,
+}
+
+impl Image {
+    /// Reads up to `len` bytes: fewer at the image's end. C: `rbd_aio_read`.
+    ///
+    /// # Errors
+    /// What the operation answers.
+    #[doc(alias = "rbd_aio_read")]
+    pub async fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let submit = |to: &Request| {
+            let (image, start, completion) = (to.image.0, to.start, to.completion.0);
+            // SAFETY: the operation keeps the image open and the buffer alive until the callback has run.
+            unsafe { call!(to.library, to.at, rbd_aio_read(image, offset, len, start, completion)) }
+        };
+        let (read, buffer) =
+            self.operate("rbd_aio_read", offset, len, || Buffer::Read(vec![0; len]), submit).await?;
+        let Buffer::Read(mut buffer) = buffer else { return Err(Error::Closed) };
+        buffer.truncate(usize::try_from(read).unwrap_or(usize::MAX));
+        Ok(buffer)
+    }
+
+    /// Writes; durable after [`flush`](Self::flush). C: `rbd_aio_write`.
+    ///
+    /// # Errors
+    /// EINVAL for a range beyond the end, which librbd would cut off silently; what the operation answers.
+    #[doc(alias = "rbd_aio_write")]
+    pub async fn write(&self, offset: u64, data: Bytes) -> Result<()> {
+        let len = data.len();
+        let submit = |to: &Request| {
+            within(to, "rbd_aio_write", offset, len as u64)?;
+            let (image, start, completion) = (to.image.0, to.start, to.completion.0);
+            // SAFETY: the operation keeps the image open and the data alive until the callback has run.
+            unsafe { call!(to.library, to.at, rbd_aio_write(image, offset, len, start, completion)) }
+        };
+        self.operate("rbd_aio_write", offset, len, || Buffer::Write(data), submit).await.map(drop)
+    }
+
+    /// Makes a range read as zeros, over a parent too, and frees what it can. C: `rbd_aio_write_zeroes`.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    #[doc(alias = "rbd_aio_write_zeroes")]
+    pub async fn write_zeroes(&self, offset: u64, len: usize) -> Result<()> {
+        let submit = |to: &Request| {
+            within(to, "rbd_aio_write_zeroes", offset, len as u64)?;
+            // SAFETY: the operation keeps the image open until the callback has run.
+            unsafe {
+                call!(to.library, to.at, rbd_aio_write_zeroes(to.image.0, offset, len, to.completion.0, 0, 0))
+            }
+        };
+        self.operate("rbd_aio_write_zeroes", offset, len, || Buffer::None, submit).await.map(drop)
+    }
+
+    /// Makes durable what was written before. C: `rbd_aio_flush`.
+    ///
+    /// It can succeed although a write before it failed: each write's own answer counts.
+    ///
+    /// # Errors
+    /// What the operation answers.
+    #[doc(alias = "rbd_aio_flush")]
+    pub async fn flush(&self) -> Result<()> {
+        let submit = |to: &Request| {
+            // SAFETY: the operation keeps the image open until the callback has run.
+            unsafe { call!(to.library, to.at, rbd_aio_flush(to.image.0, to.completion.0)) }
+        };
+        self.operate("rbd_aio_flush", 0, 0, || Buffer::None, submit).await.map(drop)
+    }
+
+    async fn operate(
+        &self,
+        symbol: &'static str,
+        offset: u64,
+        len: usize,
+        buffer: impl FnOnce() -> Buffer,
+        submit: impl FnOnce(&Request) -> Result<u64>,
+    ) -> Result<(u64, Buffer)> {
+        // More than the connection may have in flight goes alone.
+        let share = u32::try_from(len.min(self.in_flight_bytes)).unwrap_or(u32::MAX);
+        let permit =
+            Arc::clone(&self.in_flight).acquire_many_owned(share).await.map_err(|_| Error::Closed)?;
+        let (at, receiver) = self.submit(buffer(), permit, submit)?;
+        let (answer, buffer) = receiver.await.map_err(|_| Error::Closed)?;
+        let count = at.with(format!("{len} bytes at {offset}")).check(symbol, answer)?;
+        if count > len as u64 {
+            return Err(Error::Malformed { symbol, detail: format!("{count} of {len} bytes") });
+        }
+        Ok((count, buffer))
+    }
+
+    fn submit(
+        &self,
+        mut buffer: Buffer,
+        permit: OwnedSemaphorePermit,
+        submit: impl FnOnce(&Request) -> Result<u64>,
+    ) -> Result<(Place, Answered)> {
+        let held = self.gate.hold()?;
+        let (library, image, at) = (held.io.on.library.clone(), held.raw, held.at.clone());
+        let answer = symbol!(library, rbd_aio_get_return_value);
+        let release = symbol!(library, rbd_aio_release);
+        let (done, answered) = oneshot::channel();
+        let start = buffer.start();
+        let operation = Box::into_raw(Box::new(Operation { held, buffer, permit, answer, release, done }));
+        let mut completion = ptr::null_mut();
+        // SAFETY: the argument is the leaked operation, and a place for the completion.
+        let made = unsafe {
+            call!(library, at, rbd_aio_create_completion(operation.cast(), Some(ended), &mut completion))
+        };
+        if let Err(error) = made {
+            // SAFETY: without a completion no callback runs; nobody else has the pointer.
+            drop(unsafe { Box::from_raw(operation) });
+            return Err(error);
+        }
+        let request = Request { library, image, completion: Raw(completion), start, at };
+        if let Err(error) = submit(&request) {
+            // SAFETY: what was refused has no callback: completion and operation are ours again.
+            unsafe {
+                release(completion);
+                drop(Box::from_raw(operation));
+            }
+            return Err(error);
+        }
+        Ok((request.at, answered))
+    }
+}
+
+/// Refuses a range that librbd would cut at the image's end.
+fn within(to: &Request, symbol: &'static str, offset: u64, len: u64) -> Result<()> {
+    let mut size = 0;
+    // SAFETY: an open image, kept so by the operation that is not submitted yet, and a number to fill.
+    unsafe { call!(to.library, to.at, rbd_get_size(to.image.0, &mut size)) }?;
+    if offset.checked_add(len).is_some_and(|end| end <= size) {
+        return Ok(());
+    }
+    let beyond = to.at.with(format!("{len} bytes at {offset}, of {size}"));
+    beyond.check(symbol, -i64::from(crate::Errno::EINVAL.number())).map(drop)
+}

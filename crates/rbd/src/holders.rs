@@ -1,0 +1,262 @@
+//! Who holds an image: watchers, locks, its group, mirroring.
+
+use crate::Errno;
+use crate::call::{bytes, grow, strings, text};
+use crate::error::Result;
+use crate::image::Image;
+use crate::sys;
+use std::ffi::c_int;
+use std::ptr;
+use std::time::Duration;
+
+/// A client that has the image open to write, or asks to be told of changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watcher {
+    /// The client's address and nonce.
+    pub address: Vec<u8>,
+    /// The client's instance id ([`Cluster::instance_id`](crate::Cluster::instance_id)).
+    pub client: i64,
+    /// Tells the watches of one client apart.
+    pub cookie: u64,
+}
+
+/// The holders of an image's advisory lock.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LockerList {
+    /// Whether one holds it alone.
+    pub exclusive: bool,
+    /// What those who share it agreed on.
+    pub tag: Vec<u8>,
+    /// Who holds it.
+    pub lockers: Vec<Locker>,
+}
+
+/// A holder of an image's advisory lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Locker {
+    /// The client, as `client.N`.
+    pub client: Vec<u8>,
+    /// What tells its locks apart.
+    pub cookie: Vec<u8>,
+    /// Its address.
+    pub address: Vec<u8>,
+}
+
+/// The group an image is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The group's name.
+    pub name: Vec<u8>,
+    /// The id of the pool the group is in.
+    pub pool_id: i64,
+}
+
+/// How an image is mirrored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// The id it has on every cluster.
+    pub global_id: Vec<u8>,
+    /// Whether mirroring is on, or just being switched off.
+    pub enabled: bool,
+    /// Whether it is the original.
+    pub primary: bool,
+}
+
+impl Image {
+    /// Who watches the image, this handle included. C: `rbd_watchers_list`.
+    ///
+    /// # Errors
+    /// What the call answers.
+    #[doc(alias = "rbd_watchers_list")]
+    pub async fn watchers(&self, limit: Duration) -> Result<Vec<Watcher>> {
+        self.run("rbd_watchers_list", limit, |image| {
+            let library = &image.io.on.library;
+            let clean = symbol!(library, rbd_watchers_list_cleanup);
+            grow(16, |len| {
+                let mut list =
+                    vec![sys::rbd_image_watcher_t { addr: ptr::null_mut(), id: 0, cookie: 0 }; *len];
+                // SAFETY: an open image and an array of the length told.
+                unsafe { call!(library, image.at, rbd_watchers_list(image.raw.0, list.as_mut_ptr(), len)) }?;
+                // SAFETY: so many entries are filled with C strings of librbd's own, freed once after the copy.
+                unsafe {
+                    let copy = |from: &sys::rbd_image_watcher_t| Watcher {
+                        address: bytes(from.addr),
+                        client: from.id,
+                        cookie: from.cookie,
+                    };
+                    let watchers = list.iter().take(*len).map(copy).collect();
+                    clean(list.as_mut_ptr(), *len);
+                    Ok(watchers)
+                }
+            })
+        })
+        .await
+    }
+
+    /// Who holds the advisory lock; the exclusive-lock feature uses it too. As of the last time the header was read: a lock that
+    /// this handle took itself shows on another one. C: `rbd_list_lockers`.
+    ///
+    /// # Errors
+    /// What the call answers.
+    #[doc(alias = "rbd_list_lockers")]
+    pub async fn lockers(&self, limit: Duration) -> Result<LockerList> {
+        self.run("rbd_list_lockers", limit, |image| {
+            grow(1024, |len| {
+                let mut buffers = [(); 4].map(|()| vec![0_u8; *len]);
+                let mut lens = [*len; 4];
+                let mut exclusive: c_int = 0;
+                let [tag, clients, cookies, addresses] =
+                    buffers.each_mut().map(|buffer| buffer.as_mut_ptr().cast());
+                let [tag_len, clients_len, cookies_len, addresses_len] = lens.each_mut().map(ptr::from_mut);
+                // SAFETY: an open image, and four buffers with the lengths told.
+                let count = unsafe {
+                    call!(
+                        image.io.on.library,
+                        image.at,
+                        rbd_list_lockers(
+                            image.raw.0,
+                            &mut exclusive,
+                            tag,
+                            tag_len,
+                            clients,
+                            clients_len,
+                            cookies,
+                            cookies_len,
+                            addresses,
+                            addresses_len,
+                        )
+                    )
+                };
+                *len = lens.into_iter().max().unwrap_or(0);
+                if count? == 0 {
+                    return Ok(LockerList::default());
+                }
+                for (buffer, len) in buffers.iter_mut().zip(lens) {
+                    buffer.truncate(len);
+                }
+                let [tag, clients, cookies, addresses] = buffers.each_ref().map(|buffer| strings(buffer));
+                let lockers = clients.into_iter().zip(cookies).zip(addresses);
+                let lockers = lockers.map(|((client, cookie), address)| Locker { client, cookie, address });
+                let tag = tag.into_iter().next().unwrap_or_default();
+                Ok(LockerList { exclusive: exclusive != 0, tag, lockers: lockers.collect() })
+            })
+        })
+        .await
+    }
+
+    /// The owners of the exclusive-lock feature's lock: none, or one. C: `rbd_lock_get_owners`.
+    ///
+    /// # Errors
+    /// What the call answers, but for ENOENT.
+    #[doc(alias = "rbd_lock_get_owners")]
+    pub async fn lock_owners(&self, limit: Duration) -> Result<Vec<Vec<u8>>> {
+        self.run("rbd_lock_get_owners", limit, |image| {
+            let library = &image.io.on.library;
+            let clean = symbol!(library, rbd_lock_get_owners_cleanup);
+            let owners = grow(8, |len| {
+                let mut list = vec![ptr::null_mut(); *len];
+                let mut mode = 0;
+                // SAFETY: an open image, a number to fill, and an array of the length told.
+                unsafe {
+                    call!(
+                        library,
+                        image.at,
+                        rbd_lock_get_owners(image.raw.0, &mut mode, list.as_mut_ptr(), len)
+                    )
+                }?;
+                // SAFETY: so many entries are C strings of librbd's own, freed once after the copy.
+                unsafe {
+                    let owners = list.iter().take(*len).map(|owner| bytes(*owner)).collect();
+                    clean(list.as_mut_ptr(), *len);
+                    Ok(owners)
+                }
+            });
+            match owners {
+                Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(Vec::new()),
+                owners => owners,
+            }
+        })
+        .await
+    }
+
+    /// Whether this handle owns the exclusive lock. C: `rbd_is_exclusive_lock_owner`.
+    ///
+    /// # Errors
+    /// What the call answers.
+    #[doc(alias = "rbd_is_exclusive_lock_owner")]
+    pub async fn is_lock_owner(&self, limit: Duration) -> Result<bool> {
+        self.run("rbd_is_exclusive_lock_owner", limit, |image| {
+            let mut is = 0;
+            // SAFETY: an open image and a number to fill.
+            unsafe {
+                call!(image.io.on.library, image.at, rbd_is_exclusive_lock_owner(image.raw.0, &mut is))
+            }?;
+            Ok(is != 0)
+        })
+        .await
+    }
+
+    /// Takes the exclusive lock from its owner and blocklists that client. C: `rbd_lock_break`.
+    ///
+    /// # Errors
+    /// ENOENT or EBUSY when it is not the owner; EPERM without the right to blocklist.
+    #[doc(alias = "rbd_lock_break")]
+    pub async fn break_lock(&self, owner: &[u8], limit: Duration) -> Result<()> {
+        let owner = text(owner, "a lock's owner")?;
+        self.run("rbd_lock_break", limit, move |image| {
+            let exclusive = sys::RBD_LOCK_MODE_EXCLUSIVE;
+            // SAFETY: an open image and a C string.
+            unsafe {
+                call!(image.io.on.library, image.at, rbd_lock_break(image.raw.0, exclusive, owner.as_ptr()))
+            }
+            .map(drop)
+        })
+        .await
+    }
+
+    /// The group it is in, or `None`. C: `rbd_get_group`.
+    ///
+    /// # Errors
+    /// What the call answers.
+    #[doc(alias = "rbd_get_group")]
+    pub async fn group(&self, limit: Duration) -> Result<Option<Group>> {
+        self.run("rbd_get_group", limit, |image| {
+            let library = &image.io.on.library;
+            let clean = symbol!(library, rbd_group_info_cleanup);
+            let mut info = sys::rbd_group_info_t { name: ptr::null_mut(), pool: -1 };
+            let len = size_of::<sys::rbd_group_info_t>();
+            // SAFETY: an open image and a struct of the size told, freed once after the copy.
+            unsafe {
+                call!(library, image.at, rbd_get_group(image.raw.0, &mut info, len))?;
+                let group = Group { name: bytes(info.name), pool_id: info.pool };
+                clean(&mut info, len);
+                Ok((group.pool_id >= 0).then_some(group))
+            }
+        })
+        .await
+    }
+
+    /// How it is mirrored. C: `rbd_mirror_image_get_info`.
+    ///
+    /// # Errors
+    /// What the call answers.
+    #[doc(alias = "rbd_mirror_image_get_info")]
+    pub async fn mirror(&self, limit: Duration) -> Result<Mirror> {
+        self.run("rbd_mirror_image_get_info", limit, |image| {
+            let library = &image.io.on.library;
+            let clean = symbol!(library, rbd_mirror_image_get_info_cleanup);
+            let mut info =
+                sys::rbd_mirror_image_info_t { global_id: ptr::null_mut(), state: 0, primary: false };
+            let len = size_of::<sys::rbd_mirror_image_info_t>();
+            // SAFETY: an open image and a struct of the size told, freed once after the copy.
+            unsafe {
+                call!(library, image.at, rbd_mirror_image_get_info(image.raw.0, &mut info, len))?;
+                let enabled = info.state != sys::RBD_MIRROR_IMAGE_DISABLED;
+                let mirror = Mirror { global_id: bytes(info.global_id), enabled, primary: info.primary };
+                clean(&mut info);
+                Ok(mirror)
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,48 @@
+#![doc = include_str!("../README.md")]
+
+#[macro_use]
+mod call;
+
+mod children;
+mod cluster;
+mod completion;
+mod connect;
+mod diff;
+mod directory;
+mod errno;
+mod error;
+mod gate;
+mod holders;
+mod image;
+mod load;
+mod metadata;
+mod monitor;
+mod namespace;
+mod object;
+mod omap;
+mod open;
+mod pool;
+mod progress;
+mod snapshot;
+mod sys;
+mod table;
+mod trash;
+mod workers;
+
+pub use children::{Child, Parent};
+pub use cluster::{Cluster, ClusterStat};
+pub use connect::{ConnectOptions, Environment, HOSTILE_VARIABLES};
+pub use diff::{Extent, MAX_DIFF_WINDOW_BYTES};
+pub use directory::{ImageEntry, ImageOptions};
+pub use errno::Errno;
+pub use error::{Error, Place, Result};
+pub use holders::{Group, Locker, LockerList, Mirror, Watcher};
+pub use image::{Features, Image, ImageStat};
+pub use load::{Library, Version};
+pub use object::ObjectStat;
+pub use omap::{OmapPage, Swap};
+pub use pool::{Pool, PoolStat};
+pub use progress::Progress;
+pub use snapshot::{Snapshot, SnapshotKind};
+pub use table::{OLDEST_RELEASE, SYMBOLS, Symbol};
+pub use trash::{TrashEntry, TrashSource};

@@ -1,0 +1,73 @@
+//! The namespaces of a pool.
+
+use crate::call::{grow, strings, text};
+use crate::error::Result;
+use crate::pool::Pool;
+use std::time::Duration;
+
+impl Pool {
+    /// The names of the namespaces, without the default one. C: `rbd_namespace_list`.
+    ///
+    /// # Errors
+    /// What the call answers.
+    #[doc(alias = "rbd_namespace_list")]
+    pub async fn namespaces(&self, limit: Duration) -> Result<Vec<Vec<u8>>> {
+        self.run("rbd_namespace_list", limit, |io| {
+            grow(4096, |len| {
+                let mut buffer = vec![0_u8; *len];
+                let start = buffer.as_mut_ptr().cast();
+                // SAFETY: a live context and a buffer of the length told.
+                unsafe { call!(io.on.library, io.at, rbd_namespace_list(io.raw.0, start, len)) }?;
+                buffer.truncate(*len);
+                Ok(strings(&buffer))
+            })
+        })
+        .await
+    }
+
+    /// Whether a namespace is there. C: `rbd_namespace_exists`.
+    ///
+    /// # Errors
+    /// What the call answers.
+    #[doc(alias = "rbd_namespace_exists")]
+    pub async fn namespace_exists(&self, name: &[u8], limit: Duration) -> Result<bool> {
+        let name = text(name, "a namespace's name")?;
+        self.run("rbd_namespace_exists", limit, move |io| {
+            let mut exists = false;
+            // SAFETY: a live context, a C string, a bool to fill.
+            unsafe {
+                call!(io.on.library, io.at, rbd_namespace_exists(io.raw.0, name.as_ptr(), &mut exists))
+            }?;
+            Ok(exists)
+        })
+        .await
+    }
+
+    /// Makes a namespace. C: `rbd_namespace_create`.
+    ///
+    /// # Errors
+    /// EEXIST; EINVAL for the empty name.
+    #[doc(alias = "rbd_namespace_create")]
+    pub async fn create_namespace(&self, name: &[u8], limit: Duration) -> Result<()> {
+        let name = text(name, "a namespace's name")?;
+        self.run("rbd_namespace_create", limit, move |io| {
+            // SAFETY: a live context and a C string.
+            unsafe { call!(io.on.library, io.at, rbd_namespace_create(io.raw.0, name.as_ptr())) }.map(drop)
+        })
+        .await
+    }
+
+    /// Removes a namespace. C: `rbd_namespace_remove`.
+    ///
+    /// # Errors
+    /// ENOENT; EBUSY while it holds images, in trash too.
+    #[doc(alias = "rbd_namespace_remove")]
+    pub async fn remove_namespace(&self, name: &[u8], limit: Duration) -> Result<()> {
+        let name = text(name, "a namespace's name")?;
+        self.run("rbd_namespace_remove", limit, move |io| {
+            // SAFETY: a live context and a C string.
+            unsafe { call!(io.on.library, io.at, rbd_namespace_remove(io.raw.0, name.as_ptr())) }.map(drop)
+        })
+        .await
+    }
+}

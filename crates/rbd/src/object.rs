@@ -1,0 +1,111 @@
+//! Single RADOS objects: what is there, and advisory locks on it.
+
+use crate::Errno;
+use crate::call::text;
+use crate::error::Result;
+use crate::pool::Pool;
+use std::ptr;
+use std::time::Duration;
+
+/// What is known of an object without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectStat {
+    /// Its size.
+    pub size_bytes: u64,
+    /// When it was last changed, in seconds since 1970.
+    pub modified_seconds: i64,
+}
+
+impl Pool {
+    /// Whether an object is there, and its size. C: `rados_stat`.
+    ///
+    /// One round trip: a stat of `rbd_id.NAME` tells whether an image has that name.
+    ///
+    /// # Errors
+    /// What the call answers, but for ENOENT.
+    #[doc(alias = "rados_stat")]
+    pub async fn object_stat(&self, object: &[u8], limit: Duration) -> Result<Option<ObjectStat>> {
+        let (name, object) = (text(object, "an object's name")?, object.to_vec());
+        self.run("rados_stat", limit, move |io| {
+            let mut stat = ObjectStat { size_bytes: 0, modified_seconds: 0 };
+            let (size, modified) = (&mut stat.size_bytes, &mut stat.modified_seconds);
+            let at = io.at.object(&object);
+            // SAFETY: a live context, a C string, and two numbers to fill.
+            match unsafe { call!(io.on.library, at, rados_stat(io.raw.0, name.as_ptr(), size, modified)) } {
+                Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(None),
+                answer => answer.map(|_| Some(stat)),
+            }
+        })
+        .await
+    }
+
+    /// Takes an exclusive advisory lock on an object, making the object if need be; `false`: somebody else has it.
+    ///
+    /// `lease` is how long it lasts without renewal, for good when zero. `cookie` tells holders of one client apart;
+    /// taking a lock one holds is refused too. C: `rados_lock_exclusive`.
+    ///
+    /// # Errors
+    /// What the call answers, but for EBUSY and EEXIST.
+    #[doc(alias = "rados_lock_exclusive")]
+    pub async fn lock_object(
+        &self,
+        object: &[u8],
+        lock: &[u8],
+        cookie: &[u8],
+        lease: Duration,
+        limit: Duration,
+    ) -> Result<bool> {
+        let at = self.io.at.object(object);
+        let object = text(object, "an object's name")?;
+        let (lock, cookie) = (text(lock, "a lock's name")?, text(cookie, "a cookie")?);
+        self.run("rados_lock_exclusive", limit, move |io| {
+            let seconds = i64::try_from(lease.as_secs()).unwrap_or(i64::MAX);
+            let mut lease = crate::sys::timeval { tv_sec: seconds, tv_usec: lease.subsec_micros().into() };
+            let lease =
+                if lease.tv_sec == 0 && lease.tv_usec == 0 { ptr::null_mut() } else { &raw mut lease };
+            // SAFETY: a live context, C strings, and no lease or one that outlives the call.
+            let answer = unsafe {
+                let (object, lock, cookie) = (object.as_ptr(), lock.as_ptr(), cookie.as_ptr());
+                call!(
+                    io.on.library,
+                    at,
+                    rados_lock_exclusive(io.raw.0, object, lock, cookie, c"".as_ptr(), lease, 0)
+                )
+            };
+            match answer {
+                Err(error) if matches!(error.errno(), Some(Errno::EBUSY | Errno::EEXIST)) => Ok(false),
+                answer => answer.map(|_| true),
+            }
+        })
+        .await
+    }
+
+    /// Gives up an advisory lock; `false`: it was not held. C: `rados_unlock`.
+    ///
+    /// # Errors
+    /// What the call answers, but for ENOENT.
+    #[doc(alias = "rados_unlock")]
+    pub async fn unlock_object(
+        &self,
+        object: &[u8],
+        lock: &[u8],
+        cookie: &[u8],
+        limit: Duration,
+    ) -> Result<bool> {
+        let at = self.io.at.object(object);
+        let object = text(object, "an object's name")?;
+        let (lock, cookie) = (text(lock, "a lock's name")?, text(cookie, "a cookie")?);
+        self.run("rados_unlock", limit, move |io| {
+            // SAFETY: a live context and C strings.
+            let answer = unsafe {
+                let (object, lock, cookie) = (object.as_ptr(), lock.as_ptr(), cookie.as_ptr());
+                call!(io.on.library, at, rados_unlock(io.raw.0, object, lock, cookie))
+            };
+            match answer {
+                Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(false),
+                answer => answer.map(|_| true),
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,139 @@
+//! Connecting, failing to, and letting go.
+
+use crate::{LIMIT, conf, connect, library, options, own_pool};
+use rbd::{ConnectOptions, Environment, Errno, Error};
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn a_connection_tells_of_its_cluster_and_shuts_down() {
+    let library = library();
+    assert!(library.path().is_absolute(), "{:?}", library.path());
+    assert!(library.rbd_version().unwrap().major >= 1 && library.rados_version().unwrap().major >= 3);
+    let cluster = connect().await;
+    assert_eq!(cluster.fsid(LIMIT).await.unwrap().len(), 36);
+    assert!(cluster.instance_id(LIMIT).await.unwrap() > 0);
+    let stat = cluster.stat(LIMIT).await.unwrap();
+    assert!(stat.available_bytes > 0 && stat.available_bytes <= stat.total_bytes);
+    let addresses = cluster.monitor_addresses(LIMIT).await.unwrap();
+    assert!(addresses.iter().any(|address| address.starts_with("127.0.0.1:")), "{addresses:?}");
+    assert!(cluster.pools(LIMIT).await.unwrap().contains(&b"rbd".to_vec()));
+    let id = cluster.pool_id(b"rbd", LIMIT).await.unwrap().unwrap();
+    assert_eq!(cluster.pool_name(id, LIMIT).await.unwrap(), b"rbd");
+    assert_eq!(cluster.pool_id(b"no such pool", LIMIT).await, Ok(None));
+    assert!(cluster.option("rados_osd_op_timeout", LIMIT).await.unwrap().starts_with(b"30"));
+    for option in ["admin_socket", "log_file", "rbd_plugins", "crush_location_hook"] {
+        assert_eq!(cluster.option(option, LIMIT).await.unwrap(), b"", "{option}");
+    }
+    let pool = cluster.pool_by_id(id, b"", LIMIT).await.unwrap();
+    assert_eq!(pool.id(), id);
+    pool.stat(LIMIT).await.unwrap();
+
+    let short = Duration::from_millis(20);
+    assert_eq!(cluster.shutdown(short).await, Err(Error::GivenUp { symbol: "rados_shutdown", after: short }));
+    drop(pool);
+    cluster.shutdown(LIMIT).await.unwrap();
+    assert_eq!(cluster.fsid(LIMIT).await, Err(Error::Closed));
+}
+
+#[tokio::test]
+async fn a_missing_pool_and_a_refused_command_are_named() {
+    let cluster = connect().await;
+    let error = cluster.pool(b"n\xf6 pool", b"", LIMIT).await.unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::ENOENT));
+    assert!(error.to_string().contains(r"pool n\xf6 pool"), "{error}");
+    let error = cluster.mon_command(r#"{"prefix":"no such command"}"#, LIMIT).await.unwrap_err();
+    assert_eq!((error.symbol(), error.errno()), (Some("rados_mon_command"), Some(Errno::EINVAL)));
+}
+
+#[tokio::test]
+async fn s08_a_wrong_key_is_refused_naming_user_and_monitors_but_no_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let keyring = dir.path().join("keyring");
+    let key = "AQAAAAAAAAAAABAAdm9sYXJ5IHRlc3Qga2V5IQ==";
+    fs::write(&keyring, format!("[client.admin]\n\tkey = {key}\n")).unwrap();
+    let own = fs::read_to_string(conf()).unwrap();
+    let own: Vec<&str> = own.lines().filter(|line| !line.trim_start().starts_with("keyring")).collect();
+    let wrong = dir.path().join("ceph.conf");
+    fs::write(&wrong, format!("{}\n[client]\nkeyring = {}\n", own.join("\n"), keyring.display())).unwrap();
+    let mut options = ConnectOptions::new(&wrong, "admin");
+    options.environment = Environment::Trust;
+    let error = options.connect(&library(), LIMIT).await.unwrap_err();
+    assert!(matches!(error.errno(), Some(Errno::EACCES | Errno::EPERM)), "{error}");
+    let said = format!("{error} {error:?}");
+    assert!(said.contains("client.admin") && said.contains("127.0.0.1"), "{said}");
+    assert!(!said.contains(key), "{said}");
+}
+
+#[tokio::test]
+async fn s05_a_dead_monitor_is_given_up_by_the_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    // A listener that never answers: a monitor that is frozen.
+    let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let conf = dir.path().join("ceph.conf");
+    let text = format!(
+        "[global]\nmon_host = {}\nkeyring = /nonexistent\nauth_client_required = none\n",
+        frozen.local_addr().unwrap()
+    );
+    fs::write(&conf, text).unwrap();
+    let mut options = ConnectOptions::new(&conf, "admin");
+    options.environment = Environment::Trust;
+    let limit = Duration::from_secs(2);
+    let began = Instant::now();
+    assert!(matches!(
+        options.connect(&library(), limit).await,
+        Err(Error::GivenUp { symbol: "rados_connect", .. })
+    ));
+    assert!(began.elapsed() < limit + Duration::from_secs(1));
+    options.timeout = Duration::from_secs(1);
+    let error = options.connect(&library(), LIMIT).await.unwrap_err();
+    assert_eq!((error.symbol(), error.errno()), (Some("rados_connect"), Some(Errno::ETIMEDOUT)), "{error}");
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_not_there_or_not_absolute_is_named() {
+    let options = |path: &str| {
+        let mut options = ConnectOptions::new(path, "admin");
+        options.environment = Environment::Trust;
+        options
+    };
+    let error = options("/nonexistent/ceph.conf").connect(&library(), LIMIT).await.unwrap_err();
+    assert_eq!((error.symbol(), error.errno()), (Some("rados_conf_read_file"), Some(Errno::ENOENT)));
+    assert!(error.to_string().contains("/nonexistent/ceph.conf"), "{error}");
+    let error = options("ceph.conf").connect(&library(), LIMIT).await.unwrap_err();
+    assert!(error.to_string().contains("not an absolute path"), "{error}");
+}
+
+#[tokio::test]
+async fn an_environment_that_outranks_the_configuration_is_refused() {
+    // A process of its own: a test does not change its own environment.
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    let test = "connection::connecting_where_the_environment_is_hostile";
+    again.args(["--exact", test, "--nocapture"]).env("CEPH_ARGS", "--log-file=/nonexistent");
+    assert!(again.status().unwrap().success());
+}
+
+#[tokio::test]
+async fn connecting_where_the_environment_is_hostile() {
+    let mut options = options();
+    options.environment = Environment::Refuse;
+    let answer = options.connect(&library(), LIMIT).await.map(drop);
+    match rbd::HOSTILE_VARIABLES.into_iter().find(|variable| std::env::var_os(variable).is_some()) {
+        Some(variable) => assert_eq!(answer, Err(Error::Environment { variable })),
+        None => assert_eq!(answer, Ok(())),
+    }
+}
+
+#[tokio::test]
+async fn names_with_nul_are_refused_and_a_missing_function_is_told() {
+    let cluster = connect().await;
+    let pool = own_pool(&cluster).await;
+    let options = rbd::ImageOptions::default();
+    let nul = pool.create(b"a\0b", 1, &options, LIMIT).await;
+    assert_eq!(nul, Err(Error::Nul { what: "an image's name" }));
+    if library().missing().iter().any(|symbol| symbol.name == "rbd_clone4") {
+        let answer = pool.clone_image_by_snapshot_id(b"p", 1, &pool, b"c", &options, LIMIT).await;
+        assert_eq!(answer, Err(Error::Unsupported { symbol: "rbd_clone4" }));
+    }
+}
