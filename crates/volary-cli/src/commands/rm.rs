@@ -53,8 +53,11 @@ pub(crate) async fn run(args: Rm, session: &Session) -> Result<()> {
     };
     let report = session.on_store(remove).await?;
     session.emit(&report, |report| show_removal(&report.steps, &report.blockers))?;
+    if let Some(error) = report.error() {
+        return Err(error);
+    }
     tell(&report, session);
-    report.error().map_or(Ok(()), Err)
+    Ok(())
 }
 
 /// Says in a line how it ended, when it ended well.

@@ -101,13 +101,11 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
         Verb::Rm { spec, force } => {
             let report = store.trash_remove(&spec, force, ctl).await?;
             session.emit(&report, |report| show_removal(&report.steps, &report.blockers))?;
-            report.error().map_or_else(
-                || {
-                    tell(&report, session);
-                    Ok(())
-                },
-                Err,
-            )
+            if let Some(error) = report.error() {
+                return Err(error);
+            }
+            tell(&report, session);
+            Ok(())
         }
         Verb::Purge { place, all } => {
             let mut reports = Vec::new();

@@ -92,8 +92,6 @@ impl Store {
     /// store.clone_volume(&"golden@v1".parse()?, &"web".parse()?, ctl).await?;
     /// let parent = store.parent(&"web".parse()?, ctl).await?.expect("a clone has a parent");
     /// assert_eq!(parent.volume.to_string(), "rbd/golden");
-    /// store.flatten(&"web".parse()?, ctl).await?;
-    /// assert_eq!(store.parent(&"web".parse()?, ctl).await?, None);
     /// # Ok::<(), Error>(()) }).unwrap();
     /// ```
     ///
@@ -127,6 +125,19 @@ impl Store {
     }
 
     /// Copies into a clone what it still reads from its parent, and parts the two.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use volary::*; let dir = tempfile::tempdir().unwrap(); let ctl = &Ctl::new();
+    /// # let store = Store::connect(&StoreUrl::local(dir.path().join("store")), ctl).await?;
+    /// # store.create(&"golden".parse()?, 1 << 20, ctl).await?;
+    /// # store.create_snapshot(&"golden@v1".parse()?, true, ctl).await?;
+    /// # store.clone_volume(&"golden@v1".parse()?, &"web".parse()?, ctl).await?;
+    /// let report = store.flatten(&"web".parse()?, ctl).await?;
+    /// assert_eq!(report.parent.snapshot.to_string(), "v1");
+    /// assert_eq!(store.parent(&"web".parse()?, ctl).await?, None);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `Usage` for a snapshot or a volume without parent; `NotFound`; `Blocked` while somebody writes.
@@ -165,6 +176,20 @@ impl Store {
     }
 
     /// The snapshot a volume is a clone of; `None` for a volume that is no clone.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use volary::*; let dir = tempfile::tempdir().unwrap(); let ctl = &Ctl::new();
+    /// # let store = Store::connect(&StoreUrl::local(dir.path().join("store")), ctl).await?;
+    /// # store.create(&"golden".parse()?, 1 << 20, ctl).await?;
+    /// # store.create_snapshot(&"golden@v1".parse()?, true, ctl).await?;
+    /// # store.clone_volume(&"golden@v1".parse()?, &"web".parse()?, ctl).await?;
+    /// let parent = store.parent(&"web".parse()?, ctl).await?.expect("a clone has a parent");
+    /// assert_eq!(parent.volume.to_string(), "rbd/golden");
+    /// assert!(store.parent(&"golden".parse()?, ctl).await?.is_none());
+    /// assert_eq!(store.parent(&"nothing".parse()?, ctl).await.unwrap_err().kind(), ErrorKind::NotFound);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `NotFound` when there is no such volume, which is not the same as having no parent.

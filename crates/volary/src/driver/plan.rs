@@ -158,11 +158,12 @@ impl Store {
     ) -> Result<Plan> {
         let mut whole = Plan::default();
         for snapshot in &seen.snapshots {
-            if !purge {
+            let mut part = self.plan_snapshot(subject, seen, snapshot, rules, ctl).await?;
+            if purge {
+                whole.acts.append(&mut part.acts);
+            } else {
                 whole.blockers.push(snapshot_blocker(subject, snapshot));
             }
-            let mut part = self.plan_snapshot(subject, seen, snapshot, rules, ctl).await?;
-            whole.acts.append(&mut part.acts);
             whole.blockers.append(&mut part.blockers);
         }
         Ok(whole)

@@ -108,12 +108,8 @@ impl Store {
     /// # let (web, golden) = (&"web".parse()?, &"web@golden".parse()?);
     /// # store.create(web, 1 << 20, ctl).await?;
     /// assert!(store.create_snapshot(golden, true, ctl).await?.protected);
-    /// store.rollback(golden, ctl).await?;
-    /// let blocked = store.remove_snapshot(golden, SnapshotRemoveOptions::default(), ctl).await?;
-    /// assert_eq!(blocked.outcome, Outcome::Blocked);
-    /// store.unprotect_snapshot(golden, ctl).await?;
-    /// let removed = store.remove_snapshot(golden, SnapshotRemoveOptions::default(), ctl).await?;
-    /// assert_eq!(removed.outcome, Outcome::Removed);
+    /// let again = store.create_snapshot(golden, true, ctl).await;
+    /// assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyExists);
     /// # Ok::<(), Error>(()) }).unwrap();
     /// ```
     ///
@@ -165,6 +161,19 @@ impl Store {
 
     /// Sets a volume's content and size back to a snapshot's; what was written since is gone.
     ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use volary::*; let dir = tempfile::tempdir().unwrap(); let ctl = &Ctl::new();
+    /// # let store = Store::connect(&StoreUrl::local(dir.path().join("store")), ctl).await?;
+    /// # let (web, golden) = (&"web".parse()?, &"web@golden".parse()?);
+    /// # store.create(web, 1 << 20, ctl).await?;
+    /// # store.create_snapshot(golden, true, ctl).await?;
+    /// store.resize(web, 2 << 20, false, ctl).await?;
+    /// store.rollback(golden, ctl).await?;
+    /// assert_eq!(store.info(web, ctl).await?.size_bytes, 1 << 20);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `Usage` for a spec without snapshot; `NotFound`; `Blocked` while somebody writes.
     #[tracing::instrument(name = "rollback", skip_all, fields(snapshot = %spec))]
@@ -177,6 +186,22 @@ impl Store {
     }
 
     /// Removes a snapshot, or says what is in the way and changes nothing.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use volary::*; let dir = tempfile::tempdir().unwrap(); let ctl = &Ctl::new();
+    /// # let store = Store::connect(&StoreUrl::local(dir.path().join("store")), ctl).await?;
+    /// # let (web, golden) = (&"web".parse()?, &"web@golden".parse()?);
+    /// # store.create(web, 1 << 20, ctl).await?;
+    /// # store.create_snapshot(golden, true, ctl).await?;
+    /// let blocked = store.remove_snapshot(golden, SnapshotRemoveOptions::default(), ctl).await?;
+    /// assert_eq!(blocked.outcome, Outcome::Blocked);
+    /// assert!(blocked.blockers[0].remedy.contains("volary snap unprotect"));
+    /// store.unprotect_snapshot(golden, ctl).await?;
+    /// let removed = store.remove_snapshot(golden, SnapshotRemoveOptions::default(), ctl).await?;
+    /// assert_eq!(removed.outcome, Outcome::Removed);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `Usage` for a spec without snapshot; `NotFound` for the volume; what reading fails with. A snapshot that is
