@@ -38,7 +38,6 @@ mod write;
 use crate::engine::Engine;
 use crate::{Ctl, Error, ErrorKind, Result};
 use files::SystemFiles;
-use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -54,12 +53,8 @@ pub async fn open(path: &Path, ctl: &Ctl) -> Result<Arc<dyn Engine>> {
 
 /// Runs what blocks on a thread for that, once it is polled: what was cancelled before never begins. Dropping the
 /// future later drops the result; the work runs to its end.
-fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> impl Future<Output = Result<T>> + Send {
-    async {
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| {
-            Err(Error::new(ErrorKind::Internal, "a thread of the store failed").because(e))
-        })
-    }
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(Error::new(ErrorKind::Internal, "a thread of the store failed").because(e)))
 }
