@@ -271,6 +271,8 @@ pub(crate) async fn on_thread<T: Send + 'static>(
 }
 
 #[cfg(test)]
+// Lists that happen to hold one range.
+#[allow(clippy::single_range_in_vec_init)]
 mod tests {
     use super::*;
 

@@ -9,31 +9,31 @@ use std::sync::Mutex;
 use volary::{Ctl, ImportRequest, ImportSource, Namespace, Phase, Progress, Store, StoreUrl, VolumeSpec};
 
 /// A directory with a local store in it.
-pub struct Scene {
-    pub dir: tempfile::TempDir,
-    pub store: Store,
-    pub ctl: Ctl,
+pub(crate) struct Scene {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) store: Store,
+    pub(crate) ctl: Ctl,
 }
 
 impl Scene {
-    pub async fn new() -> Scene {
+    pub(crate) async fn new() -> Scene {
         let dir = tempfile::tempdir().unwrap();
         let url = StoreUrl::local(dir.path().join("store"));
         Scene::at(dir, &url).await
     }
 
-    pub async fn at(dir: tempfile::TempDir, url: &StoreUrl) -> Scene {
+    pub(crate) async fn at(dir: tempfile::TempDir, url: &StoreUrl) -> Scene {
         let ctl = Ctl::new();
         let store = Store::connect(url, &ctl).await.unwrap();
         Scene { dir, store, ctl }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// A sparse file with runs of data, of zeros that are written, and holes.
-    pub fn raw(&self, name: &str, size: u64) -> PathBuf {
+    pub(crate) fn raw(&self, name: &str, size: u64) -> PathBuf {
         let path = self.path(name);
         let file = std::fs::File::create(&path).unwrap();
         file.set_len(size).unwrap();
@@ -46,7 +46,7 @@ impl Scene {
                 0 => {}
                 1 => file.write_all_at(&vec![0; len as usize], offset).unwrap(),
                 _ => {
-                    let data: Vec<u8> = (0..len).map(|i| (i * i ^ state >> 40) as u8).collect();
+                    let data: Vec<u8> = (0..len).map(|i| ((i * i) ^ (state >> 40)) as u8).collect();
                     file.write_all_at(&data, offset).unwrap();
                 }
             }
@@ -60,7 +60,7 @@ impl Scene {
     }
 
     /// The file, converted by QEMU with these options.
-    pub fn qcow2(&self, raw: &Path, name: &str, options: &[&str]) -> PathBuf {
+    pub(crate) fn qcow2(&self, raw: &Path, name: &str, options: &[&str]) -> PathBuf {
         let path = self.path(name);
         let mut args = vec!["convert", "-f", "raw", "-O", "qcow2"];
         args.extend(options);
@@ -68,12 +68,12 @@ impl Scene {
         path
     }
 
-    pub fn request(&self, path: &Path, spec: &str) -> ImportRequest {
+    pub(crate) fn request(&self, path: &Path, spec: &str) -> ImportRequest {
         ImportRequest::new(ImportSource::Path(path.to_owned()), spec.parse().unwrap())
     }
 
     /// What a volume holds, read by the engine alone.
-    pub async fn content(&self, spec: &str) -> Vec<u8> {
+    pub(crate) async fn content(&self, spec: &str) -> Vec<u8> {
         let spec: VolumeSpec = spec.parse().unwrap();
         let options = volary::engine::OpenOptions::read(spec.snapshot.clone());
         let volume =
@@ -84,21 +84,21 @@ impl Scene {
         bytes.to_vec()
     }
 
-    pub async fn names(&self) -> Vec<String> {
+    pub(crate) async fn names(&self) -> Vec<String> {
         let namespace = Namespace::default();
         let entries: Vec<_> = self.store.engine().volumes(&namespace, &self.ctl).try_collect().await.unwrap();
         entries.into_iter().map(|entry| entry.name.to_string()).collect()
     }
 
     /// No volume, nothing in trash, no record, and no byte of data.
-    pub async fn assert_nothing_left(&self) {
+    pub(crate) async fn assert_nothing_left(&self) {
         assert_eq!(self.names().await, Vec::<String>::new());
         self.assert_nothing_hidden().await;
         assert_eq!(objects(&self.path("store").join("objects")), Vec::<PathBuf>::new());
     }
 
     /// Nothing in trash, and no record.
-    pub async fn assert_nothing_hidden(&self) {
+    pub(crate) async fn assert_nothing_hidden(&self) {
         let namespace = Namespace::default();
         assert_eq!(self.store.engine().trash(&namespace, &self.ctl).await.unwrap(), []);
         assert_eq!(self.store.engine().records(&namespace, "", &self.ctl).await.unwrap(), []);
@@ -106,7 +106,7 @@ impl Scene {
 }
 
 /// The files below a directory.
-pub fn objects(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn objects(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).into_iter().flatten() {
         let path = entry.unwrap().path();
@@ -116,7 +116,7 @@ pub fn objects(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Runs `qemu-img`, which must succeed.
-pub fn qemu_img(args: &[&str]) {
+pub(crate) fn qemu_img(args: &[&str]) {
     let output = Command::new("qemu-img").args(args).output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
@@ -124,13 +124,13 @@ pub fn qemu_img(args: &[&str]) {
 type Act = Box<dyn FnOnce() + Send>;
 
 /// Does something once, when the first bytes of a phase have moved.
-pub struct Meanwhile {
+pub(crate) struct Meanwhile {
     wanted: Phase,
     seen: Mutex<(Option<Phase>, Option<Act>)>,
 }
 
 impl Meanwhile {
-    pub fn new(wanted: Phase, act: impl FnOnce() + Send + 'static) -> std::sync::Arc<Meanwhile> {
+    pub(crate) fn new(wanted: Phase, act: impl FnOnce() + Send + 'static) -> std::sync::Arc<Meanwhile> {
         std::sync::Arc::new(Meanwhile { wanted, seen: Mutex::new((None, Some(Box::new(act)))) })
     }
 }
