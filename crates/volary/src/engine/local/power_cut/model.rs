@@ -50,7 +50,9 @@ impl Modelled {
 
 /// What a store was found to be.
 #[derive(Debug)]
-pub(super) struct Found(BTreeMap<String, (Vec<u8>, BTreeMap<String, Vec<u8>>)>);
+pub(super) struct Found(BTreeMap<String, (Vec<u8>, Snapshots)>);
+
+type Snapshots = BTreeMap<String, Vec<u8>>;
 
 impl Found {
     pub(super) fn in_store(store: &Arc<Store>) -> Self {
