@@ -82,7 +82,18 @@ impl Locks {
 
     /// The processes that hold a lock, once for each handle.
     pub(super) fn holders(&self, name: &str) -> Vec<u32> {
-        File::open(self.path(name)).map(|file| holding(&file)).unwrap_or_default()
+        let Ok(file) = File::open(self.path(name)) else { return Vec::new() };
+        // The kernel hands its table out in pieces, and what changes in between makes entries be missed or seen
+        // twice: an answer counts when it is given twice in a row.
+        let mut last = holding(&file);
+        for _ in 0..8 {
+            let now = holding(&file);
+            if now == last {
+                break;
+            }
+            last = now;
+        }
+        last
     }
 
     /// Forgets the lock files of a volume that is gone; ids are never used again, so nobody can want them.
