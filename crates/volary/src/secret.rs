@@ -189,7 +189,7 @@ mod tests {
     fn s08_what_looks_like_a_secret_is_scrubbed_and_the_rest_is_kept() {
         let key = "AQDd1/5kAAAAABAAmXqVnH1J6wE2m5xGq0k2bQ==";
         for (line, kept) in [
-            (format!("{key}"), "[removed]".to_owned()),
+            (key.to_owned(), "[removed]".to_owned()),
             (format!("{{\"key\":\"{key}\",\"id\":7}}"), "{\"key\":\"[removed]\",\"id\":7}".to_owned()),
             (format!("[client.a]\n\tkey = {key}\n"), "[client.a]\n\tkey = [removed]\n".to_owned()),
             ("password: hunter2, user: me".into(), "password: [removed], user: me".into()),
