@@ -54,10 +54,12 @@ impl Child {
 }
 
 impl Image {
-    /// The parent, also one in trash, or `None`. C: `rbd_get_parent`.
+    /// The parent, also one in trash, or `None`.
     ///
     /// # Errors
     /// What the call answers, but for ENOENT.
+    ///
+    /// C: `rbd_get_parent`.
     #[doc(alias = "rbd_get_parent")]
     pub async fn parent(&self, limit: Duration) -> Result<Option<Parent>> {
         self.run("rbd_get_parent", limit, |image| {
@@ -88,10 +90,8 @@ impl Image {
     }
 
     /// The clones, in every pool that the user sees and in trash: of all snapshots, or of the one that is open.
-    /// C: `rbd_list_children3`.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_list_children3`.
     #[doc(alias = "rbd_list_children3")]
     pub async fn children(&self, limit: Duration) -> Result<Vec<Child>> {
         self.run("rbd_list_children3", limit, |image| {

@@ -15,20 +15,36 @@ use tokio::sync::Semaphore;
 pub(crate) struct Connection {
     pub(crate) library: Library,
     pub(crate) raw: Raw,
+    pub(crate) open: bool,
     pub(crate) workers: Arc<Workers>,
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) in_flight_bytes: usize,
 }
 
+impl Connection {
+    /// Ends the connection once; blocks. C: `rados_shutdown`.
+    fn end(&mut self) {
+        let Ok(shutdown) = &self.library.table().rados_shutdown else { return };
+        if std::mem::replace(&mut self.open, false) {
+            // SAFETY: the last user of the handle has gone, and it is not used again.
+            unsafe { shutdown(self.raw.0) };
+        }
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
-        let Ok(shutdown) = self.library.table().rados_shutdown.as_ref().copied() else { return };
-        let raw = self.raw;
-        self.workers.submit(Box::new(move || {
-            let raw = raw;
-            // SAFETY: the last user of the handle has gone.
-            unsafe { shutdown(raw.0) };
-        }));
+        if self.open {
+            let mut rest = Connection {
+                library: self.library.clone(),
+                raw: self.raw,
+                open: true,
+                workers: Arc::clone(&self.workers),
+                in_flight: Arc::clone(&self.in_flight),
+                in_flight_bytes: self.in_flight_bytes,
+            };
+            self.workers.submit(Box::new(move || rest.end()));
+        }
     }
 }
 
@@ -87,10 +103,9 @@ impl Cluster {
         self.workers.run(symbol, limit, move || work(&held)).await
     }
 
-    /// The cluster's id. C: `rados_cluster_fsid`.
+    /// The cluster's id.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rados_cluster_fsid`.
     #[doc(alias = "rados_cluster_fsid")]
     pub async fn fsid(&self, limit: Duration) -> Result<String> {
         self.run("rados_cluster_fsid", limit, |on| {
@@ -104,11 +119,18 @@ impl Cluster {
         .await
     }
 
-    /// The number by which the cluster knows this connection, part of its address in watchers and locks.
-    /// C: `rados_get_instance_id`.
+    /// How many bytes of reads and writes are in flight just now.
     ///
     /// # Errors
-    /// What the call answers.
+    /// [`Closed`](crate::Error::Closed).
+    pub fn in_flight_bytes(&self) -> Result<usize> {
+        let connection = self.gate.hold()?;
+        Ok(connection.in_flight_bytes.saturating_sub(connection.in_flight.available_permits()))
+    }
+
+    /// The number by which the cluster knows this connection, part of its address in watchers and locks.
+    ///
+    /// C: `rados_get_instance_id`.
     #[doc(alias = "rados_get_instance_id")]
     pub async fn instance_id(&self, limit: Duration) -> Result<u64> {
         self.run("rados_get_instance_id", limit, |on| {
@@ -119,22 +141,23 @@ impl Cluster {
         .await
     }
 
-    /// The value of a configuration option as this connection sees it. C: `rados_conf_get`.
+    /// The value of a configuration option as this connection sees it.
     ///
     /// Ask for no option that holds a key.
     ///
     /// # Errors
     /// ENOENT for an option that this release does not know.
+    ///
+    /// C: `rados_conf_get`.
     #[doc(alias = "rados_conf_get")]
     pub async fn option(&self, name: &str, limit: Duration) -> Result<Vec<u8>> {
         let name = name.to_owned();
         self.run("rados_conf_get", limit, move |on| on.get(&name)).await
     }
 
-    /// What the cluster holds and can hold. C: `rados_cluster_stat`.
+    /// What the cluster holds and can hold.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rados_cluster_stat`.
     #[doc(alias = "rados_cluster_stat")]
     pub async fn stat(&self, limit: Duration) -> Result<ClusterStat> {
         self.run("rados_cluster_stat", limit, |on| {
@@ -152,10 +175,9 @@ impl Cluster {
         .await
     }
 
-    /// The names of the pools. C: `rados_pool_list`.
+    /// The names of the pools.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rados_pool_list`.
     #[doc(alias = "rados_pool_list")]
     pub async fn pools(&self, limit: Duration) -> Result<Vec<Vec<u8>>> {
         self.run("rados_pool_list", limit, |on| {
@@ -177,10 +199,12 @@ impl Cluster {
         .await
     }
 
-    /// A pool's id, or `None`. C: `rados_pool_lookup`.
+    /// A pool's id, or `None`.
     ///
     /// # Errors
     /// What the call answers, but for ENOENT.
+    ///
+    /// C: `rados_pool_lookup`.
     #[doc(alias = "rados_pool_lookup")]
     pub async fn pool_id(&self, name: &[u8], limit: Duration) -> Result<Option<i64>> {
         let pool = text(name, "a pool's name")?;
@@ -196,10 +220,12 @@ impl Cluster {
         .await
     }
 
-    /// The name of a pool. C: `rados_pool_reverse_lookup`.
+    /// The name of a pool.
     ///
     /// # Errors
     /// ENOENT.
+    ///
+    /// C: `rados_pool_reverse_lookup`.
     #[doc(alias = "rados_pool_reverse_lookup")]
     pub async fn pool_name(&self, id: i64, limit: Duration) -> Result<Vec<u8>> {
         self.run("rados_pool_reverse_lookup", limit, move |on| {
@@ -216,12 +242,14 @@ impl Cluster {
         .await
     }
 
-    /// A pool's namespace to work in, empty for the default one. C: `rados_ioctx_create`, `rados_ioctx_set_namespace`.
+    /// A pool's namespace to work in, empty for the default one.
     ///
     /// Whether the namespace is there is not asked.
     ///
     /// # Errors
     /// ENOENT for the pool.
+    ///
+    /// C: `rados_ioctx_create`, `rados_ioctx_set_namespace`.
     #[doc(alias = "rados_ioctx_create")]
     pub async fn pool(&self, name: &[u8], namespace: &[u8], limit: Duration) -> Result<Pool> {
         let held = self.gate.hold()?;
@@ -231,10 +259,12 @@ impl Cluster {
             .await
     }
 
-    /// A pool by its id, and its namespace. C: `rados_ioctx_create2`.
+    /// A pool by its id, and its namespace.
     ///
     /// # Errors
     /// ENOENT for the pool.
+    ///
+    /// C: `rados_ioctx_create2`.
     #[doc(alias = "rados_ioctx_create2")]
     pub async fn pool_by_id(&self, id: i64, namespace: &[u8], limit: Duration) -> Result<Pool> {
         let held = self.gate.hold()?;
@@ -242,31 +272,30 @@ impl Cluster {
         self.workers.run("rados_ioctx_create2", limit, move || Pool::enter_by_id(held, id, &namespace)).await
     }
 
-    /// Disconnects; waits for everything opened through this connection to be closed. C: `rados_shutdown`.
+    /// Disconnects; waits for everything opened through this connection to be closed.
     ///
     /// # Errors
     /// [`GivenUp`](crate::Error::GivenUp) when pools or images are still held, or librados does not return, within `limit`.
+    ///
+    /// C: `rados_shutdown`.
     #[doc(alias = "rados_shutdown")]
     pub async fn shutdown(&self, limit: Duration) -> Result<()> {
-        let Some(connection) = self.gate.take("rados_shutdown", limit).await? else { return Ok(()) };
-        let connection = std::mem::ManuallyDrop::new(connection);
-        let shutdown = symbol!(connection.library, rados_shutdown);
-        let raw = connection.raw;
-        let done = self.workers.run("rados_shutdown", limit, move || {
-            let raw = raw;
-            // SAFETY: every user has gone; the connection is not dropped again.
-            unsafe { shutdown(raw.0) };
+        let Some(mut connection) = self.gate.take("rados_shutdown", limit).await? else { return Ok(()) };
+        let end = move || {
+            connection.end();
             Ok(())
-        });
-        done.await
+        };
+        self.workers.run("rados_shutdown", limit, end).await
     }
 
-    /// A monitor command's output and status. C: `rados_mon_command`.
+    /// A monitor command's output and status.
     ///
     /// `command` is the JSON that `ceph --verbose` shows. The text of a failure is not kept.
     ///
     /// # Errors
     /// EACCES when the user may not; what the command answers.
+    ///
+    /// C: `rados_mon_command`.
     #[doc(alias = "rados_mon_command")]
     pub async fn mon_command(&self, command: &str, limit: Duration) -> Result<Vec<u8>> {
         let json = text(command.as_bytes(), "a command")?;

@@ -14,6 +14,8 @@ use bytes::Bytes;
 use std::ffi::{c_char, c_void};
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// What an operation reads into or writes from.
@@ -78,10 +80,12 @@ struct Request {
 }
 
 impl Image {
-    /// Reads up to `len` bytes: fewer at the image's end. C: `rbd_aio_read`.
+    /// Reads up to `len` bytes: fewer at the image's end.
     ///
     /// # Errors
     /// What the operation answers.
+    ///
+    /// C: `rbd_aio_read`.
     #[doc(alias = "rbd_aio_read")]
     pub async fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
         let submit = |to: &Request| {
@@ -96,15 +100,17 @@ impl Image {
         Ok(buffer)
     }
 
-    /// Writes; durable after [`flush`](Self::flush). C: `rbd_aio_write`.
+    /// Writes; durable after [`flush`](Self::flush).
     ///
     /// # Errors
     /// EINVAL for a range beyond the end, which librbd would cut off silently; what the operation answers.
+    ///
+    /// C: `rbd_aio_write`.
     #[doc(alias = "rbd_aio_write")]
     pub async fn write(&self, offset: u64, data: Bytes) -> Result<()> {
         let len = data.len();
+        self.within("rbd_aio_write", offset, len as u64).await?;
         let submit = |to: &Request| {
-            within(to, "rbd_aio_write", offset, len as u64)?;
             let (image, start, completion) = (to.image.0, to.start, to.completion.0);
             // SAFETY: the operation keeps the image open and the data alive until the callback has run.
             unsafe { call!(to.library, to.at, rbd_aio_write(image, offset, len, start, completion)) }
@@ -112,14 +118,16 @@ impl Image {
         self.operate("rbd_aio_write", offset, len, || Buffer::Write(data), submit).await.map(drop)
     }
 
-    /// Makes a range read as zeros, over a parent too, and frees what it can. C: `rbd_aio_write_zeroes`.
+    /// Makes a range read as zeros, over a parent too, and frees what it can.
     ///
     /// # Errors
     /// As [`write`](Self::write).
+    ///
+    /// C: `rbd_aio_write_zeroes`.
     #[doc(alias = "rbd_aio_write_zeroes")]
     pub async fn write_zeroes(&self, offset: u64, len: usize) -> Result<()> {
+        self.within("rbd_aio_write_zeroes", offset, len as u64).await?;
         let submit = |to: &Request| {
-            within(to, "rbd_aio_write_zeroes", offset, len as u64)?;
             // SAFETY: the operation keeps the image open until the callback has run.
             unsafe {
                 call!(to.library, to.at, rbd_aio_write_zeroes(to.image.0, offset, len, to.completion.0, 0, 0))
@@ -128,12 +136,14 @@ impl Image {
         self.operate("rbd_aio_write_zeroes", offset, len, || Buffer::None, submit).await.map(drop)
     }
 
-    /// Makes durable what was written before. C: `rbd_aio_flush`.
+    /// Makes durable what was written before.
     ///
     /// It can succeed although a write before it failed: each write's own answer counts.
     ///
     /// # Errors
     /// What the operation answers.
+    ///
+    /// C: `rbd_aio_flush`.
     #[doc(alias = "rbd_aio_flush")]
     pub async fn flush(&self) -> Result<()> {
         let submit = |to: &Request| {
@@ -141,6 +151,24 @@ impl Image {
             unsafe { call!(to.library, to.at, rbd_aio_flush(to.image.0, to.completion.0)) }
         };
         self.operate("rbd_aio_flush", 0, 0, || Buffer::None, submit).await.map(drop)
+    }
+
+    /// Refuses a range that librbd would cut at the image's end. The size is asked for, off the async threads, only when
+    /// the one last seen would refuse.
+    async fn within(&self, symbol: &'static str, offset: u64, len: u64) -> Result<()> {
+        let end = offset.checked_add(len);
+        let fits = |size: u64| end.is_some_and(|end| end <= size);
+        if fits(self.gate.hold()?.size.load(Ordering::Relaxed)) {
+            return Ok(());
+        }
+        let size = self.size(Duration::MAX).await?;
+        let image = self.gate.hold()?;
+        image.size.store(size, Ordering::Relaxed);
+        if fits(size) {
+            return Ok(());
+        }
+        let beyond = image.at.with(format!("{len} bytes at {offset}, of {size}"));
+        beyond.check(symbol, -i64::from(crate::Errno::EINVAL.number())).map(drop)
     }
 
     async fn operate(
@@ -198,16 +226,4 @@ impl Image {
         }
         Ok((request.at, answered))
     }
-}
-
-/// Refuses a range that librbd would cut at the image's end.
-fn within(to: &Request, symbol: &'static str, offset: u64, len: u64) -> Result<()> {
-    let mut size = 0;
-    // SAFETY: an open image, kept so by the operation that is not submitted yet, and a number to fill.
-    unsafe { call!(to.library, to.at, rbd_get_size(to.image.0, &mut size)) }?;
-    if offset.checked_add(len).is_some_and(|end| end <= size) {
-        return Ok(());
-    }
-    let beyond = to.at.with(format!("{len} bytes at {offset}, of {size}"));
-    beyond.check(symbol, -i64::from(crate::Errno::EINVAL.number())).map(drop)
 }

@@ -78,12 +78,12 @@ impl ConnectOptions {
 
     /// Connects; the answer comes within `limit` even when librados never returns.
     ///
-    /// C: `rados_create2`, `rados_conf_read_file`, `rados_conf_set`, `rados_connect`.
-    ///
     /// # Errors
     /// [`Error::Environment`]; [`Error::Failed`] naming the step: `rados_conf_read_file` with the path,
     /// `rados_connect` with user and monitors (ETIMEDOUT: no monitor answered; EACCES, EPERM: wrong key or user;
     /// ENOENT: no keyring or no key in it).
+    ///
+    /// C: `rados_create2`, `rados_conf_read_file`, `rados_conf_set`, `rados_connect`.
     #[doc(alias = "rados_connect")]
     pub async fn connect(&self, library: &Library, limit: Duration) -> Result<Cluster> {
         if self.environment == Environment::Refuse {
@@ -114,6 +114,7 @@ impl ConnectOptions {
         let connection = Connection {
             library,
             raw: Raw(raw),
+            open: true,
             workers,
             in_flight: Arc::new(Semaphore::new(self.in_flight_bytes.clamp(1, u32::MAX as usize))),
             in_flight_bytes: self.in_flight_bytes.clamp(1, u32::MAX as usize),
@@ -126,7 +127,7 @@ impl ConnectOptions {
             // An option this release does not know cannot do harm.
             drop(connection.set(option, value));
         }
-        let seconds = self.timeout.as_secs().max(1).to_string();
+        let seconds = self.timeout.as_secs_f64().ceil().clamp(1.0, 1e6).to_string();
         for option in ["client_mount_timeout", "rados_mon_op_timeout", "rados_osd_op_timeout"] {
             connection.set(option, &seconds)?;
         }

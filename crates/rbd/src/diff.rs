@@ -21,6 +21,18 @@ pub struct Extent {
     pub data: bool,
 }
 
+/// What to ask of a range ([`Image::diff`]).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DiffOptions {
+    /// What differs from this snapshot; without it, from nothing at all: what holds data.
+    pub from: Option<Vec<u8>>,
+    /// Whether data read from the parent counts too.
+    pub parent: bool,
+    /// Whether whole objects are told: fast with a valid object map, wrong with an invalid one ([`Image::flags`]).
+    pub whole_object: bool,
+}
+
 /// # Safety
 /// `argument` points to a vector that nobody else uses during the call.
 unsafe extern "C" fn found(offset: u64, len: usize, exists: c_int, argument: *mut c_void) -> c_int {
@@ -31,23 +43,24 @@ unsafe extern "C" fn found(offset: u64, len: usize, exists: c_int, argument: *mu
 }
 
 impl Image {
-    /// What differs from a snapshot, or from nothing at all, in a range; the parent's data counts too.
+    /// Where a range changed, or holds data.
     ///
-    /// The range is cut to the image's size and to [`MAX_DIFF_WINDOW_BYTES`]. `whole_object`: whole objects are told, which is
-    /// fast with a valid object map and wrong with an invalid one ([`flags`](Self::flags)). C: `rbd_diff_iterate2`.
+    /// The range is cut to the image's size and to [`MAX_DIFF_WINDOW_BYTES`].
     ///
     /// # Errors
     /// ENOENT for the snapshot.
+    ///
+    /// C: `rbd_diff_iterate2`.
     #[doc(alias = "rbd_diff_iterate2")]
     pub async fn diff(
         &self,
-        from: Option<&[u8]>,
         offset: u64,
         len: u64,
-        whole_object: bool,
+        options: &DiffOptions,
         limit: Duration,
     ) -> Result<Vec<Extent>> {
-        let from = from.map(|name| text(name, "a snapshot's name")).transpose()?;
+        let from = options.from.as_ref().map(|name| text(name, "a snapshot's name")).transpose()?;
+        let (parent, whole) = (u8::from(options.parent), u8::from(options.whole_object));
         self.run("rbd_diff_iterate2", limit, move |image| {
             let library = &image.io.on.library;
             let mut size = 0;
@@ -62,9 +75,13 @@ impl Image {
             // SAFETY: an open image; a C string or NULL; the callback's argument is the vector, used by nobody else meanwhile.
             unsafe {
                 let from = from.as_ref().map_or(ptr::null(), |name| name.as_ptr());
-                let (whole, argument) = (u8::from(whole_object), ptr::from_mut(&mut extents).cast());
+                let argument = ptr::from_mut(&mut extents).cast();
                 let raw = image.raw.0;
-                call!(library, at, rbd_diff_iterate2(raw, from, offset, len, 1, whole, Some(found), argument))
+                call!(
+                    library,
+                    at,
+                    rbd_diff_iterate2(raw, from, offset, len, parent, whole, Some(found), argument)
+                )
             }?;
             Ok(extents)
         })

@@ -80,10 +80,9 @@ pub(crate) fn image_name(name: &[u8]) -> Result<CString> {
 }
 
 impl Pool {
-    /// The images, without those in trash. C: `rbd_list2`.
+    /// The images, without those in trash.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_list2`.
     #[doc(alias = "rbd_list2")]
     pub async fn images(&self, limit: Duration) -> Result<Vec<ImageEntry>> {
         self.run("rbd_list2", limit, |io| {
@@ -106,10 +105,12 @@ impl Pool {
         .await
     }
 
-    /// Makes an image that reads as zeros. C: `rbd_create4`.
+    /// Makes an image that reads as zeros.
     ///
     /// # Errors
     /// EEXIST; EINVAL for options out of range; what the call answers.
+    ///
+    /// C: `rbd_create4`.
     #[doc(alias = "rbd_create4")]
     pub async fn create(
         &self,
@@ -128,10 +129,12 @@ impl Pool {
         .await
     }
 
-    /// Makes an image in `to` whose content is that of a snapshot of an image here. C: `rbd_clone3`.
+    /// Makes an image in `to` whose content is that of a snapshot of an image here.
     ///
     /// # Errors
     /// ENOENT for parent or snapshot; EEXIST; EINVAL when the snapshot is not protected and must be.
+    ///
+    /// C: `rbd_clone3`.
     #[doc(alias = "rbd_clone3")]
     pub async fn clone_image(
         &self,
@@ -158,10 +161,12 @@ impl Pool {
         .await
     }
 
-    /// As [`clone_image`](Self::clone_image), with the snapshot by its id. C: `rbd_clone4`, since release 20.
+    /// As [`clone_image`](Self::clone_image), with the snapshot by its id.
     ///
     /// # Errors
     /// As there; [`Unsupported`](crate::Error::Unsupported) before release 20.
+    ///
+    /// C: `rbd_clone4`, .
     #[doc(alias = "rbd_clone4")]
     pub async fn clone_image_by_snapshot_id(
         &self,
@@ -187,10 +192,12 @@ impl Pool {
         .await
     }
 
-    /// Gives an image another name. C: `rbd_rename`.
+    /// Gives an image another name.
     ///
     /// # Errors
     /// ENOENT; EEXIST for the new name.
+    ///
+    /// C: `rbd_rename`.
     #[doc(alias = "rbd_rename")]
     pub async fn rename(&self, from: &[u8], to: &[u8], limit: Duration) -> Result<()> {
         let (at, from, to) = (self.io.at.object(from), image_name(from)?, image_name(to)?);
@@ -201,10 +208,12 @@ impl Pool {
         .await
     }
 
-    /// Removes an image and its data for good. C: `rbd_remove_with_progress`.
+    /// Removes an image and its data for good.
     ///
     /// # Errors
     /// ENOENT; ENOTEMPTY while it has snapshots; EBUSY while somebody has it open.
+    ///
+    /// C: `rbd_remove_with_progress`.
     #[doc(alias = "rbd_remove_with_progress")]
     pub async fn remove(&self, name: &[u8], progress: &Progress, limit: Duration) -> Result<()> {
         let (at, name) = (self.io.at.object(name), image_name(name)?);

@@ -63,10 +63,9 @@ pub struct Mirror {
 }
 
 impl Image {
-    /// Who watches the image, this handle included. C: `rbd_watchers_list`.
+    /// Who watches the image, this handle included.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_watchers_list`.
     #[doc(alias = "rbd_watchers_list")]
     pub async fn watchers(&self, limit: Duration) -> Result<Vec<Watcher>> {
         self.run("rbd_watchers_list", limit, |image| {
@@ -94,10 +93,9 @@ impl Image {
     }
 
     /// Who holds the advisory lock; the exclusive-lock feature uses it too. As of the last time the header was read: a lock that
-    /// this handle took itself shows on another one. C: `rbd_list_lockers`.
+    /// this handle took itself shows on another one.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_list_lockers`.
     #[doc(alias = "rbd_list_lockers")]
     pub async fn lockers(&self, limit: Duration) -> Result<LockerList> {
         self.run("rbd_list_lockers", limit, |image| {
@@ -144,10 +142,12 @@ impl Image {
         .await
     }
 
-    /// The owners of the exclusive-lock feature's lock: none, or one. C: `rbd_lock_get_owners`.
+    /// The owners of the exclusive-lock feature's lock: none, or one.
     ///
     /// # Errors
     /// What the call answers, but for ENOENT.
+    ///
+    /// C: `rbd_lock_get_owners`.
     #[doc(alias = "rbd_lock_get_owners")]
     pub async fn lock_owners(&self, limit: Duration) -> Result<Vec<Vec<u8>>> {
         self.run("rbd_lock_get_owners", limit, |image| {
@@ -179,10 +179,9 @@ impl Image {
         .await
     }
 
-    /// Whether this handle owns the exclusive lock. C: `rbd_is_exclusive_lock_owner`.
+    /// Whether this handle owns the exclusive lock.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_is_exclusive_lock_owner`.
     #[doc(alias = "rbd_is_exclusive_lock_owner")]
     pub async fn is_lock_owner(&self, limit: Duration) -> Result<bool> {
         self.run("rbd_is_exclusive_lock_owner", limit, |image| {
@@ -196,10 +195,12 @@ impl Image {
         .await
     }
 
-    /// Takes the exclusive lock from its owner and blocklists that client. C: `rbd_lock_break`.
+    /// Takes the exclusive lock from its owner and blocklists that client.
     ///
     /// # Errors
     /// ENOENT or EBUSY when it is not the owner; EPERM without the right to blocklist.
+    ///
+    /// C: `rbd_lock_break`.
     #[doc(alias = "rbd_lock_break")]
     pub async fn break_lock(&self, owner: &[u8], limit: Duration) -> Result<()> {
         let owner = text(owner, "a lock's owner")?;
@@ -214,10 +215,9 @@ impl Image {
         .await
     }
 
-    /// The group it is in, or `None`. C: `rbd_get_group`.
+    /// The group it is in, or `None`.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_get_group`.
     #[doc(alias = "rbd_get_group")]
     pub async fn group(&self, limit: Duration) -> Result<Option<Group>> {
         self.run("rbd_get_group", limit, |image| {
@@ -236,10 +236,9 @@ impl Image {
         .await
     }
 
-    /// How it is mirrored. C: `rbd_mirror_image_get_info`.
+    /// How it is mirrored.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_mirror_image_get_info`.
     #[doc(alias = "rbd_mirror_image_get_info")]
     pub async fn mirror(&self, limit: Duration) -> Result<Mirror> {
         self.run("rbd_mirror_image_get_info", limit, |image| {

@@ -9,6 +9,7 @@ use crate::sys;
 use crate::workers::Workers;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 use tokio::sync::Semaphore;
 
@@ -68,9 +69,6 @@ features! {
 macro_rules! number {
     ($(#[$doc:meta])* $method:ident, $c:ident) => {
         $(#[$doc])*
-        ///
-        /// # Errors
-        /// What the call answers.
         pub async fn $method(&self, limit: Duration) -> Result<u64> {
             self.run(stringify!($c), limit, |image| {
                 let mut number = 0;
@@ -86,9 +84,6 @@ macro_rules! number {
 macro_rules! date {
     ($(#[$doc:meta])* $method:ident, $c:ident) => {
         $(#[$doc])*
-        ///
-        /// # Errors
-        /// What the call answers.
         pub async fn $method(&self, limit: Duration) -> Result<Option<SystemTime>> {
             self.run(stringify!($c), limit, |image| {
                 let mut date = sys::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -114,45 +109,58 @@ impl Image {
     }
 
     number! {
-        /// The size in bytes at the open head or snapshot. C: `rbd_get_size`.
+        /// The size in bytes at the open head or snapshot.
+        ///
+        /// C: `rbd_get_size`.
         #[doc(alias = "rbd_get_size")]
         size, rbd_get_size
     }
     number! {
-        /// How much of the image, from its start, can read from its parent. C: `rbd_get_overlap`.
+        /// How much of the image, from its start, can read from its parent.
+        ///
+        /// C: `rbd_get_overlap`.
         #[doc(alias = "rbd_get_overlap")]
         overlap, rbd_get_overlap
     }
     number! {
-        /// Flags: whether object map or fast diff are invalid, at the open head or snapshot. C: `rbd_get_flags`.
+        /// Flags: whether object map or fast diff are invalid, at the open head or snapshot.
+        ///
+        /// C: `rbd_get_flags`.
         #[doc(alias = "rbd_get_flags")]
         flags, rbd_get_flags
     }
     number! {
-        /// Features of operations on it, such as being a clone of format 2. C: `rbd_get_op_features`.
+        /// Features of operations on it, such as being a clone of format 2.
+        ///
+        /// C: `rbd_get_op_features`.
         #[doc(alias = "rbd_get_op_features")]
         op_features, rbd_get_op_features
     }
     date! {
-        /// When it was made. C: `rbd_get_create_timestamp`.
+        /// When it was made.
+        ///
+        /// C: `rbd_get_create_timestamp`.
         #[doc(alias = "rbd_get_create_timestamp")]
         created, rbd_get_create_timestamp
     }
     date! {
-        /// When it was last written, as exactly as `rbd_mtime_update_interval` says. C: `rbd_get_modify_timestamp`.
+        /// When it was last written, as exactly as `rbd_mtime_update_interval` says.
+        ///
+        /// C: `rbd_get_modify_timestamp`.
         #[doc(alias = "rbd_get_modify_timestamp")]
         modified, rbd_get_modify_timestamp
     }
     date! {
-        /// When it was last read, as exactly as `rbd_atime_update_interval` says. C: `rbd_get_access_timestamp`.
+        /// When it was last read, as exactly as `rbd_atime_update_interval` says.
+        ///
+        /// C: `rbd_get_access_timestamp`.
         #[doc(alias = "rbd_get_access_timestamp")]
         accessed, rbd_get_access_timestamp
     }
 
-    /// Size and object size. C: `rbd_stat`.
+    /// Size and object size.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_stat`.
     #[doc(alias = "rbd_stat")]
     pub async fn stat(&self, limit: Duration) -> Result<ImageStat> {
         self.run("rbd_stat", limit, |image| {
@@ -166,10 +174,9 @@ impl Image {
         .await
     }
 
-    /// The features. C: `rbd_get_features`.
+    /// The features.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_get_features`.
     #[doc(alias = "rbd_get_features")]
     pub async fn features(&self, limit: Duration) -> Result<Features> {
         self.run("rbd_get_features", limit, |image| {
@@ -181,10 +188,9 @@ impl Image {
         .await
     }
 
-    /// The id. C: `rbd_get_id`.
+    /// The id.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_get_id`.
     #[doc(alias = "rbd_get_id")]
     pub async fn id(&self, limit: Duration) -> Result<Vec<u8>> {
         self.run("rbd_get_id", limit, |image| {
@@ -199,10 +205,9 @@ impl Image {
         .await
     }
 
-    /// The name. C: `rbd_get_name`.
+    /// The name.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_get_name`.
     #[doc(alias = "rbd_get_name")]
     pub async fn name(&self, limit: Duration) -> Result<Vec<u8>> {
         self.run("rbd_get_name", limit, |image| {
@@ -217,10 +222,9 @@ impl Image {
         .await
     }
 
-    /// The id of the pool its data is in. C: `rbd_get_data_pool_id`.
+    /// The id of the pool its data is in.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_get_data_pool_id`.
     #[doc(alias = "rbd_get_data_pool_id")]
     pub async fn data_pool(&self, limit: Duration) -> Result<i64> {
         self.run("rbd_get_data_pool_id", limit, |image| {
@@ -232,10 +236,12 @@ impl Image {
         .await
     }
 
-    /// Grows the image, or shrinks it if `shrink` allows. C: `rbd_resize2`.
+    /// Grows the image, or shrinks it if `shrink` allows.
     ///
     /// # Errors
     /// EINVAL for shrinking not allowed; EROFS at a snapshot.
+    ///
+    /// C: `rbd_resize2`.
     #[doc(alias = "rbd_resize2")]
     pub async fn resize(
         &self,
@@ -246,6 +252,7 @@ impl Image {
     ) -> Result<()> {
         let (watched, _give_up) = progress.watch();
         self.run("rbd_resize2", limit, move |image| {
+            image.size.store(0, Ordering::Relaxed);
             // SAFETY: an open image; the callback's argument lives through the call.
             let done = unsafe {
                 let (raw, argument) = (image.raw.0, watched.argument());
@@ -260,10 +267,12 @@ impl Image {
         .await
     }
 
-    /// Copies in what is read from the parent, and parts with it. C: `rbd_flatten_with_progress`.
+    /// Copies in what is read from the parent, and parts with it.
     ///
     /// # Errors
     /// EINVAL for an image without parent.
+    ///
+    /// C: `rbd_flatten_with_progress`.
     #[doc(alias = "rbd_flatten_with_progress")]
     pub async fn flatten(&self, progress: &Progress, limit: Duration) -> Result<()> {
         let (watched, _give_up) = progress.watch();

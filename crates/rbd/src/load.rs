@@ -43,6 +43,19 @@ impl fmt::Display for Version {
 /// Keeps the code mapped after the handle is closed (`RTLD_NODELETE` of Linux).
 const RTLD_NODELETE: i32 = 0x1000;
 
+macro_rules! version {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub fn $name(&self) -> Result<Version> {
+            let mut version = Version { major: 0, minor: 0, extra: 0 };
+            let get = symbol!(self, $name);
+            // SAFETY: three integers to write to.
+            unsafe { get(&mut version.major, &mut version.minor, &mut version.extra) };
+            Ok(version)
+        }
+    };
+}
+
 impl Library {
     /// The name the dynamic linker is asked for unless the caller names a file.
     pub const DEFAULT_NAME: &'static str = "librbd.so.1";
@@ -94,28 +107,13 @@ impl Library {
         &self.loaded.missing
     }
 
-    /// The version of librados' interface. C: `rados_version`.
-    ///
-    /// # Errors
-    /// None once loaded.
-    pub fn rados_version(&self) -> Result<Version> {
-        let mut version = Version { major: 0, minor: 0, extra: 0 };
-        let get = symbol!(self, rados_version);
-        // SAFETY: three integers to write to.
-        unsafe { get(&mut version.major, &mut version.minor, &mut version.extra) };
-        Ok(version)
+    version! {
+        /// The version of librados' interface. C: `rados_version`.
+        rados_version
     }
-
-    /// The version of librbd's interface. C: `rbd_version`.
-    ///
-    /// # Errors
-    /// None once loaded.
-    pub fn rbd_version(&self) -> Result<Version> {
-        let mut version = Version { major: 0, minor: 0, extra: 0 };
-        let get = symbol!(self, rbd_version);
-        // SAFETY: three integers to write to.
-        unsafe { get(&mut version.major, &mut version.minor, &mut version.extra) };
-        Ok(version)
+    version! {
+        /// The version of librbd's interface. C: `rbd_version`.
+        rbd_version
     }
 
     pub(crate) fn table(&self) -> &sys::Table {

@@ -9,10 +9,12 @@ use crate::image::Image;
 use std::time::Duration;
 
 impl Image {
-    /// All metadata, by key. C: `rbd_metadata_list`.
+    /// All metadata, by key.
     ///
     /// # Errors
     /// What the call answers; `limit` holds for each page.
+    ///
+    /// C: `rbd_metadata_list`.
     #[doc(alias = "rbd_metadata_list")]
     pub async fn metadata(&self, limit: Duration) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         // librbd asks the OSD for so many at a time.
@@ -53,10 +55,12 @@ impl Image {
         }
     }
 
-    /// A key's value, or `None`. C: `rbd_metadata_get`.
+    /// A key's value, or `None`.
     ///
     /// # Errors
     /// What the call answers, but for ENOENT.
+    ///
+    /// C: `rbd_metadata_get`.
     #[doc(alias = "rbd_metadata_get")]
     pub async fn metadata_value(&self, key: &[u8], limit: Duration) -> Result<Option<Vec<u8>>> {
         let key = text(key, "a key")?;
@@ -82,10 +86,9 @@ impl Image {
         .await
     }
 
-    /// Sets a key; what it held is replaced. C: `rbd_metadata_set`.
+    /// Sets a key; what it held is replaced.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_metadata_set`.
     #[doc(alias = "rbd_metadata_set")]
     pub async fn set_metadata(&self, key: &[u8], value: &[u8], limit: Duration) -> Result<()> {
         let (key, value) = (text(key, "a key")?, text(value, "a value")?);
@@ -103,10 +106,12 @@ impl Image {
         .await
     }
 
-    /// Removes a key. C: `rbd_metadata_remove`.
+    /// Removes a key.
     ///
     /// # Errors
     /// ENOENT.
+    ///
+    /// C: `rbd_metadata_remove`.
     #[doc(alias = "rbd_metadata_remove")]
     pub async fn remove_metadata(&self, key: &[u8], limit: Duration) -> Result<()> {
         let key = text(key, "a key")?;

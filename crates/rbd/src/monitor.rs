@@ -5,12 +5,14 @@ use crate::error::{Error, Result};
 use std::time::Duration;
 
 impl Cluster {
-    /// The monitors' addresses, such as `192.0.2.1:6789`, from `mon dump`. C: `rados_mon_command`.
+    /// The monitors' addresses, such as `192.0.2.1:6789`, from `mon dump`.
     ///
     /// A monitor with several addresses is told by each, the newest protocol's first.
     ///
     /// # Errors
     /// EACCES for a user without `mon r`; [`Error::Malformed`].
+    ///
+    /// C: `rados_mon_command`.
     #[doc(alias = "rados_mon_command")]
     pub async fn monitor_addresses(&self, limit: Duration) -> Result<Vec<String>> {
         let dump = self.mon_command(r#"{"prefix":"mon dump","format":"json"}"#, limit).await?;

@@ -6,10 +6,9 @@ use crate::pool::Pool;
 use std::time::Duration;
 
 impl Pool {
-    /// The names of the namespaces, without the default one. C: `rbd_namespace_list`.
+    /// The names of the namespaces, without the default one.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_namespace_list`.
     #[doc(alias = "rbd_namespace_list")]
     pub async fn namespaces(&self, limit: Duration) -> Result<Vec<Vec<u8>>> {
         self.run("rbd_namespace_list", limit, |io| {
@@ -25,10 +24,9 @@ impl Pool {
         .await
     }
 
-    /// Whether a namespace is there. C: `rbd_namespace_exists`.
+    /// Whether a namespace is there.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_namespace_exists`.
     #[doc(alias = "rbd_namespace_exists")]
     pub async fn namespace_exists(&self, name: &[u8], limit: Duration) -> Result<bool> {
         let name = text(name, "a namespace's name")?;
@@ -43,10 +41,12 @@ impl Pool {
         .await
     }
 
-    /// Makes a namespace. C: `rbd_namespace_create`.
+    /// Makes a namespace.
     ///
     /// # Errors
     /// EEXIST; EINVAL for the empty name.
+    ///
+    /// C: `rbd_namespace_create`.
     #[doc(alias = "rbd_namespace_create")]
     pub async fn create_namespace(&self, name: &[u8], limit: Duration) -> Result<()> {
         let name = text(name, "a namespace's name")?;
@@ -57,10 +57,12 @@ impl Pool {
         .await
     }
 
-    /// Removes a namespace. C: `rbd_namespace_remove`.
+    /// Removes a namespace.
     ///
     /// # Errors
     /// ENOENT; EBUSY while it holds images, in trash too.
+    ///
+    /// C: `rbd_namespace_remove`.
     #[doc(alias = "rbd_namespace_remove")]
     pub async fn remove_namespace(&self, name: &[u8], limit: Duration) -> Result<()> {
         let name = text(name, "a namespace's name")?;

@@ -17,12 +17,14 @@ pub struct ObjectStat {
 }
 
 impl Pool {
-    /// Whether an object is there, and its size. C: `rados_stat`.
+    /// Whether an object is there, and its size.
     ///
     /// One round trip: a stat of `rbd_id.NAME` tells whether an image has that name.
     ///
     /// # Errors
     /// What the call answers, but for ENOENT.
+    ///
+    /// C: `rados_stat`.
     #[doc(alias = "rados_stat")]
     pub async fn object_stat(&self, object: &[u8], limit: Duration) -> Result<Option<ObjectStat>> {
         let (name, object) = (text(object, "an object's name")?, object.to_vec());
@@ -39,13 +41,41 @@ impl Pool {
         .await
     }
 
+    /// An object's first bytes, at most `len`, or `None` when it is not there.
+    ///
+    /// One round trip: `rbd_id.NAME` holds an image's id behind its length (32 bits, little endian).
+    ///
+    /// # Errors
+    /// What the call answers, but for ENOENT.
+    ///
+    /// C: `rados_read`.
+    #[doc(alias = "rados_read")]
+    pub async fn object_read(&self, object: &[u8], len: usize, limit: Duration) -> Result<Option<Vec<u8>>> {
+        let (at, object) = (self.io.at.object(object), text(object, "an object's name")?);
+        self.run("rados_read", limit, move |io| {
+            let mut buffer = vec![0_u8; len];
+            let start = buffer.as_mut_ptr().cast();
+            // SAFETY: a live context, a C string, and a buffer of the length told.
+            match unsafe { call!(io.on.library, at, rados_read(io.raw.0, object.as_ptr(), start, len, 0)) } {
+                Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(None),
+                answer => {
+                    buffer.truncate(usize::try_from(answer?).unwrap_or(usize::MAX));
+                    Ok(Some(buffer))
+                }
+            }
+        })
+        .await
+    }
+
     /// Takes an exclusive advisory lock on an object, making the object if need be; `false`: somebody else has it.
     ///
     /// `lease` is how long it lasts without renewal, for good when zero. `cookie` tells holders of one client apart;
-    /// taking a lock one holds is refused too. C: `rados_lock_exclusive`.
+    /// taking a lock one holds is refused too.
     ///
     /// # Errors
     /// What the call answers, but for EBUSY and EEXIST.
+    ///
+    /// C: `rados_lock_exclusive`.
     #[doc(alias = "rados_lock_exclusive")]
     pub async fn lock_object(
         &self,
@@ -80,10 +110,12 @@ impl Pool {
         .await
     }
 
-    /// Gives up an advisory lock; `false`: it was not held. C: `rados_unlock`.
+    /// Gives up an advisory lock; `false`: it was not held.
     ///
     /// # Errors
     /// What the call answers, but for ENOENT.
+    ///
+    /// C: `rados_unlock`.
     #[doc(alias = "rados_unlock")]
     pub async fn unlock_object(
         &self,

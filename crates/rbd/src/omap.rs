@@ -56,10 +56,10 @@ impl Drop for ReadOp<'_> {
 impl Pool {
     /// A page of the keys that start with `prefix` and come after `after`; empty when the object is not there.
     ///
-    /// C: `rados_read_op_omap_get_vals2`.
-    ///
     /// # Errors
     /// What the calls answer.
+    ///
+    /// C: `rados_read_op_omap_get_vals2`.
     #[doc(alias = "rados_read_op_omap_get_vals2")]
     pub async fn omap_page(
         &self,
@@ -82,11 +82,12 @@ impl Pool {
     }
 
     /// Every key that starts with `prefix` and its value, page by page.
-    ///
-    /// C: `rados_read_op_omap_get_vals2`. What changes meanwhile may or may not be seen.
+    /// What changes meanwhile may or may not be seen.
     ///
     /// # Errors
     /// What the calls answer; `limit` holds for each page.
+    ///
+    /// C: `rados_read_op_omap_get_vals2`.
     #[doc(alias = "rados_read_op_omap_get_vals2")]
     pub async fn omap(
         &self,
@@ -110,11 +111,11 @@ impl Pool {
 
     /// Makes all changes, or none when one key does not hold what is expected; says whether it did.
     ///
-    /// One write operation: `rados_write_op_omap_cmp2` with `rados_write_op_omap_set2` and `rados_write_op_omap_rm_keys2`.
-    ///
     /// # Errors
     /// [`Error::Nul`] for an empty value, which RADOS compares like an absent one; what the operation answers, but for a
     /// mismatch.
+    ///
+    /// C: `rados_write_op_omap_cmp2`, `rados_write_op_omap_set2`, `rados_write_op_omap_rm_keys2` in one operation.
     #[doc(alias = "rados_write_op_omap_cmp2")]
     pub async fn omap_swap(&self, object: &[u8], swaps: Vec<Swap>, limit: Duration) -> Result<bool> {
         let at = self.io.at.object(object);

@@ -8,6 +8,7 @@ use crate::image::Image;
 use crate::pool::{Io, Pool};
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// An open handle of librbd; dropping it closes it without blocking.
@@ -16,6 +17,8 @@ pub(crate) struct Handle {
     pub(crate) io: Arc<Io>,
     pub(crate) at: Place,
     open: bool,
+    /// The size as last seen; zero: not seen. Writes are held against it without asking librbd, which may block.
+    pub(crate) size: AtomicU64,
 }
 
 impl Handle {
@@ -32,8 +35,13 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         if self.open {
-            let mut rest =
-                Handle { raw: self.raw, io: Arc::clone(&self.io), at: self.at.clone(), open: true };
+            let mut rest = Handle {
+                raw: self.raw,
+                io: Arc::clone(&self.io),
+                at: self.at.clone(),
+                open: true,
+                size: AtomicU64::new(0),
+            };
             self.io.on.workers.submit(Box::new(move || drop(rest.close())));
         }
     }
@@ -62,7 +70,13 @@ macro_rules! open {
                 let snapshot = snapshot.as_ref().map_or(ptr::null(), |name| name.as_ptr());
                 // SAFETY: a live context, C strings (NULL: the head), and a place for the handle.
                 unsafe { call!(io.on.library, at, $c(io.raw.0, image.as_ptr(), &mut raw, snapshot)) }?;
-                Ok(Handle { raw: Raw(raw), io: Arc::clone(io), at, open: true })
+                let handle =
+                    Handle { raw: Raw(raw), io: Arc::clone(io), at, open: true, size: AtomicU64::new(0) };
+                let mut size = 0;
+                // SAFETY: the image is open; a number to fill.
+                unsafe { call!(io.on.library, handle.at, rbd_get_size(raw, &mut size)) }?;
+                handle.size.store(size, Ordering::Relaxed);
+                Ok(handle)
             });
             Ok(Image::new(handle.await?))
         }
@@ -75,22 +89,30 @@ fn image_id(id: &[u8]) -> Result<std::ffi::CString> {
 
 impl Pool {
     open! {
-        /// Opens an image to read and write. C: `rbd_open`.
+        /// Opens an image to read and write.
+        ///
+        /// C: `rbd_open`.
         #[doc(alias = "rbd_open")]
         open, rbd_open, image_name, object
     }
     open! {
-        /// Opens an image to read; its watch does not keep others from removing it. C: `rbd_open_read_only`.
+        /// Opens an image to read; its watch does not keep others from removing it.
+        ///
+        /// C: `rbd_open_read_only`.
         #[doc(alias = "rbd_open_read_only")]
         open_read_only, rbd_open_read_only, image_name, object
     }
     open! {
-        /// Opens an image by id, in trash too, to read and write. C: `rbd_open_by_id`.
+        /// Opens an image by id, in trash too, to read and write.
+        ///
+        /// C: `rbd_open_by_id`.
         #[doc(alias = "rbd_open_by_id")]
         open_by_id, rbd_open_by_id, image_id, id
     }
     open! {
-        /// Opens an image by id, in trash too, to read. C: `rbd_open_by_id_read_only`.
+        /// Opens an image by id, in trash too, to read.
+        ///
+        /// C: `rbd_open_by_id_read_only`.
         #[doc(alias = "rbd_open_by_id_read_only")]
         open_by_id_read_only, rbd_open_by_id_read_only, image_id, id
     }
@@ -104,11 +126,13 @@ impl Image {
         Image { gate: Gate::new(handle), workers, in_flight, in_flight_bytes }
     }
 
-    /// Closes the image when everything in flight has ended; closing again does nothing. C: `rbd_close`.
+    /// Closes the image when everything in flight has ended; closing again does nothing.
     ///
     /// # Errors
     /// What the call answers: it flushes. [`GivenUp`](crate::Error::GivenUp), with the image still open when
     /// something is in flight after `limit`.
+    ///
+    /// C: `rbd_close`.
     #[doc(alias = "rbd_close")]
     pub async fn close(&self, limit: Duration) -> Result<()> {
         let Some(mut handle) = self.gate.take("rbd_close", limit).await? else { return Ok(()) };

@@ -79,16 +79,17 @@ impl Pool {
         Ok(Pool { io: Arc::new(io) })
     }
 
-    /// The pool's id. C: `rados_ioctx_get_id`.
+    /// The pool's id.
+    ///
+    /// C: `rados_ioctx_get_id`.
     #[doc(alias = "rados_ioctx_get_id")]
     pub fn id(&self) -> i64 {
         self.io.id
     }
 
-    /// What the pool holds. C: `rados_ioctx_pool_stat`.
+    /// What the pool holds.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rados_ioctx_pool_stat`.
     #[doc(alias = "rados_ioctx_pool_stat")]
     pub async fn stat(&self, limit: Duration) -> Result<PoolStat> {
         self.run("rados_ioctx_pool_stat", limit, |io| {

@@ -7,6 +7,7 @@ use crate::progress::{Progress, told};
 use crate::sys;
 use std::ffi::c_int;
 use std::ptr;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 /// A snapshot of an image.
@@ -53,34 +54,39 @@ macro_rules! verb {
 
 impl Image {
     verb! {
-        /// Keeps the image as it is now. C: `rbd_snap_create`.
+        /// Keeps the image as it is now.
         ///
         /// # Errors
         /// EEXIST; what the call answers.
+        ///
+        /// C: `rbd_snap_create`.
         #[doc(alias = "rbd_snap_create")]
         create_snapshot, rbd_snap_create
     }
     verb! {
-        /// Protects a snapshot from removal. C: `rbd_snap_protect`.
+        /// Protects a snapshot from removal.
         ///
         /// # Errors
         /// ENOENT; EBUSY when it is protected already.
+        ///
+        /// C: `rbd_snap_protect`.
         #[doc(alias = "rbd_snap_protect")]
         protect_snapshot, rbd_snap_protect
     }
     verb! {
-        /// Ends a snapshot's protection. C: `rbd_snap_unprotect`.
+        /// Ends a snapshot's protection.
         ///
         /// # Errors
         /// ENOENT; EBUSY while it has children; EINVAL when it is not protected.
+        ///
+        /// C: `rbd_snap_unprotect`.
         #[doc(alias = "rbd_snap_unprotect")]
         unprotect_snapshot, rbd_snap_unprotect
     }
 
-    /// The snapshots of every kind, oldest first. C: `rbd_snap_list`.
+    /// The snapshots of every kind, oldest first.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_snap_list`.
     #[doc(alias = "rbd_snap_list")]
     pub async fn snapshots(&self, limit: Duration) -> Result<Vec<Snapshot>> {
         self.run("rbd_snap_list", limit, |image| {
@@ -111,10 +117,12 @@ impl Image {
         .await
     }
 
-    /// Whether a snapshot is protected. C: `rbd_snap_is_protected`.
+    /// Whether a snapshot is protected.
     ///
     /// # Errors
     /// ENOENT.
+    ///
+    /// C: `rbd_snap_is_protected`.
     #[doc(alias = "rbd_snap_is_protected")]
     pub async fn is_protected(&self, snapshot: &[u8], limit: Duration) -> Result<bool> {
         let (name, snapshot) = (text(snapshot, "a snapshot's name")?, snapshot.to_vec());
@@ -129,10 +137,12 @@ impl Image {
         .await
     }
 
-    /// When a snapshot was made. C: `rbd_snap_get_timestamp`.
+    /// When a snapshot was made.
     ///
     /// # Errors
     /// ENOENT.
+    ///
+    /// C: `rbd_snap_get_timestamp`.
     #[doc(alias = "rbd_snap_get_timestamp")]
     pub async fn snapshot_created(&self, id: u64, limit: Duration) -> Result<Option<SystemTime>> {
         self.run("rbd_snap_get_timestamp", limit, move |image| {
@@ -145,10 +155,12 @@ impl Image {
         .await
     }
 
-    /// Who made a snapshot. C: `rbd_snap_get_namespace_type`.
+    /// Who made a snapshot.
     ///
     /// # Errors
     /// ENOENT.
+    ///
+    /// C: `rbd_snap_get_namespace_type`.
     #[doc(alias = "rbd_snap_get_namespace_type")]
     pub async fn snapshot_kind(&self, id: u64, limit: Duration) -> Result<SnapshotKind> {
         self.run("rbd_snap_get_namespace_type", limit, move |image| {
@@ -168,10 +180,12 @@ impl Image {
         .await
     }
 
-    /// Gives a snapshot another name. C: `rbd_snap_rename`.
+    /// Gives a snapshot another name.
     ///
     /// # Errors
     /// ENOENT; EEXIST for the new name.
+    ///
+    /// C: `rbd_snap_rename`.
     #[doc(alias = "rbd_snap_rename")]
     pub async fn rename_snapshot(&self, from: &[u8], to: &[u8], limit: Duration) -> Result<()> {
         let at = from.to_vec();
@@ -187,10 +201,12 @@ impl Image {
         .await
     }
 
-    /// Removes a snapshot, and nothing else: no unprotecting, no flattening. C: `rbd_snap_remove2` without flags.
+    /// Removes a snapshot, and nothing else: no unprotecting, no flattening.
     ///
     /// # Errors
     /// ENOENT; EBUSY while it is protected.
+    ///
+    /// C: `rbd_snap_remove2`.
     #[doc(alias = "rbd_snap_remove2")]
     pub async fn remove_snapshot(&self, snapshot: &[u8], progress: &Progress, limit: Duration) -> Result<()> {
         let (name, snapshot) = (text(snapshot, "a snapshot's name")?, snapshot.to_vec());
@@ -207,15 +223,18 @@ impl Image {
         .await
     }
 
-    /// Sets the head's content and size back to a snapshot's. C: `rbd_snap_rollback_with_progress`.
+    /// Sets the head's content and size back to a snapshot's.
     ///
     /// # Errors
     /// ENOENT; EROFS at a snapshot.
+    ///
+    /// C: `rbd_snap_rollback_with_progress`.
     #[doc(alias = "rbd_snap_rollback_with_progress")]
     pub async fn rollback(&self, snapshot: &[u8], progress: &Progress, limit: Duration) -> Result<()> {
         let (name, snapshot) = (text(snapshot, "a snapshot's name")?, snapshot.to_vec());
         let (watched, _give_up) = progress.watch();
         self.run("rbd_snap_rollback_with_progress", limit, move |image| {
+            image.size.store(0, Ordering::Relaxed);
             let at = image.at.snapshot(&snapshot);
             // SAFETY: an open image, a C string; the callback's argument lives through the call.
             let done = unsafe {

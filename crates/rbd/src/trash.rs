@@ -81,10 +81,12 @@ impl TrashEntry {
 }
 
 impl Pool {
-    /// Puts an image into trash, kept until `keep` has passed. C: `rbd_trash_move`.
+    /// Puts an image into trash, kept until `keep` has passed.
     ///
     /// # Errors
     /// ENOENT; EBUSY while it is open elsewhere; EUCLEAN for one that is half moved: repeating it finishes the move.
+    ///
+    /// C: `rbd_trash_move`.
     #[doc(alias = "rbd_trash_move")]
     pub async fn trash_move(&self, name: &[u8], keep: Duration, limit: Duration) -> Result<()> {
         let (at, name) = (self.io.at.object(name), image_name(name)?);
@@ -96,12 +98,11 @@ impl Pool {
         .await
     }
 
-    /// Everything in trash, half-removed images too. C: `rbd_trash_list`.
+    /// Everything in trash, half-removed images too.
     ///
     /// How far an entry is on its way in or out is not told: that is in the object `rbd_trash`.
     ///
-    /// # Errors
-    /// What the call answers.
+    /// C: `rbd_trash_list`.
     #[doc(alias = "rbd_trash_list")]
     pub async fn trash(&self, limit: Duration) -> Result<Vec<TrashEntry>> {
         self.run("rbd_trash_list", limit, |io| {
@@ -122,10 +123,12 @@ impl Pool {
         .await
     }
 
-    /// One image in trash, or `None`. C: `rbd_trash_get`.
+    /// One image in trash, or `None`.
     ///
     /// # Errors
     /// What the call answers, but for ENOENT.
+    ///
+    /// C: `rbd_trash_get`.
     #[doc(alias = "rbd_trash_get")]
     pub async fn trash_entry(&self, id: &[u8], limit: Duration) -> Result<Option<TrashEntry>> {
         let (at, id) = (self.io.at.id(id), text(id, "an image's id")?);
@@ -148,10 +151,12 @@ impl Pool {
         .await
     }
 
-    /// Brings an image back under a name, also one that is open. C: `rbd_trash_restore`.
+    /// Brings an image back under a name, also one that is open.
     ///
     /// # Errors
     /// ENOENT; EEXIST for the name. Repeating it finishes one that was interrupted.
+    ///
+    /// C: `rbd_trash_restore`.
     #[doc(alias = "rbd_trash_restore")]
     pub async fn trash_restore(&self, id: &[u8], name: &[u8], limit: Duration) -> Result<()> {
         let (at, id, name) = (self.io.at.id(id), text(id, "an image's id")?, image_name(name)?);
@@ -163,10 +168,12 @@ impl Pool {
         .await
     }
 
-    /// Removes an image in trash for good; `force`: before its time too. C: `rbd_trash_remove_with_progress`.
+    /// Removes an image in trash for good; `force`: before its time too.
     ///
     /// # Errors
     /// ENOENT; EPERM before its time; ENOTEMPTY while it has snapshots; EBUSY while it is open, or half restored.
+    ///
+    /// C: `rbd_trash_remove_with_progress`.
     #[doc(alias = "rbd_trash_remove_with_progress")]
     pub async fn trash_remove(
         &self,

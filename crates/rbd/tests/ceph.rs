@@ -11,6 +11,7 @@ mod images;
 mod records;
 
 use rbd::{Cluster, ConnectOptions, Environment, Library, Pool};
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -35,8 +36,35 @@ fn library() -> Library {
     Library::load(None).unwrap()
 }
 
-async fn connect() -> Cluster {
-    options().connect(&library(), LIMIT).await.unwrap()
+/// A connection that has ended when its test ends: a process that exits beside one that is just ending may crash.
+struct Session(Cluster);
+
+impl Deref for Session {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.0
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let cluster = self.0.clone();
+        let end = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(cluster.shutdown(LIMIT)).unwrap();
+        });
+        let ended = end.join();
+        assert!(std::thread::panicking() || ended.is_ok());
+    }
+}
+
+async fn connect() -> Session {
+    connect_with(&options()).await
+}
+
+async fn connect_with(options: &ConnectOptions) -> Session {
+    Session(options.connect(&library(), LIMIT).await.unwrap())
 }
 
 /// The pool `rbd`, in a namespace of the test's own.

@@ -463,6 +463,16 @@ pub struct Table {
         unsafe extern "C" fn(io: rados_ioctx_t, nspace: *const ::std::os::raw::c_char),
         ::libloading::Error,
     >,
+    pub rados_read: Result<
+        unsafe extern "C" fn(
+            io: rados_ioctx_t,
+            oid: *const ::std::os::raw::c_char,
+            buf: *mut ::std::os::raw::c_char,
+            len: usize,
+            off: u64,
+        ) -> ::std::os::raw::c_int,
+        ::libloading::Error,
+    >,
     pub rados_omap_get_next2: Result<
         unsafe extern "C" fn(
             iter: rados_omap_iter_t,
@@ -1189,6 +1199,7 @@ impl Table {
         let rados_pool_reverse_lookup = __library.get(b"rados_pool_reverse_lookup\0").map(|sym| *sym);
         let rados_ioctx_get_id = __library.get(b"rados_ioctx_get_id\0").map(|sym| *sym);
         let rados_ioctx_set_namespace = __library.get(b"rados_ioctx_set_namespace\0").map(|sym| *sym);
+        let rados_read = __library.get(b"rados_read\0").map(|sym| *sym);
         let rados_omap_get_next2 = __library.get(b"rados_omap_get_next2\0").map(|sym| *sym);
         let rados_omap_get_end = __library.get(b"rados_omap_get_end\0").map(|sym| *sym);
         let rados_stat = __library.get(b"rados_stat\0").map(|sym| *sym);
@@ -1313,6 +1324,7 @@ impl Table {
             rados_pool_reverse_lookup,
             rados_ioctx_get_id,
             rados_ioctx_set_namespace,
+            rados_read,
             rados_omap_get_next2,
             rados_omap_get_end,
             rados_stat,
@@ -1541,6 +1553,16 @@ impl Table {
     }
     pub unsafe fn rados_ioctx_set_namespace(&self, io: rados_ioctx_t, nspace: *const ::std::os::raw::c_char) {
         (self.rados_ioctx_set_namespace.as_ref().expect("Expected function, got error."))(io, nspace)
+    }
+    pub unsafe fn rados_read(
+        &self,
+        io: rados_ioctx_t,
+        oid: *const ::std::os::raw::c_char,
+        buf: *mut ::std::os::raw::c_char,
+        len: usize,
+        off: u64,
+    ) -> ::std::os::raw::c_int {
+        (self.rados_read.as_ref().expect("Expected function, got error."))(io, oid, buf, len, off)
     }
     pub unsafe fn rados_omap_get_next2(
         &self,

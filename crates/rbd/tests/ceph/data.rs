@@ -1,8 +1,8 @@
 //! Bytes: written, read, in flight, cancelled.
 
-use crate::{LIMIT, MIB, conf, connect, library, options, own_pool};
+use crate::{LIMIT, MIB, conf, connect, connect_with, options, own_pool};
 use bytes::Bytes;
-use rbd::{Errno, Error, Extent, ImageOptions, Progress};
+use rbd::{DiffOptions, Errno, Error, Extent, ImageOptions, Progress};
 use std::fs;
 use std::ops::ControlFlow;
 use std::process::Command;
@@ -25,10 +25,32 @@ async fn what_is_written_is_read_and_zeroes_and_ends_are_exact() {
     assert_eq!(image.read(16 * MIB - 10, 100).await.unwrap(), [0; 10]);
     let error = image.write(16 * MIB - 1, Bytes::from_static(b"xy")).await.unwrap_err();
     assert_eq!((error.symbol(), error.errno()), (Some("rbd_aio_write"), Some(Errno::EINVAL)));
-    let diff = image.diff(None, 0, u64::MAX, true, LIMIT).await.unwrap();
+    let options = |whole_object| {
+        let mut options = DiffOptions::default();
+        options.whole_object = whole_object;
+        options
+    };
+    let diff = image.diff(0, u64::MAX, &options(true), LIMIT).await.unwrap();
     let whole = |offset| Extent { offset, len: 4 * MIB, data: true };
     assert_eq!(diff, [whole(0), whole(4 * MIB)]);
-    assert_eq!(image.diff(None, u64::MAX, u64::MAX, true, LIMIT).await.unwrap(), []);
+    assert_eq!(image.diff(u64::MAX, u64::MAX, &options(false), LIMIT).await.unwrap(), []);
+    image.create_snapshot(b"s", LIMIT).await.unwrap();
+    image.resize(8 * MIB, true, &Progress::default(), LIMIT).await.unwrap();
+    assert_eq!(
+        image.write(8 * MIB, Bytes::from_static(b"x")).await.unwrap_err().errno(),
+        Some(Errno::EINVAL)
+    );
+    image.write(0, Bytes::from_static(b"later")).await.unwrap();
+    let mut since = options(true);
+    since.from = Some(b"s".to_vec());
+    assert_eq!(
+        image.diff(0, MIB, &since, LIMIT).await.unwrap(),
+        [Extent { offset: 0, len: MIB, data: true }]
+    );
+    image.rollback(b"s", &Progress::default(), LIMIT).await.unwrap();
+    image.write(9 * MIB, Bytes::from_static(b"after")).await.unwrap();
+    image.write_zeroes(9 * MIB, 5).await.unwrap();
+    image.remove_snapshot(b"s", &Progress::default(), LIMIT).await.unwrap();
     image.close(LIMIT).await.unwrap();
     image.close(LIMIT).await.unwrap();
     assert_eq!(image.read(0, 1).await, Err(Error::Closed));
@@ -41,7 +63,7 @@ async fn what_is_written_is_read_and_zeroes_and_ends_are_exact() {
 async fn s12_a_thousand_writes_in_flight_stay_within_the_permits_and_all_land() {
     let mut options = options();
     options.in_flight_bytes = 1 << 20;
-    let cluster = options.connect(&library(), LIMIT).await.unwrap();
+    let cluster = connect_with(&options).await;
     let pool = own_pool(&cluster).await;
     pool.create(b"disk", 64 * MIB, &ImageOptions::default(), LIMIT).await.unwrap();
     let image = Arc::new(pool.open(b"disk", None, LIMIT).await.unwrap());
@@ -49,9 +71,13 @@ async fn s12_a_thousand_writes_in_flight_stay_within_the_permits_and_all_land() 
         let image = Arc::clone(&image);
         tokio::spawn(async move { image.write(at << 16, Bytes::from(vec![at as u8; 1 << 16])).await })
     });
+    let mut peak = 0;
     for write in writes.collect::<Vec<_>>() {
+        peak = peak.max(cluster.in_flight_bytes().unwrap());
         write.await.unwrap().unwrap();
     }
+    assert_eq!(peak, 1 << 20);
+    assert_eq!(cluster.in_flight_bytes(), Ok(0));
     // More at once than the connection allows in all.
     image.write(60 * MIB, Bytes::from(vec![7; 2 << 20])).await.unwrap();
     for at in [0_u64, 1, 499, 959] {

@@ -57,6 +57,9 @@ async fn an_image_is_made_as_told_and_tells_so() {
     let id = image.id(LIMIT).await.unwrap();
     let stat = pool.object_stat(b"rbd_id.disk", LIMIT).await.unwrap().unwrap();
     assert_eq!(stat.size_bytes as usize, id.len() + 4);
+    let read = pool.object_read(b"rbd_id.disk", 4096, LIMIT).await.unwrap().unwrap();
+    assert_eq!(read[4..], id);
+    assert_eq!(pool.object_read(b"rbd_id.none", 4096, LIMIT).await, Ok(None));
     pool.rename(b"disk", b"other", LIMIT).await.unwrap();
     assert_eq!(pool.object_stat(b"rbd_id.disk", LIMIT).await, Ok(None));
     assert_eq!(
