@@ -14,8 +14,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// How many blocks are in memory at once; 48 MiB keep two cores, and a dozen storage daemons, busy.
-const IN_FLIGHT: usize = 12;
+/// How many blocks are in flight at once. Allocators keep several times as much for their threads, so that this, not
+/// the block size, decides the peak of memory.
+const IN_FLIGHT: usize = 6;
 /// The mapping is asked for in windows, so that it is never in memory whole.
 const WINDOW_BYTES: u64 = 64 * BLOCK_BYTES;
 /// Runs of zeros are found in pieces of this length, a cluster of an exported image.
