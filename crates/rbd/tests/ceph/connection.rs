@@ -24,9 +24,6 @@ async fn a_connection_tells_of_its_cluster_and_shuts_down() {
     assert_eq!(cluster.pool_name(id, LIMIT).await.unwrap(), b"rbd");
     assert_eq!(cluster.pool_id(b"no such pool", LIMIT).await, Ok(None));
     assert!(cluster.option("rados_osd_op_timeout", LIMIT).await.unwrap().starts_with(b"30"));
-    for option in ["admin_socket", "log_file", "rbd_plugins", "crush_location_hook"] {
-        assert_eq!(cluster.option(option, LIMIT).await.unwrap(), b"", "{option}");
-    }
     let pool = cluster.pool_by_id(id, b"", LIMIT).await.unwrap();
     assert_eq!(pool.id(), id);
     pool.stat(LIMIT).await.unwrap();
@@ -36,6 +33,29 @@ async fn a_connection_tells_of_its_cluster_and_shuts_down() {
     drop(pool);
     cluster.shutdown(LIMIT).await.unwrap();
     assert_eq!(cluster.fsid(LIMIT).await, Err(Error::Closed));
+}
+
+#[tokio::test]
+async fn a_configuration_cannot_run_code_nor_write_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = fs::read_to_string(conf()).unwrap();
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let (conf, log) = (dir.path().join("ceph.conf"), file("log"));
+    let hostile = ["admin_socket", "crush_location_hook", "plugin_dir", "rbd_plugins", "log_file"];
+    let mut text = format!("{own}\n[client]\nlog_to_stderr = true\nlog_to_file = true\ndebug_rados = 20\n");
+    for option in hostile {
+        text += &format!("{option} = {log}\n");
+    }
+    fs::write(&conf, text).unwrap();
+    let mut options = ConnectOptions::new(&conf, "admin");
+    options.environment = Environment::Trust;
+    let cluster = crate::connect_with(&options).await;
+    for option in hostile {
+        let value = cluster.option(option, LIMIT).await.unwrap();
+        assert!(value.is_empty() || value == b"/nonexistent", "{option}");
+    }
+    assert_eq!(cluster.option("log_to_stderr", LIMIT).await.unwrap(), b"false");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
 #[tokio::test]

@@ -235,6 +235,20 @@ async fn namespaces_and_metadata_come_and_go() {
         all.push((key, value));
     }
     assert_eq!(image.metadata(LIMIT).await.unwrap(), all);
+    // More snapshots than the first buffer holds, made at the same time.
+    let image = std::sync::Arc::new(image);
+    let made = (0..40).map(|at| {
+        let image = std::sync::Arc::clone(&image);
+        tokio::spawn(async move { image.create_snapshot(format!("s{at}").as_bytes(), LIMIT).await })
+    });
+    for made in made.collect::<Vec<_>>() {
+        made.await.unwrap().unwrap();
+    }
+    let snapshots = image.snapshots(LIMIT).await.unwrap();
+    assert_eq!(snapshots.len(), 40);
+    for snapshot in snapshots {
+        image.remove_snapshot(&snapshot.name, &Progress::default(), LIMIT).await.unwrap();
+    }
     image.remove_metadata(b"k000", LIMIT).await.unwrap();
     assert_eq!(image.metadata_value(b"k000", LIMIT).await, Ok(None));
     image.close(LIMIT).await.unwrap();
