@@ -88,6 +88,9 @@ impl Image {
     /// C: `rbd_aio_read`.
     #[doc(alias = "rbd_aio_read")]
     pub async fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        if len == 0 {
+            return self.gate.hold().map(|_| Vec::new());
+        }
         let submit = |to: &Request| {
             let (image, start, completion) = (to.image.0, to.start, to.completion.0);
             // SAFETY: the operation keeps the image open and the buffer alive until the callback has run.
@@ -110,6 +113,9 @@ impl Image {
     pub async fn write(&self, offset: u64, data: Bytes) -> Result<()> {
         let len = data.len();
         self.within("rbd_aio_write", offset, len as u64).await?;
+        if len == 0 {
+            return Ok(());
+        }
         let submit = |to: &Request| {
             let (image, start, completion) = (to.image.0, to.start, to.completion.0);
             // SAFETY: the operation keeps the image open and the data alive until the callback has run.
@@ -127,6 +133,9 @@ impl Image {
     #[doc(alias = "rbd_aio_write_zeroes")]
     pub async fn write_zeroes(&self, offset: u64, len: usize) -> Result<()> {
         self.within("rbd_aio_write_zeroes", offset, len as u64).await?;
+        if len == 0 {
+            return Ok(());
+        }
         let submit = |to: &Request| {
             // SAFETY: the operation keeps the image open until the callback has run.
             unsafe {

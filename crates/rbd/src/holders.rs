@@ -62,6 +62,20 @@ pub struct Mirror {
     pub primary: bool,
 }
 
+macro_rules! verb {
+    ($(#[$doc:meta])* $method:ident, $c:ident) => {
+        $(#[$doc])*
+        pub async fn $method(&self, cookie: &[u8], limit: Duration) -> Result<()> {
+            let cookie = text(cookie, "a cookie")?;
+            self.run(stringify!($c), limit, move |image| {
+                // SAFETY: an open image and a C string.
+                unsafe { call!(image.io.on.library, image.at, $c(image.raw.0, cookie.as_ptr())) }.map(drop)
+            })
+            .await
+        }
+    };
+}
+
 impl Image {
     /// Who watches the image, this handle included.
     ///
@@ -179,18 +193,41 @@ impl Image {
         .await
     }
 
-    /// Whether this handle owns the exclusive lock.
+    verb! {
+        /// Takes the advisory lock, alone; `cookie` tells a client's locks apart.
+        ///
+        /// # Errors
+        /// EBUSY, or EEXIST for a lock of one's own; EINVAL for the empty cookie.
+        ///
+        /// C: `rbd_lock_exclusive`.
+        #[doc(alias = "rbd_lock_exclusive")]
+        lock, rbd_lock_exclusive
+    }
+    verb! {
+        /// Gives up an advisory lock of this client's.
+        ///
+        /// # Errors
+        /// ENOENT.
+        ///
+        /// C: `rbd_unlock`.
+        #[doc(alias = "rbd_unlock")]
+        unlock, rbd_unlock
+    }
+
+    /// Takes an advisory lock from its holder and, unless configured otherwise, blocklists that client.
     ///
-    /// C: `rbd_is_exclusive_lock_owner`.
-    #[doc(alias = "rbd_is_exclusive_lock_owner")]
-    pub async fn is_lock_owner(&self, limit: Duration) -> Result<bool> {
-        self.run("rbd_is_exclusive_lock_owner", limit, |image| {
-            let mut is = 0;
-            // SAFETY: an open image and a number to fill.
-            unsafe {
-                call!(image.io.on.library, image.at, rbd_is_exclusive_lock_owner(image.raw.0, &mut is))
-            }?;
-            Ok(is != 0)
+    /// # Errors
+    /// ENOENT; EPERM without the right to blocklist.
+    ///
+    /// C: `rbd_break_lock`.
+    #[doc(alias = "rbd_break_lock")]
+    pub async fn break_locker(&self, locker: &Locker, limit: Duration) -> Result<()> {
+        let (client, cookie) = (text(&locker.client, "a client")?, text(&locker.cookie, "a cookie")?);
+        self.run("rbd_break_lock", limit, move |image| {
+            let (client, cookie) = (client.as_ptr(), cookie.as_ptr());
+            // SAFETY: an open image and C strings.
+            unsafe { call!(image.io.on.library, image.at, rbd_break_lock(image.raw.0, client, cookie)) }
+                .map(drop)
         })
         .await
     }

@@ -150,13 +150,6 @@ impl Image {
         #[doc(alias = "rbd_get_modify_timestamp")]
         modified, rbd_get_modify_timestamp
     }
-    date! {
-        /// When it was last read, as exactly as `rbd_atime_update_interval` says.
-        ///
-        /// C: `rbd_get_access_timestamp`.
-        #[doc(alias = "rbd_get_access_timestamp")]
-        accessed, rbd_get_access_timestamp
-    }
 
     /// Size and object size.
     ///

@@ -5,6 +5,20 @@ use crate::error::Result;
 use crate::pool::Pool;
 use std::time::Duration;
 
+macro_rules! verb {
+    ($(#[$doc:meta])* $method:ident, $c:ident) => {
+        $(#[$doc])*
+        pub async fn $method(&self, name: &[u8], limit: Duration) -> Result<()> {
+            let (at, name) = (self.io.at.with(name.escape_ascii().to_string()), text(name, "a namespace's name")?);
+            self.run(stringify!($c), limit, move |io| {
+                // SAFETY: a live context and a C string.
+                unsafe { call!(io.on.library, at, $c(io.raw.0, name.as_ptr())) }.map(drop)
+            })
+            .await
+        }
+    };
+}
+
 impl Pool {
     /// The names of the namespaces, without the default one.
     ///
@@ -41,35 +55,24 @@ impl Pool {
         .await
     }
 
-    /// Makes a namespace.
-    ///
-    /// # Errors
-    /// EEXIST; EINVAL for the empty name.
-    ///
-    /// C: `rbd_namespace_create`.
-    #[doc(alias = "rbd_namespace_create")]
-    pub async fn create_namespace(&self, name: &[u8], limit: Duration) -> Result<()> {
-        let name = text(name, "a namespace's name")?;
-        self.run("rbd_namespace_create", limit, move |io| {
-            // SAFETY: a live context and a C string.
-            unsafe { call!(io.on.library, io.at, rbd_namespace_create(io.raw.0, name.as_ptr())) }.map(drop)
-        })
-        .await
+    verb! {
+        /// Makes a namespace.
+        ///
+        /// # Errors
+        /// EEXIST; EINVAL for the empty name.
+        ///
+        /// C: `rbd_namespace_create`.
+        #[doc(alias = "rbd_namespace_create")]
+        create_namespace, rbd_namespace_create
     }
-
-    /// Removes a namespace.
-    ///
-    /// # Errors
-    /// ENOENT; EBUSY while it holds images, in trash too.
-    ///
-    /// C: `rbd_namespace_remove`.
-    #[doc(alias = "rbd_namespace_remove")]
-    pub async fn remove_namespace(&self, name: &[u8], limit: Duration) -> Result<()> {
-        let name = text(name, "a namespace's name")?;
-        self.run("rbd_namespace_remove", limit, move |io| {
-            // SAFETY: a live context and a C string.
-            unsafe { call!(io.on.library, io.at, rbd_namespace_remove(io.raw.0, name.as_ptr())) }.map(drop)
-        })
-        .await
+    verb! {
+        /// Removes a namespace.
+        ///
+        /// # Errors
+        /// ENOENT; EBUSY while it holds images, in trash too.
+        ///
+        /// C: `rbd_namespace_remove`.
+        #[doc(alias = "rbd_namespace_remove")]
+        remove_namespace, rbd_namespace_remove
     }
 }

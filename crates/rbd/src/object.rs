@@ -1,10 +1,9 @@
-//! Single RADOS objects: what is there, and advisory locks on it.
+//! Single RADOS objects: whether they are there, and what is in them.
 
 use crate::Errno;
 use crate::call::text;
 use crate::error::Result;
 use crate::pool::Pool;
-use std::ptr;
 use std::time::Duration;
 
 /// What is known of an object without reading it.
@@ -62,80 +61,6 @@ impl Pool {
                     buffer.truncate(usize::try_from(answer?).unwrap_or(usize::MAX));
                     Ok(Some(buffer))
                 }
-            }
-        })
-        .await
-    }
-
-    /// Takes an exclusive advisory lock on an object, making the object if need be; `false`: somebody else has it.
-    ///
-    /// `lease` is how long it lasts without renewal, for good when zero. `cookie` tells holders of one client apart;
-    /// taking a lock one holds is refused too.
-    ///
-    /// # Errors
-    /// What the call answers, but for EBUSY and EEXIST.
-    ///
-    /// C: `rados_lock_exclusive`.
-    #[doc(alias = "rados_lock_exclusive")]
-    pub async fn lock_object(
-        &self,
-        object: &[u8],
-        lock: &[u8],
-        cookie: &[u8],
-        lease: Duration,
-        limit: Duration,
-    ) -> Result<bool> {
-        let at = self.io.at.object(object);
-        let object = text(object, "an object's name")?;
-        let (lock, cookie) = (text(lock, "a lock's name")?, text(cookie, "a cookie")?);
-        self.run("rados_lock_exclusive", limit, move |io| {
-            let seconds = i64::try_from(lease.as_secs()).unwrap_or(i64::MAX);
-            let mut lease = crate::sys::timeval { tv_sec: seconds, tv_usec: lease.subsec_micros().into() };
-            let lease =
-                if lease.tv_sec == 0 && lease.tv_usec == 0 { ptr::null_mut() } else { &raw mut lease };
-            // SAFETY: a live context, C strings, and no lease or one that outlives the call.
-            let answer = unsafe {
-                let (object, lock, cookie) = (object.as_ptr(), lock.as_ptr(), cookie.as_ptr());
-                call!(
-                    io.on.library,
-                    at,
-                    rados_lock_exclusive(io.raw.0, object, lock, cookie, c"".as_ptr(), lease, 0)
-                )
-            };
-            match answer {
-                Err(error) if matches!(error.errno(), Some(Errno::EBUSY | Errno::EEXIST)) => Ok(false),
-                answer => answer.map(|_| true),
-            }
-        })
-        .await
-    }
-
-    /// Gives up an advisory lock; `false`: it was not held.
-    ///
-    /// # Errors
-    /// What the call answers, but for ENOENT.
-    ///
-    /// C: `rados_unlock`.
-    #[doc(alias = "rados_unlock")]
-    pub async fn unlock_object(
-        &self,
-        object: &[u8],
-        lock: &[u8],
-        cookie: &[u8],
-        limit: Duration,
-    ) -> Result<bool> {
-        let at = self.io.at.object(object);
-        let object = text(object, "an object's name")?;
-        let (lock, cookie) = (text(lock, "a lock's name")?, text(cookie, "a cookie")?);
-        self.run("rados_unlock", limit, move |io| {
-            // SAFETY: a live context and C strings.
-            let answer = unsafe {
-                let (object, lock, cookie) = (object.as_ptr(), lock.as_ptr(), cookie.as_ptr());
-                call!(io.on.library, at, rados_unlock(io.raw.0, object, lock, cookie))
-            };
-            match answer {
-                Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(false),
-                answer => answer.map(|_| true),
             }
         })
         .await

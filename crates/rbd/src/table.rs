@@ -51,12 +51,11 @@ symbols! {
     rados_omap_get_next2 rados_omap_get_end
     rados_create_write_op rados_release_write_op rados_write_op_operate rados_write_op_create
     rados_write_op_omap_cmp2 rados_write_op_omap_set2 rados_write_op_omap_rm_keys2
-    rados_lock_exclusive rados_unlock
     rbd_version rbd_list2 rbd_image_spec_list_cleanup rbd_create4 rbd_clone3 rbd_rename rbd_remove_with_progress
     rbd_image_options_create rbd_image_options_destroy rbd_image_options_set_uint64 rbd_image_options_set_string
     rbd_open rbd_open_read_only rbd_open_by_id rbd_open_by_id_read_only rbd_close
     rbd_stat rbd_get_size rbd_get_id rbd_get_name rbd_get_features rbd_get_flags rbd_get_op_features
-    rbd_get_create_timestamp rbd_get_modify_timestamp rbd_get_access_timestamp
+    rbd_get_create_timestamp rbd_get_modify_timestamp
     rbd_get_data_pool_id rbd_get_overlap rbd_get_parent rbd_linked_image_spec_cleanup rbd_snap_spec_cleanup
     rbd_list_children3 rbd_linked_image_spec_list_cleanup
     rbd_resize2 rbd_flatten_with_progress
@@ -67,8 +66,8 @@ symbols! {
     rbd_trash_move rbd_trash_list rbd_trash_list_cleanup rbd_trash_get rbd_trash_get_cleanup rbd_trash_restore
     rbd_trash_remove_with_progress
     rbd_diff_iterate2
-    rbd_watchers_list rbd_watchers_list_cleanup rbd_list_lockers rbd_lock_get_owners rbd_lock_get_owners_cleanup
-    rbd_lock_break rbd_is_exclusive_lock_owner rbd_get_group rbd_group_info_cleanup
+    rbd_watchers_list rbd_watchers_list_cleanup rbd_list_lockers rbd_lock_exclusive rbd_unlock rbd_break_lock rbd_lock_get_owners rbd_lock_get_owners_cleanup
+    rbd_lock_break rbd_get_group rbd_group_info_cleanup
     rbd_mirror_image_get_info rbd_mirror_image_get_info_cleanup
     rbd_namespace_create rbd_namespace_remove rbd_namespace_list rbd_namespace_exists
     rbd_aio_create_completion rbd_aio_release rbd_aio_get_return_value

@@ -67,11 +67,16 @@ async fn connect_with(options: &ConnectOptions) -> Session {
     Session(options.connect(&library(), LIMIT).await.unwrap())
 }
 
+/// A namespace of the test's own in the pool `rbd`.
+async fn own_namespace(cluster: &Cluster) -> Vec<u8> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)).into_bytes();
+    let pool = cluster.pool(b"rbd", b"", LIMIT).await.unwrap();
+    pool.create_namespace(&name, LIMIT).await.unwrap();
+    name
+}
+
 /// The pool `rbd`, in a namespace of the test's own.
 async fn own_pool(cluster: &Cluster) -> Pool {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let pool = cluster.pool(b"rbd", b"", LIMIT).await.unwrap();
-    pool.create_namespace(name.as_bytes(), LIMIT).await.unwrap();
-    cluster.pool(b"rbd", name.as_bytes(), LIMIT).await.unwrap()
+    cluster.pool(b"rbd", &own_namespace(cluster).await, LIMIT).await.unwrap()
 }

@@ -30,22 +30,8 @@ pub const RBD_SNAP_REMOVE_UNPROTECT: u32 = 1;
 pub const RBD_SNAP_REMOVE_FLATTEN: u32 = 2;
 pub const RBD_SNAP_REMOVE_FORCE: u32 = 3;
 pub type __time_t = ::std::os::raw::c_long;
-pub type __suseconds_t = ::std::os::raw::c_long;
 pub type __syscall_slong_t = ::std::os::raw::c_long;
 pub type time_t = __time_t;
-#[repr(C)]
-#[derive(Debug, Copy, Clone)]
-pub struct timeval {
-    pub tv_sec: __time_t,
-    pub tv_usec: __suseconds_t,
-}
-#[allow(clippy::unnecessary_operation, clippy::identity_op)]
-const _: () = {
-    ["Size of timeval"][::std::mem::size_of::<timeval>() - 16usize];
-    ["Alignment of timeval"][::std::mem::align_of::<timeval>() - 8usize];
-    ["Offset of field: timeval::tv_sec"][::std::mem::offset_of!(timeval, tv_sec) - 0usize];
-    ["Offset of field: timeval::tv_usec"][::std::mem::offset_of!(timeval, tv_usec) - 8usize];
-};
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct timespec {
@@ -568,27 +554,6 @@ pub struct Table {
         ) -> ::std::os::raw::c_int,
         ::libloading::Error,
     >,
-    pub rados_lock_exclusive: Result<
-        unsafe extern "C" fn(
-            io: rados_ioctx_t,
-            oid: *const ::std::os::raw::c_char,
-            name: *const ::std::os::raw::c_char,
-            cookie: *const ::std::os::raw::c_char,
-            desc: *const ::std::os::raw::c_char,
-            duration: *mut timeval,
-            flags: u8,
-        ) -> ::std::os::raw::c_int,
-        ::libloading::Error,
-    >,
-    pub rados_unlock: Result<
-        unsafe extern "C" fn(
-            io: rados_ioctx_t,
-            o: *const ::std::os::raw::c_char,
-            name: *const ::std::os::raw::c_char,
-            cookie: *const ::std::os::raw::c_char,
-        ) -> ::std::os::raw::c_int,
-        ::libloading::Error,
-    >,
     pub rados_mon_command: Result<
         unsafe extern "C" fn(
             cluster: rados_t,
@@ -807,10 +772,6 @@ pub struct Table {
         unsafe extern "C" fn(image: rbd_image_t, timestamp: *mut timespec) -> ::std::os::raw::c_int,
         ::libloading::Error,
     >,
-    pub rbd_get_access_timestamp: Result<
-        unsafe extern "C" fn(image: rbd_image_t, timestamp: *mut timespec) -> ::std::os::raw::c_int,
-        ::libloading::Error,
-    >,
     pub rbd_get_modify_timestamp: Result<
         unsafe extern "C" fn(image: rbd_image_t, timestamp: *mut timespec) -> ::std::os::raw::c_int,
         ::libloading::Error,
@@ -853,13 +814,6 @@ pub struct Table {
             image: rbd_image_t,
             group_info: *mut rbd_group_info_t,
             group_info_size: usize,
-        ) -> ::std::os::raw::c_int,
-        ::libloading::Error,
-    >,
-    pub rbd_is_exclusive_lock_owner: Result<
-        unsafe extern "C" fn(
-            image: rbd_image_t,
-            is_owner: *mut ::std::os::raw::c_int,
         ) -> ::std::os::raw::c_int,
         ::libloading::Error,
     >,
@@ -994,6 +948,28 @@ pub struct Table {
             addrs: *mut ::std::os::raw::c_char,
             addrs_len: *mut usize,
         ) -> isize,
+        ::libloading::Error,
+    >,
+    pub rbd_lock_exclusive: Result<
+        unsafe extern "C" fn(
+            image: rbd_image_t,
+            cookie: *const ::std::os::raw::c_char,
+        ) -> ::std::os::raw::c_int,
+        ::libloading::Error,
+    >,
+    pub rbd_unlock: Result<
+        unsafe extern "C" fn(
+            image: rbd_image_t,
+            cookie: *const ::std::os::raw::c_char,
+        ) -> ::std::os::raw::c_int,
+        ::libloading::Error,
+    >,
+    pub rbd_break_lock: Result<
+        unsafe extern "C" fn(
+            image: rbd_image_t,
+            client: *const ::std::os::raw::c_char,
+            cookie: *const ::std::os::raw::c_char,
+        ) -> ::std::os::raw::c_int,
         ::libloading::Error,
     >,
     pub rbd_diff_iterate2: Result<
@@ -1214,8 +1190,6 @@ impl Table {
         let rados_release_read_op = __library.get(b"rados_release_read_op\0").map(|sym| *sym);
         let rados_read_op_omap_get_vals2 = __library.get(b"rados_read_op_omap_get_vals2\0").map(|sym| *sym);
         let rados_read_op_operate = __library.get(b"rados_read_op_operate\0").map(|sym| *sym);
-        let rados_lock_exclusive = __library.get(b"rados_lock_exclusive\0").map(|sym| *sym);
-        let rados_unlock = __library.get(b"rados_unlock\0").map(|sym| *sym);
         let rados_mon_command = __library.get(b"rados_mon_command\0").map(|sym| *sym);
         let rados_buffer_free = __library.get(b"rados_buffer_free\0").map(|sym| *sym);
         let rbd_version = __library.get(b"rbd_version\0").map(|sym| *sym);
@@ -1252,7 +1226,6 @@ impl Table {
         let rbd_get_features = __library.get(b"rbd_get_features\0").map(|sym| *sym);
         let rbd_get_op_features = __library.get(b"rbd_get_op_features\0").map(|sym| *sym);
         let rbd_get_create_timestamp = __library.get(b"rbd_get_create_timestamp\0").map(|sym| *sym);
-        let rbd_get_access_timestamp = __library.get(b"rbd_get_access_timestamp\0").map(|sym| *sym);
         let rbd_get_modify_timestamp = __library.get(b"rbd_get_modify_timestamp\0").map(|sym| *sym);
         let rbd_get_overlap = __library.get(b"rbd_get_overlap\0").map(|sym| *sym);
         let rbd_get_name = __library.get(b"rbd_get_name\0").map(|sym| *sym);
@@ -1261,7 +1234,6 @@ impl Table {
         let rbd_get_parent = __library.get(b"rbd_get_parent\0").map(|sym| *sym);
         let rbd_get_flags = __library.get(b"rbd_get_flags\0").map(|sym| *sym);
         let rbd_get_group = __library.get(b"rbd_get_group\0").map(|sym| *sym);
-        let rbd_is_exclusive_lock_owner = __library.get(b"rbd_is_exclusive_lock_owner\0").map(|sym| *sym);
         let rbd_lock_get_owners = __library.get(b"rbd_lock_get_owners\0").map(|sym| *sym);
         let rbd_lock_get_owners_cleanup = __library.get(b"rbd_lock_get_owners_cleanup\0").map(|sym| *sym);
         let rbd_lock_break = __library.get(b"rbd_lock_break\0").map(|sym| *sym);
@@ -1280,6 +1252,9 @@ impl Table {
         let rbd_flatten_with_progress = __library.get(b"rbd_flatten_with_progress\0").map(|sym| *sym);
         let rbd_list_children3 = __library.get(b"rbd_list_children3\0").map(|sym| *sym);
         let rbd_list_lockers = __library.get(b"rbd_list_lockers\0").map(|sym| *sym);
+        let rbd_lock_exclusive = __library.get(b"rbd_lock_exclusive\0").map(|sym| *sym);
+        let rbd_unlock = __library.get(b"rbd_unlock\0").map(|sym| *sym);
+        let rbd_break_lock = __library.get(b"rbd_break_lock\0").map(|sym| *sym);
         let rbd_diff_iterate2 = __library.get(b"rbd_diff_iterate2\0").map(|sym| *sym);
         let rbd_aio_write = __library.get(b"rbd_aio_write\0").map(|sym| *sym);
         let rbd_aio_read = __library.get(b"rbd_aio_read\0").map(|sym| *sym);
@@ -1339,8 +1314,6 @@ impl Table {
             rados_release_read_op,
             rados_read_op_omap_get_vals2,
             rados_read_op_operate,
-            rados_lock_exclusive,
-            rados_unlock,
             rados_mon_command,
             rados_buffer_free,
             rbd_version,
@@ -1375,7 +1348,6 @@ impl Table {
             rbd_get_features,
             rbd_get_op_features,
             rbd_get_create_timestamp,
-            rbd_get_access_timestamp,
             rbd_get_modify_timestamp,
             rbd_get_overlap,
             rbd_get_name,
@@ -1384,7 +1356,6 @@ impl Table {
             rbd_get_parent,
             rbd_get_flags,
             rbd_get_group,
-            rbd_is_exclusive_lock_owner,
             rbd_lock_get_owners,
             rbd_lock_get_owners_cleanup,
             rbd_lock_break,
@@ -1402,6 +1373,9 @@ impl Table {
             rbd_flatten_with_progress,
             rbd_list_children3,
             rbd_list_lockers,
+            rbd_lock_exclusive,
+            rbd_unlock,
+            rbd_break_lock,
             rbd_diff_iterate2,
             rbd_aio_write,
             rbd_aio_read,
@@ -1695,29 +1669,6 @@ impl Table {
     ) -> ::std::os::raw::c_int {
         (self.rados_read_op_operate.as_ref().expect("Expected function, got error."))(read_op, io, oid, flags)
     }
-    pub unsafe fn rados_lock_exclusive(
-        &self,
-        io: rados_ioctx_t,
-        oid: *const ::std::os::raw::c_char,
-        name: *const ::std::os::raw::c_char,
-        cookie: *const ::std::os::raw::c_char,
-        desc: *const ::std::os::raw::c_char,
-        duration: *mut timeval,
-        flags: u8,
-    ) -> ::std::os::raw::c_int {
-        (self.rados_lock_exclusive.as_ref().expect("Expected function, got error."))(
-            io, oid, name, cookie, desc, duration, flags,
-        )
-    }
-    pub unsafe fn rados_unlock(
-        &self,
-        io: rados_ioctx_t,
-        o: *const ::std::os::raw::c_char,
-        name: *const ::std::os::raw::c_char,
-        cookie: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int {
-        (self.rados_unlock.as_ref().expect("Expected function, got error."))(io, o, name, cookie)
-    }
     pub unsafe fn rados_mon_command(
         &self,
         cluster: rados_t,
@@ -1980,13 +1931,6 @@ impl Table {
     ) -> ::std::os::raw::c_int {
         (self.rbd_get_create_timestamp.as_ref().expect("Expected function, got error."))(image, timestamp)
     }
-    pub unsafe fn rbd_get_access_timestamp(
-        &self,
-        image: rbd_image_t,
-        timestamp: *mut timespec,
-    ) -> ::std::os::raw::c_int {
-        (self.rbd_get_access_timestamp.as_ref().expect("Expected function, got error."))(image, timestamp)
-    }
     pub unsafe fn rbd_get_modify_timestamp(
         &self,
         image: rbd_image_t,
@@ -2042,13 +1986,6 @@ impl Table {
             group_info,
             group_info_size,
         )
-    }
-    pub unsafe fn rbd_is_exclusive_lock_owner(
-        &self,
-        image: rbd_image_t,
-        is_owner: *mut ::std::os::raw::c_int,
-    ) -> ::std::os::raw::c_int {
-        (self.rbd_is_exclusive_lock_owner.as_ref().expect("Expected function, got error."))(image, is_owner)
     }
     pub unsafe fn rbd_lock_get_owners(
         &self,
@@ -2220,6 +2157,28 @@ impl Table {
             addrs,
             addrs_len,
         )
+    }
+    pub unsafe fn rbd_lock_exclusive(
+        &self,
+        image: rbd_image_t,
+        cookie: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int {
+        (self.rbd_lock_exclusive.as_ref().expect("Expected function, got error."))(image, cookie)
+    }
+    pub unsafe fn rbd_unlock(
+        &self,
+        image: rbd_image_t,
+        cookie: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int {
+        (self.rbd_unlock.as_ref().expect("Expected function, got error."))(image, cookie)
+    }
+    pub unsafe fn rbd_break_lock(
+        &self,
+        image: rbd_image_t,
+        client: *const ::std::os::raw::c_char,
+        cookie: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int {
+        (self.rbd_break_lock.as_ref().expect("Expected function, got error."))(image, client, cookie)
     }
     pub unsafe fn rbd_diff_iterate2(
         &self,

@@ -23,6 +23,9 @@ async fn what_is_written_is_read_and_zeroes_and_ends_are_exact() {
     expected[MIB as usize..2 * MIB as usize].fill(0);
     assert_eq!(image.read(3 * MIB, 5 * MIB as usize).await.unwrap(), expected);
     assert_eq!(image.read(16 * MIB - 10, 100).await.unwrap(), [0; 10]);
+    image.write(16 * MIB, Bytes::new()).await.unwrap();
+    image.write_zeroes(16 * MIB, 0).await.unwrap();
+    assert!(image.read(16 * MIB, 0).await.unwrap().is_empty());
     let error = image.write(16 * MIB - 1, Bytes::from_static(b"xy")).await.unwrap_err();
     assert_eq!((error.symbol(), error.errno()), (Some("rbd_aio_write"), Some(Errno::EINVAL)));
     let options = |whole_object| {

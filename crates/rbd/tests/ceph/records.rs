@@ -1,8 +1,7 @@
-//! Single objects: omap with compare-and-swap, and locks.
+//! Single objects: omap with compare-and-swap.
 
 use crate::{LIMIT, connect, own_pool};
 use rbd::{Error, Swap};
-use std::time::Duration;
 
 fn swap(key: &str, expected: Option<&str>, new: Option<&str>) -> Vec<Swap> {
     let bytes = |text: &str| text.as_bytes().to_vec();
@@ -78,17 +77,4 @@ async fn a_map_is_read_page_by_page_and_by_prefix() {
     let page = pool.omap_page(b"o", b"a00009", b"a", 5, LIMIT).await.unwrap();
     assert!(page.more);
     assert_eq!((page.entries.len(), page.entries[0].0.as_slice()), (5, b"a00010".as_slice()));
-}
-
-#[tokio::test]
-async fn an_object_lock_has_one_holder() {
-    let cluster = connect().await;
-    let pool = own_pool(&cluster).await;
-    let lock =
-        async |cookie: &[u8]| pool.lock_object(b"o", b"lock", cookie, Duration::from_secs(60), LIMIT).await;
-    assert_eq!(lock(b"one").await, Ok(true));
-    assert_eq!(lock(b"two").await, Ok(false));
-    assert_eq!(pool.unlock_object(b"o", b"lock", b"two", LIMIT).await, Ok(false));
-    assert_eq!(pool.unlock_object(b"o", b"lock", b"one", LIMIT).await, Ok(true));
-    assert_eq!(lock(b"two").await, Ok(true));
 }
