@@ -168,13 +168,23 @@ impl Drop for Frozen {
     }
 }
 
-/// It freezes the OSD that every other test uses, for less than a second.
+/// It freezes the OSD that every other test uses, for two seconds or so.
 #[tokio::test]
 async fn s05_a_frozen_osd_is_given_up_and_serves_again_when_thawed() {
     let cluster = connect().await;
     let pool = own_pool(&cluster).await;
     pool.create(b"disk", 8 * MIB, &ImageOptions::default(), LIMIT).await.unwrap();
+    let mut impatient = options();
+    impatient.timeout = Duration::from_secs(1);
+    let impatient = connect_with(&impatient).await;
+    let there = own_pool(&impatient).await;
+    there.create(b"disk", 8 * MIB, &ImageOptions::default(), LIMIT).await.unwrap();
+    let image = there.open(b"disk", None, LIMIT).await.unwrap();
+    image.write(0, Bytes::from_static(b"before")).await.unwrap();
     let frozen = Frozen::new();
+    // librados' own limit ends an operation: by its own answer, whatever a later flush says.
+    let error = image.write(0, Bytes::from_static(b"lost?!")).await.unwrap_err();
+    assert_eq!((error.symbol(), error.errno()), (Some("rbd_aio_write"), Some(Errno::ETIMEDOUT)), "{error}");
     let short = Duration::from_millis(300);
     let late = pool.open(b"disk", None, short).await.map(drop);
     assert_eq!(late, Err(Error::GivenUp { symbol: "rbd_open", after: short }));
@@ -182,6 +192,9 @@ async fn s05_a_frozen_osd_is_given_up_and_serves_again_when_thawed() {
     // The connection itself is not stuck.
     assert_eq!(cluster.fsid(LIMIT).await.unwrap().len(), 36);
     drop(frozen);
+    image.write(0, Bytes::from_static(b"after!")).await.unwrap();
+    assert_eq!(image.read(0, 6).await.unwrap(), b"after!");
+    image.close(LIMIT).await.unwrap();
     // What was opened too late was closed behind it.
     while let Err(error) = pool.remove(b"disk", &Progress::default(), LIMIT).await {
         assert_eq!(error.errno(), Some(Errno::EBUSY));
