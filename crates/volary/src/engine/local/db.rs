@@ -15,6 +15,8 @@ const IDLE_CONNECTIONS: usize = 8;
 /// What goes wrong inside a transaction: SQLite's error, or one of ours.
 pub(super) enum Fault {
     Sqlite(rusqlite::Error),
+    /// The commit failed.
+    Commit(rusqlite::Error),
     Ours(Error),
 }
 
@@ -35,7 +37,7 @@ impl From<Error> for Fault {
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Sqlite(error) => sqlite_error(error),
+            Fault::Sqlite(error) | Fault::Commit(error) => sqlite_error(error),
             Fault::Ours(error) => error,
         }
     }
@@ -94,7 +96,7 @@ impl Db {
         };
         let transaction = connection.transaction_with_behavior(behavior)?;
         let value = f(&transaction)?;
-        transaction.commit()?;
+        transaction.commit().map_err(Fault::Commit)?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_CONNECTIONS {
             idle.push(connection);
@@ -109,9 +111,44 @@ impl Db {
 
     /// Changes the database in one durable step; nothing changes when `f` fails.
     pub(super) fn write<T>(&self, f: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T> {
-        let value = self.with(TransactionBehavior::Immediate, f)?;
-        self.files.committed();
-        Ok(value)
+        self.write_or(|_| {}, f)
+    }
+
+    /// The same; `doubt` hears of a failure after which the change may have been made or not.
+    pub(super) fn write_or<T>(
+        &self,
+        doubt: impl FnOnce(&Error),
+        f: impl FnOnce(&Transaction<'_>) -> Sql<T>,
+    ) -> Result<T> {
+        let fault = match self.with(TransactionBehavior::Immediate, f) {
+            Ok(value) => match self.files.committed() {
+                Ok(()) => return Ok(value),
+                Err(error) => Fault::Commit(rusqlite::Error::ToSqlConversionFailure(error.into())),
+            },
+            Err(fault) => fault,
+        };
+        // SQLite says these two before the commit's last page is written.
+        let sure = [Some(ErrorCode::DiskFull), Some(ErrorCode::DatabaseBusy)];
+        let unsure = matches!(&fault, Fault::Commit(error) if !sure.contains(&error.sqlite_error_code()));
+        let error = Error::from(fault);
+        if unsure {
+            doubt(&error);
+        }
+        if error.kind() == ErrorKind::NoSpace {
+            self.make_room();
+        }
+        Err(error)
+    }
+
+    /// Empties the log into the database as far as nobody needs it, so that on a full disk there is room to remove.
+    fn make_room(&self) {
+        let emptied = self.connect().and_then(|connection| {
+            connection.busy_timeout(Duration::ZERO)?;
+            Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+        });
+        if let Err(fault) = emptied {
+            tracing::debug!(error = Error::from(fault).report(), "the database's log stays as it is");
+        }
     }
 
     /// Closes the idle connections.

@@ -24,8 +24,10 @@ pub(super) trait Files: Send + Sync {
     /// Removes an object; one that is gone already is no error.
     fn unlink(&self, path: &Path) -> io::Result<()>;
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
-    /// Hears of every transaction after its commit.
-    fn committed(&self) {}
+    /// Hears of every transaction after its commit; failing stands for a commit of which nobody learned how it ended.
+    fn committed(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The files of the system.

@@ -102,7 +102,7 @@ impl Open {
         });
         if let Err(error) = &filled {
             // Whether the rows are there is not sure: the sweep will tell whose the objects are.
-            writer.unflushed().poisoned.get_or_insert_with(|| error.report());
+            writer.doubt(error);
         }
         filled
     }

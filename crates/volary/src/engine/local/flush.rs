@@ -1,4 +1,5 @@
-//! Flushing: objects, then their names, then one transaction that puts the rows, then unlinking what they replaced.
+//! Flushing: objects, then their names, then one transaction that puts the rows and makes garbage of what they
+//! replaced, then unlinking that.
 //!
 //! A power cut before the transaction leaves the old rows, whose objects are all still there; one after it leaves the
 //! new rows, whose objects are durable. Files that no row names are the sweep's, as the writer's marker stays.
@@ -45,42 +46,46 @@ impl Open {
     ) -> Result<()> {
         self.sync_dirty(writer, ctl)?;
         let dirs = std::mem::take(&mut writer.unflushed().dirs);
-        let poison = |error: crate::Error| {
-            writer.unflushed().poisoned.get_or_insert_with(|| error.report());
-            error
-        };
         in_parallel(dirs.into_iter().collect(), |dir| {
             self.store.sync_object_dir(dir)?;
             ctl.touch();
             Ok(())
         })
-        .map_err(poison)?;
-        let replaced = {
+        .inspect_err(|error| writer.poison(error))?;
+        let (head, changed, rows, replaced) = {
             let mut unflushed = writer.unflushed();
-            let (head, changed) = (unflushed.head, unflushed.changed);
-            let put = self.store.db.write(|tx| {
+            let replaced = std::mem::take(&mut unflushed.replaced);
+            (unflushed.head, unflushed.changed, std::mem::take(&mut unflushed.rows), replaced)
+        };
+        let put = self.store.db.write_or(
+            |error| writer.doubt(error),
+            |tx| {
                 let mut put = tx.prepare_cached(
                     "INSERT INTO block(layer, idx, object) VALUES (?1, ?2, ?3)
                      ON CONFLICT(layer, idx) DO UPDATE SET object = excluded.object",
                 )?;
-                for (index, object) in &unflushed.rows {
+                for (index, object) in &rows {
                     put.execute(params![head, int(*index), object])?;
+                }
+                let mut garbage = tx.prepare_cached("INSERT OR IGNORE INTO garbage VALUES (?1)")?;
+                for object in &replaced {
+                    garbage.execute([object])?;
                 }
                 if changed {
                     touch_modified(tx, &self.id)?;
                 }
                 more(tx)
-            });
-            if let Err(error) = put {
-                drop(unflushed);
-                return Err(poison(error));
-            }
-            unflushed.rows.clear();
-            unflushed.changed = false;
-            std::mem::take(&mut unflushed.replaced)
-        };
-        for object in replaced {
-            self.store.unlink(object)?;
+            },
+        );
+        if let Err(error) = put {
+            writer.poison(&error);
+            // They are still to be unlinked when the handle ends.
+            writer.unflushed().rows = rows;
+            return Err(error);
+        }
+        writer.unflushed().changed = false;
+        if !replaced.is_empty() {
+            self.store.collect_garbage_or_warn(ctl);
         }
         ctl.touch();
         Ok(())

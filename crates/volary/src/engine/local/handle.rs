@@ -60,7 +60,11 @@ pub(super) struct Unflushed {
     /// Whether anything was written since the last flush.
     pub(super) changed: bool,
     /// Why the handle can no longer be relied on.
-    pub(super) poisoned: Option<String>,
+    pub(super) poisoned: Option<(ErrorKind, String)>,
+    /// Whether a transaction may have happened or not: only a sweep can tell whose the objects are.
+    pub(super) doubtful: bool,
+    /// Whether an object was left behind that no row names, for a sweep.
+    pub(super) strays: bool,
 }
 
 impl Writer {
@@ -74,6 +78,18 @@ impl Writer {
 
     pub(super) fn unflushed(&self) -> MutexGuard<'_, Unflushed> {
         self.unflushed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the handle refuse what comes after a failure.
+    pub(super) fn poison(&self, error: &Error) {
+        self.unflushed().poisoned.get_or_insert_with(|| (error.kind(), error.report()));
+    }
+
+    /// The same when nobody knows whether a transaction happened, and with it where the head is and whose the
+    /// objects are.
+    pub(super) fn doubt(&self, error: &Error) {
+        self.poison(error);
+        self.unflushed().doubtful = true;
     }
 
     pub(super) fn stripe(&self, index: u64) -> MutexGuard<'_, ()> {
@@ -97,11 +113,9 @@ impl Unflushed {
     pub(super) fn sound(&self) -> Result<()> {
         match &self.poisoned {
             None => Ok(()),
-            Some(why) => {
-                Err(Error::new(ErrorKind::Internal, "the handle failed to make writes durable before")
-                    .context("failure", why)
-                    .hint("close it and open the volume again; what was not flushed is lost"))
-            }
+            Some((kind, why)) => Err(Error::new(*kind, "the handle failed to make writes durable before")
+                .context("failure", why)
+                .hint("close it and open the volume again; what was not flushed is lost")),
         }
     }
 }
@@ -126,6 +140,16 @@ impl Open {
     /// Shares the gate where there is one.
     pub(super) fn share(&self) -> Option<RwLockReadGuard<'_, ()>> {
         self.writer.as_ref().map(Writer::share)
+    }
+
+    /// Unlinks an object that no row names; if that fails it is left to a sweep.
+    pub(super) fn discard(&self, object: ObjectId) {
+        if let Err(error) = self.store.unlink(object) {
+            tracing::warn!(id = %self.id, error = error.report(), "an object is left to sweep");
+            if let Some(writer) = &self.writer {
+                writer.unflushed().strays = true;
+            }
+        }
     }
 
     /// The layer at the top, and the size.
@@ -157,10 +181,10 @@ impl Open {
         let Some(held) = held else { return };
         if let Some(writer) = &self.writer {
             let mut unflushed = writer.unflushed();
-            if unflushed.poisoned.is_some() {
-                // A commit that failed may have happened after all: only a sweep can tell whose the objects are.
+            if unflushed.doubtful {
                 return;
             }
+            let strays = unflushed.strays;
             let fresh = std::mem::take(&mut unflushed.rows).into_values().flatten();
             unflushed.dirty.clear();
             drop(unflushed.replaced.drain(..));
@@ -168,6 +192,9 @@ impl Open {
                 if self.store.unlink(object).is_err() {
                     return;
                 }
+            }
+            if strays {
+                return;
             }
         }
         if let Some(marker) = &held.marker {

@@ -129,7 +129,15 @@ impl Store {
                 Some((child, overlap)) => fold_into(tx, nobody.layer, child, overlap),
             })?;
         }
-        self.collect_garbage(ctl)
+        self.collect_garbage_or_warn(ctl);
+        Ok(())
+    }
+
+    /// The same beside something that stands or goes on without it.
+    pub(super) fn fold_or_warn(&self, id: &VolumeId, ctl: &Ctl) {
+        if let Err(error) = self.fold(id, ctl) {
+            tracing::warn!(%id, error = error.report(), "a layer that is nobody's is left to fold");
+        }
     }
 
     /// Where the child sees only part of a block, the rest must be zeros before the block becomes the child's own.

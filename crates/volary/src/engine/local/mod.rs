@@ -12,6 +12,8 @@ mod db;
 mod directory;
 mod engine;
 mod extents;
+#[cfg(test)]
+mod faults;
 mod files;
 mod flatten;
 mod flush;

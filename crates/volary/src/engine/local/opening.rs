@@ -69,7 +69,7 @@ impl Store {
             self.locks.forget(id.as_str());
             return Err(missing("volume", id));
         }
-        self.fold(id, &Ctl::new())?;
+        self.fold_or_warn(id, &Ctl::new());
         let (head, size) = self.db.read(|tx| head(tx, id))?;
         let marker = Some(self.mark_unclean()?);
         Ok(self.opened(id, None, Some(Writer::new(head, size)), Held { _locks: vec![lock, writers], marker }))

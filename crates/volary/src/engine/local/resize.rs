@@ -9,7 +9,7 @@ use super::layers::Source;
 use super::opening::snapshot_row;
 use super::trash::{delete_layer, discard_blocks};
 use crate::{Ctl, Name, Result};
-use rusqlite::params;
+use rusqlite::{Transaction, params};
 
 impl Open {
     pub(super) fn resize(&self, size: u64, ctl: &Ctl) -> Result<()> {
@@ -57,7 +57,8 @@ impl Open {
             })?;
             writer.unflushed().size = size;
         }
-        self.store.collect_garbage(ctl)
+        self.store.collect_garbage_or_warn(ctl);
+        Ok(())
     }
 
     pub(super) fn rollback(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
@@ -67,7 +68,7 @@ impl Open {
             self.usable()?;
             self.flush_alone(writer, ctl)?;
             let old = writer.unflushed().head;
-            let (head, size) = self.store.db.write(|tx| {
+            let roll = |tx: &Transaction<'_>| {
                 let to = snapshot_row(tx, &self.id, snapshot)?;
                 tx.execute(
                     "INSERT INTO layer(volume, parent, overlap) VALUES (?1, ?2, ?3)",
@@ -81,11 +82,13 @@ impl Open {
                 touch_modified(tx, &self.id)?;
                 delete_layer(tx, old)?;
                 Ok((head, to.size))
-            })?;
+            };
+            let (head, size) = self.store.db.write_or(|error| writer.doubt(error), roll)?;
             let mut unflushed = writer.unflushed();
             (unflushed.head, unflushed.size) = (head, size);
             drop(unflushed);
-            self.store.fold(&self.id, ctl)?;
+            // What is left to do for its space is done now, or when the volume is next opened to write.
+            self.store.fold_or_warn(&self.id, ctl);
         }
         Ok(())
     }

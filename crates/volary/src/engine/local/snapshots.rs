@@ -52,7 +52,7 @@ impl Open {
             let unflushed = writer.unflushed();
             (unflushed.head, unflushed.size)
         };
-        let head = self.store.db.write(|tx| {
+        let freeze = |tx: &Transaction<'_>| {
             require_free(tx, &self.id, name)?;
             let id = self.id.as_str();
             tx.execute(
@@ -66,7 +66,9 @@ impl Open {
             let head = tx.last_insert_rowid();
             tx.execute("UPDATE volume SET head = ?2 WHERE id = ?1", params![id, head])?;
             Ok(head)
-        })?;
+        };
+        // Where nobody knows which layer is the head now, a write could go into the frozen one.
+        let head = self.store.db.write_or(|error| writer.doubt(error), freeze)?;
         writer.unflushed().head = head;
         Ok(())
     }

@@ -117,7 +117,8 @@ impl Store {
             delete_volume(tx, id)
         })?;
         self.locks.forget(id.as_str());
-        self.collect_garbage(ctl)
+        self.collect_garbage_or_warn(ctl);
+        Ok(())
     }
 
     pub(super) fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<()> {
@@ -132,7 +133,8 @@ impl Store {
             delete_volume(tx, &volume.id)
         })?;
         self.locks.forget(volume.id.as_str());
-        self.collect_garbage(ctl)
+        self.collect_garbage_or_warn(ctl);
+        Ok(())
     }
 
     /// Whether a volume is there, in trash or not.
@@ -166,6 +168,13 @@ impl Store {
                 }
                 Ok(())
             })?;
+        }
+    }
+
+    /// The same after an effect that stands: what cannot be unlinked now is unlinked later, and fails no call.
+    pub(super) fn collect_garbage_or_warn(&self, ctl: &Ctl) {
+        if let Err(error) = self.collect_garbage(ctl) {
+            tracing::warn!(store = %self.path.display(), error = error.report(), "objects are left to unlink");
         }
     }
 }

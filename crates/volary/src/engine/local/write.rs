@@ -121,8 +121,14 @@ impl Open {
         let whole = piece.within == 0 && piece.len >= Self::inside(writer, piece.index);
         match found {
             Found::Seen(Source::Zeros) => Ok(()),
-            Found::Seen(_) if whole => self.put_row(writer, piece.index, None, None),
-            Found::Own(object) if whole => self.put_row(writer, piece.index, None, Some(object)),
+            Found::Seen(_) if whole => {
+                self.put_row(writer, piece.index, None, None);
+                Ok(())
+            }
+            Found::Own(object) if whole => {
+                self.put_row(writer, piece.index, None, Some(object));
+                Ok(())
+            }
             Found::Own(object) => self.in_place(writer, object, |file| file.zero_at(piece.within, piece.len)),
             Found::Seen(below) => self.new_object(writer, piece.index, below, BLOCK_BYTES, |file| {
                 file.zero_at(piece.within, piece.len)
@@ -165,14 +171,15 @@ impl Open {
     ) -> Result<()> {
         let (object, file) = self.copied_object(below, keep)?;
         if let Err(error) = change(&*file) {
-            let _ = self.store.unlink(object);
+            self.discard(object);
             return Err(self.failed("writing an object", object, error));
         }
         let mut unflushed = writer.unflushed();
         unflushed.dirty.insert(object, file);
         unflushed.dirs.insert(object.dir());
         drop(unflushed);
-        self.put_row(writer, index, Some(object), None)
+        self.put_row(writer, index, Some(object), None);
+        Ok(())
     }
 
     /// A new object with the first `keep` bytes of a block; neither its bytes nor its name are durable yet.
@@ -197,7 +204,7 @@ impl Open {
         match copy() {
             Ok(()) => Ok((object, file.into())),
             Err(error) => {
-                let _ = self.store.unlink(object);
+                self.discard(object);
                 Err(self.failed("copying an object", object, error))
             }
         }
@@ -210,7 +217,7 @@ impl Open {
         index: u64,
         row: Option<ObjectId>,
         replaces: Option<ObjectId>,
-    ) -> Result<()> {
+    ) {
         let mut unflushed = writer.unflushed();
         let Unflushed { rows, dirty, replaced, changed, .. } = &mut *unflushed;
         *changed = true;
@@ -220,7 +227,9 @@ impl Open {
         }
         replaced.extend(replaces.filter(|object| Some(*object) != fresh));
         drop(unflushed);
-        fresh.map_or(Ok(()), |object| self.store.unlink(object))
+        if let Some(object) = fresh {
+            self.discard(object);
+        }
     }
 
     fn sync_one(&self, writer: &Writer) -> Result<()> {
@@ -237,7 +246,7 @@ impl Open {
     pub(super) fn sync_object(&self, writer: &Writer, object: ObjectId, file: &dyn ObjectFile) -> Result<()> {
         file.sync().map_err(|e| {
             let error = self.failed("syncing an object", object, e);
-            writer.unflushed().poisoned.get_or_insert_with(|| error.report());
+            writer.poison(&error);
             error
         })
     }

@@ -112,8 +112,9 @@ impl Files for Recording {
         Ok(())
     }
 
-    fn committed(&self) {
+    fn committed(&self) -> io::Result<()> {
         self.cut(&mut self.durable.lock().unwrap());
+        Ok(())
     }
 }
 
