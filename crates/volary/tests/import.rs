@@ -289,13 +289,14 @@ async fn a_piped_image_is_spooled_without_a_trace_and_digested() {
 struct SmallDisk(std::path::PathBuf);
 
 impl SmallDisk {
-    /// `None` where only root may mount and we are not.
-    fn mount(path: std::path::PathBuf, mib: u64) -> Option<SmallDisk> {
+    /// Only root may mount: whoever is not sees the test fail, not pass unlooked.
+    fn mount(path: std::path::PathBuf, mib: u64) -> SmallDisk {
         std::fs::create_dir(&path).unwrap();
         let size = format!("size={mib}m");
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).status().unwrap();
-        mounted.success().then_some(SmallDisk(path))
+        assert!(mounted.success(), "the test's own file system could not be mounted");
+        SmallDisk(path)
     }
 }
 
@@ -308,7 +309,7 @@ impl Drop for SmallDisk {
 #[tokio::test(flavor = "multi_thread")]
 async fn s01_a_disk_that_fills_up_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::mount(dir.path().join("store"), 128) else { return };
+    let disk = SmallDisk::mount(dir.path().join("store"), 128);
     let scene = Scene::at(dir, &StoreUrl::local(&disk.0)).await;
     let full = scene.path("full.raw");
     std::fs::write(&full, vec![7; 96 << 20]).unwrap();

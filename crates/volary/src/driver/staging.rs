@@ -131,11 +131,9 @@ impl Staging {
     }
 
     async fn take_away(&mut self, ctl: &Ctl) -> Result<()> {
+        let (engine, namespace) = (self.store.shared_engine(), &self.namespace);
         if let Some(volume) = self.volume.take() {
-            for snapshot in volume.snapshots(ctl).await? {
-                volume.unprotect_snapshot(&snapshot.name, ctl).await?;
-                volume.remove_snapshot(&snapshot.name, ctl).await?;
-            }
+            let snapshots = volume.snapshots(ctl).await?;
             // Dropped, not closed: what is not flushed is to be lost, and on a full disk only that makes the room
             // that removing needs.
             on_thread("letting go of a staging volume", move || {
@@ -143,8 +141,17 @@ impl Staging {
                 Ok(())
             })
             .await?;
+            // Opened anew, as a handle that a failed flush has poisoned removes none.
+            if let (false, Some(id)) = (snapshots.is_empty(), self.id.clone()) {
+                let options = OpenOptions::write();
+                let volume = engine.open(namespace, &Target::Id(id), &options, ctl).await?;
+                for snapshot in snapshots {
+                    volume.unprotect_snapshot(&snapshot.name, ctl).await?;
+                    volume.remove_snapshot(&snapshot.name, ctl).await?;
+                }
+                volume.close(ctl).await?;
+            }
         }
-        let (engine, namespace) = (self.store.shared_engine(), &self.namespace);
         // Under its staging name it is found even if its creation was cut short before it told its id.
         if let Some(entry) = engine.find(namespace, &Target::Name(self.staging.clone()), ctl).await? {
             return engine.remove(namespace, &entry, ctl).await;
