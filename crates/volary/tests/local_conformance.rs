@@ -15,8 +15,15 @@ async fn new_store() -> (Arc<dyn Engine>, tempfile::TempDir) {
 
 volary_testkit::conformance_tests!(crate::new_store);
 
+/// A few histories, or as many as `PROPTEST_CASES` says.
+fn config() -> ProptestConfig {
+    let asked = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { asked.cases } else { 24 };
+    ProptestConfig { cases, ..asked }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
     #[test]
     fn s10_random_histories_live_as_in_the_model(ops in volary_testkit::model::history(40)) {
         // In memory where that is possible: each step syncs, and nothing here depends on a disk.

@@ -12,9 +12,10 @@ use volary::{Ctl, ErrorKind, Name, Namespace, Target};
 
 const PART: &str = "VOLARY_TEST_PART";
 const STORE: &str = "VOLARY_TEST_STORE";
-const PROCESSES: u64 = 4;
+const PROCESSES: u64 = 6;
 const SWAPS: u64 = 25;
 const BLOCK: usize = 4 << 20;
+const SIZE: usize = 4 * BLOCK;
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -28,8 +29,15 @@ async fn open(engine: &dyn Engine, options: OpenOptions) -> volary::Result<Arc<d
     engine.open(&Namespace::default(), &Target::Name(name("web")), &options, &Ctl::new()).await
 }
 
-async fn create(engine: &dyn Engine) -> volary::Result<volary::VolumeId> {
-    engine.create(&Namespace::default(), &name("web"), &CreateOptions::new(64 << 20), &Ctl::new()).await
+async fn create(engine: &dyn Engine) -> volary::Result<VolumeEntry> {
+    let options = CreateOptions::new(SIZE as u64);
+    let id = engine.create(&Namespace::default(), &name("web"), &options, &Ctl::new()).await?;
+    Ok(VolumeEntry { name: name("web"), id })
+}
+
+fn objects(store: &Path) -> usize {
+    let dirs = std::fs::read_dir(store.join("objects")).unwrap();
+    dirs.map(|dir| std::fs::read_dir(dir.unwrap().path()).unwrap().count()).sum()
 }
 
 /// Another process, its standard input, and the lines it says.
@@ -56,6 +64,24 @@ impl Other {
 
     fn hears(&mut self) -> String {
         self.says.next().expect("the other process says something")
+    }
+
+    /// Starts so many at once, and lets them all go.
+    fn race(part: &str, store: &Path) -> Vec<Other> {
+        let mut others: Vec<_> = (0..PROCESSES).map(|_| Other::start(part, store)).collect();
+        others.iter_mut().for_each(|other| assert_eq!(other.hears(), "ready"));
+        others.iter_mut().for_each(Other::go);
+        others
+    }
+
+    /// How the other process is named in what others are told.
+    fn process(&self) -> String {
+        format!("process {}", self.child.id())
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     fn go(&mut self) {
@@ -85,27 +111,35 @@ fn wait_for_go() {
 #[tokio::test]
 async fn what_the_other_process_does() {
     let (Ok(part), Some(path)) = (std::env::var(PART), std::env::var_os(STORE)) else { return };
+    if part != "write" && part != "read" {
+        wait_for_go();
+    }
     let (engine, ctl, home) = (store(Path::new(&path)).await, Ctl::new(), Namespace::default());
     match part.as_str() {
+        "read" => {
+            let _head = open(&*engine, OpenOptions::read(None)).await.unwrap();
+            wait_for_go();
+        }
         "write" => {
             let head = open(&*engine, OpenOptions::write()).await.unwrap();
-            head.write(0, Bytes::from(vec![1; BLOCK]), &ctl).await.unwrap();
+            let (block, part) = (BLOCK as u64, Bytes::from(vec![1; BLOCK / 4]));
+            head.write(0, part.clone(), &ctl).await.unwrap();
+            head.write(2 * block, part, &ctl).await.unwrap();
             head.flush(&ctl).await.unwrap();
-            head.write(BLOCK as u64, Bytes::from(vec![2; BLOCK]), &ctl).await.unwrap();
-            say("written");
-            for value in 0_u8.. {
-                head.write(2 * BLOCK as u64, Bytes::from(vec![value; BLOCK]), &ctl).await.unwrap();
+            head.write(block, Bytes::from(vec![2; BLOCK]), &ctl).await.unwrap();
+            head.write_zeroes(2 * block, block, &ctl).await.unwrap();
+            say("ready");
+            for value in (0..=u8::MAX).cycle() {
+                head.write(3 * block, Bytes::from(vec![value; BLOCK]), &ctl).await.unwrap();
             }
         }
         "create" => {
-            wait_for_go();
             say(match create(&*engine).await {
                 Ok(_) => "created",
                 Err(error) => error.kind().as_str(),
             });
         }
         "swap" => {
-            wait_for_go();
             let mut done = 0;
             while done < SWAPS {
                 let found = engine.records(&home, "count", &ctl).await.unwrap();
@@ -128,8 +162,8 @@ async fn s04_a_killed_writer_is_named_while_it_lives_and_leaves_nothing() {
     let (engine, ctl) = (store(dir.path()).await, Ctl::new());
     create(&*engine).await.unwrap();
     let mut writer = Other::start("write", dir.path());
-    assert_eq!(writer.hears(), "written");
-    let process = format!("process {}", writer.child.id());
+    assert_eq!(writer.hears(), "ready");
+    let process = writer.process();
 
     let refused = open(&*engine, OpenOptions::write()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Blocked);
@@ -138,36 +172,50 @@ async fn s04_a_killed_writer_is_named_while_it_lives_and_leaves_nothing() {
     let reader = open(&*engine, OpenOptions::read(None)).await.unwrap();
     let holders = reader.holders(&ctl).await.unwrap();
     assert!(holders.len() == 1 && holders[0].detail.contains(&process), "{holders:?}");
-    assert_eq!(reader.read(0, 2 * BLOCK, &ctl).await.unwrap(), [vec![1; BLOCK], vec![0; BLOCK]].concat());
+    let mut flushed = vec![0; SIZE];
+    flushed[..BLOCK / 4].fill(1);
+    flushed[2 * BLOCK..2 * BLOCK + BLOCK / 4].fill(1);
+    assert!(reader.read(0, SIZE, &ctl).await.unwrap() == flushed, "another sees what is flushed");
 
-    writer.child.kill().unwrap();
-    writer.child.wait().unwrap();
+    writer.kill();
     assert!(reader.holders(&ctl).await.unwrap().is_empty());
     let engine = store(dir.path()).await;
     let head = open(&*engine, OpenOptions::write()).await.unwrap();
-    assert_eq!(head.read(0, 3 * BLOCK, &ctl).await.unwrap(), [vec![1; BLOCK], vec![0; 2 * BLOCK]].concat());
-    let dirs = std::fs::read_dir(dir.path().join("objects")).unwrap();
-    let objects: usize = dirs.map(|dir| std::fs::read_dir(dir.unwrap().path()).unwrap().count()).sum();
-    assert_eq!(objects, 1, "what the writer had not flushed is swept");
+    assert!(head.read(0, SIZE, &ctl).await.unwrap() == flushed, "what was flushed stays, all else is lost");
+    assert_eq!(objects(dir.path()), 2, "what the writer had not flushed is swept");
 }
 
 #[tokio::test]
-async fn s01_of_many_creators_of_one_name_one_wins() {
+async fn what_another_process_has_open_cannot_be_removed() {
     let dir = tempfile::tempdir().unwrap();
-    let mut others: Vec<_> = (0..PROCESSES).map(|_| Other::start("create", dir.path())).collect();
-    others.iter_mut().for_each(|other| assert_eq!(other.hears(), "ready"));
-    others.iter_mut().for_each(Other::go);
+    let (engine, ctl, home) = (store(dir.path()).await, Ctl::new(), Namespace::default());
+    let entry = create(&*engine).await.unwrap();
+    for part in ["read", "write"] {
+        let mut other = Other::start(part, dir.path());
+        assert_eq!(other.hears(), "ready");
+        let refused = engine.remove(&home, &entry, &ctl).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Blocked);
+        let (process, report) = (other.child.id().to_string(), refused.report());
+        assert!(report.contains(&process), "{part} {process}: {report}");
+        other.kill();
+    }
+    engine.remove(&home, &entry, &ctl).await.unwrap();
+}
+
+#[tokio::test]
+async fn s01_of_many_that_make_the_store_and_one_name_one_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut others = Other::race("create", &dir.path().join("store"));
     let mut said: Vec<_> = others.iter_mut().map(Other::hears).collect();
     said.sort();
-    assert_eq!(said, ["already_exists", "already_exists", "already_exists", "created"]);
+    assert_eq!(said.pop().unwrap(), "created");
+    assert_eq!(said, ["already_exists"; PROCESSES as usize - 1]);
 }
 
 #[tokio::test]
 async fn every_swap_that_succeeds_counts_once() {
     let dir = tempfile::tempdir().unwrap();
-    let mut others: Vec<_> = (0..PROCESSES).map(|_| Other::start("swap", dir.path())).collect();
-    others.iter_mut().for_each(|other| assert_eq!(other.hears(), "ready"));
-    others.iter_mut().for_each(Other::go);
+    let mut others = Other::race("swap", dir.path());
     others.iter_mut().for_each(|other| assert_eq!(other.hears(), "done"));
     let found = store(dir.path()).await.records(&Namespace::default(), "count", &Ctl::new()).await.unwrap();
     assert_eq!(found[0].value, (PROCESSES * SWAPS).to_le_bytes());

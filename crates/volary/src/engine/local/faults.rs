@@ -221,12 +221,20 @@ fn s04_a_flush_that_cannot_unlink_is_done_and_forgets_nothing() {
     scene.fail_unlinks(true);
     open.flush(&scene.ctl).unwrap();
     assert_eq!((scene.first_byte(&open, 0), scene.objects()), (0, 2));
-    // Nor does a block that is replaced before it was ever flushed.
+    scene.fail_unlinks(false);
+    open.close(&scene.ctl).unwrap();
+    scene.assert_objects_after_sweep(1);
+}
+
+#[test]
+fn s04_a_block_replaced_before_its_flush_is_swept_if_it_cannot_be_unlinked() {
+    let (scene, open) = Scene::with_volume();
     scene.write(&open, 2, 3);
+    scene.fail_unlinks(true);
     open.write_zeroes(2 * BLOCK_BYTES, BLOCK_BYTES, &scene.ctl).unwrap();
     open.close(&scene.ctl).unwrap();
     assert_eq!(scene.objects(), 3);
-    scene.assert_objects_after_sweep(1);
+    scene.assert_objects_after_sweep(2);
 }
 
 #[test]
