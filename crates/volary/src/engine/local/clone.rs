@@ -1,7 +1,8 @@
 //! Cloning: an empty layer on a snapshot's, in one transaction.
 
-use super::directory::{NewVolume, insert_volume, namespace_row, require_free, resolve, usable};
+use super::directory::{NewVolume, insert_volume, require_free, resolve, usable};
 use super::opening::snapshot_row;
+use super::pools::namespace_row;
 use super::store::Store;
 use crate::engine::SnapshotRef;
 use crate::{Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};

@@ -23,6 +23,7 @@ mod ids;
 mod layers;
 mod locks;
 mod opening;
+mod pools;
 #[cfg(test)]
 mod power_cut;
 mod read;

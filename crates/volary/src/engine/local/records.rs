@@ -1,6 +1,7 @@
 //! Small records and metadata: rows, each change one transaction.
 
-use super::directory::{missing, namespace_row};
+use super::directory::missing;
+use super::pools::namespace_row;
 use super::store::Store;
 use crate::engine::Record;
 use crate::{Error, ErrorKind, Namespace, Result, VolumeId, escape};

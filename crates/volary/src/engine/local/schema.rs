@@ -77,7 +77,7 @@ pub(super) fn prepare(path: &Path, db: &Db, files: &dyn Files) -> Result<String>
         }
         tx.execute_batch(TABLES)?;
         tx.execute("INSERT INTO store(version, id) VALUES (?1, ?2)", (VERSION, &id))?;
-        super::directory::insert_pool(tx, DEFAULT_POOL.as_bytes())?;
+        super::pools::insert_pool(tx, DEFAULT_POOL.as_bytes())?;
         Ok(id)
     })
 }

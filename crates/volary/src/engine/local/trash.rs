@@ -3,10 +3,11 @@
 
 use super::db::{Sql, int};
 use super::directory::{
-    id_column, missing, name_column, namespace_row, now, require_entry, require_free, resolve, time, usable,
+    id_column, missing, name_column, now, require_entry, require_free, resolve, time, usable,
 };
 use super::ids::ObjectId;
 use super::locks::{Lock, Mode};
+use super::pools::namespace_row;
 use super::store::Store;
 use crate::engine::{TrashEntry, TrashState, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
