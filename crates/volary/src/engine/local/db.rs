@@ -134,21 +134,7 @@ impl Db {
         if unsure {
             doubt(&error);
         }
-        if error.kind() == ErrorKind::NoSpace {
-            self.make_room();
-        }
         Err(error)
-    }
-
-    /// Empties the log into the database as far as nobody needs it, so that on a full disk there is room to remove.
-    fn make_room(&self) {
-        let emptied = self.connect().and_then(|connection| {
-            connection.busy_timeout(Duration::ZERO)?;
-            Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
-        });
-        if let Err(fault) = emptied {
-            tracing::debug!(error = Error::from(fault).report(), "the database's log stays as it is");
-        }
     }
 
     /// Closes the idle connections.
