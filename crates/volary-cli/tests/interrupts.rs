@@ -115,3 +115,30 @@ fn a_full_disk_exits_10_and_leaves_nothing() {
     assert_eq!(full.code, Some(10), "{}", full.stderr);
     bench.assert_empty();
 }
+
+#[test]
+fn s02_a_second_writer_exits_5_and_names_the_first_ones_process() {
+    let bench = Bench::new();
+    bench.ok(&["create", "--size", "8M", "web"]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let ctl = volary::Ctl::new();
+    let url = volary::StoreUrl::local(&bench.store);
+    let store = runtime.block_on(volary::Store::connect(&url, &ctl)).unwrap();
+    let write = volary::engine::OpenOptions::write();
+    let target = volary::Target::Name(volary::Name::new("web").unwrap());
+    let volume =
+        runtime.block_on(store.engine().open(&volary::Namespace::default(), &target, &write, &ctl)).unwrap();
+    let pid = format!("process {}", std::process::id());
+    for args in [
+        &["resize", "web", "--size", "16M"][..],
+        &["snap", "create", "web@s"],
+        &["rm", "--wait", "1ms", "web"],
+    ] {
+        let ended = bench.run(args);
+        assert_eq!(ended.code, Some(5), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(&pid), "{args:?} does not name {pid}: {}", ended.stderr);
+    }
+    runtime.block_on(volume.close(&ctl)).unwrap();
+    assert_eq!(bench.json(&["info", "web"])["size_bytes"], 8 << 20, "nothing was changed");
+    bench.ok(&["rm", "web"]);
+}
