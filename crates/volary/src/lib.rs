@@ -6,6 +6,7 @@
 //! [`ScrubbingWriter`].
 #![forbid(unsafe_code)]
 
+mod buffer;
 mod ctl;
 mod driver;
 pub mod engine;

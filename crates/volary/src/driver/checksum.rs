@@ -199,7 +199,8 @@ impl FileHasher {
 
 /// Digests a whole file, holes as the zeros they are; blocks, so run it on a thread.
 pub(crate) fn digest_file(file: &dyn ReadAt, algorithms: &[Algorithm], ctl: &Ctl) -> Result<Vec<Checksum>> {
-    const PIECE: usize = 1 << 20;
+    // Small enough to stay in a core's own cache between being read and being digested.
+    const PIECE: usize = 128 << 10;
     let mut hashers: Vec<FileHasher> =
         algorithms.iter().map(|algorithm| FileHasher::new(*algorithm)).collect();
     let zeros = vec![0; PIECE];

@@ -3,6 +3,7 @@
 use super::image_error::image_error;
 use super::spool::spool;
 use super::transfer::{Block, BlockSource, on_thread};
+use crate::buffer::Buffer;
 use crate::{Ctl, Error, ErrorKind, Result, escape};
 use async_trait::async_trait;
 use std::fs::File;
@@ -137,12 +138,15 @@ impl BlockSource for ImageBlocks {
         let image = self.0.clone();
         on_thread("reading the source", move || {
             let end = data.last().map_or(start, |range| range.end);
-            let mut bytes = vec![0; (end - start) as usize];
+            let mut buffer = Buffer::take((end - start) as usize);
+            let mut filled = 0;
             for range in data {
-                let into = &mut bytes[(range.start - start) as usize..(range.end - start) as usize];
-                image.read_exact_at(range.start, into).map_err(image_error)?;
+                let (from, to) = ((range.start - start) as usize, (range.end - start) as usize);
+                buffer[filled..from].fill(0);
+                image.read_exact_at(range.start, &mut buffer[from..to]).map_err(image_error)?;
+                filled = to;
             }
-            Ok(Block::examine(bytes.into()))
+            Ok(Block::examine(buffer.into_bytes()))
         })
         .await
     }

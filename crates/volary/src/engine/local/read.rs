@@ -4,6 +4,7 @@ use super::db::Sql;
 use super::handle::Open;
 use super::ids::{BLOCK_BYTES, ObjectId};
 use super::layers::{Source, chain, sources};
+use crate::buffer::Buffer;
 use crate::{Ctl, Error, ErrorKind, Result};
 use bytes::Bytes;
 use rusqlite::Transaction;
@@ -81,14 +82,14 @@ impl Open {
             within(offset, len_bytes, size)?;
             self.sources(tx, layer, first, last - first + 1)
         })?;
-        let mut buffer = vec![0; len];
+        let mut buffer = Buffer::take(len);
         for (piece, source) in pieces(offset, len_bytes).zip(found) {
             ctl.check("read")?;
             let part = &mut buffer[piece.at as usize..(piece.at + piece.len) as usize];
             self.read_piece(piece, source, part)?;
             ctl.touch();
         }
-        Ok(buffer.into())
+        Ok(buffer.into_bytes())
     }
 
     fn read_piece(&self, piece: Piece, mut source: Source, part: &mut [u8]) -> Result<()> {

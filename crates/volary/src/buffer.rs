@@ -1,0 +1,83 @@
+//! Buffers of a block's length that are used again: a fresh one costs a page fault for every 4 KiB, and allocators
+//! keep what threads gave back, so that memory would follow the number of threads.
+
+use crate::BLOCK_BYTES;
+use bytes::Bytes;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, PoisonError};
+
+/// As many as are in use at once in a transfer; more are given back to the allocator.
+const KEPT: usize = 8;
+
+static FREE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+/// A buffer whose bytes are whatever was there before: fill all of it.
+pub(crate) struct Buffer {
+    block: Vec<u8>,
+    len: usize,
+}
+
+impl Buffer {
+    /// A buffer of `len` bytes; longer ones than a block are not kept.
+    pub(crate) fn take(len: usize) -> Buffer {
+        if len as u64 > BLOCK_BYTES {
+            return Buffer { block: vec![0; len], len };
+        }
+        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Buffer { block: free.unwrap_or_else(|| vec![0; BLOCK_BYTES as usize]), len }
+    }
+
+    /// The filled buffer; it can be used again when the last part of it has gone.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.block[..self.len]
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.as_ref()
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.block[..self.len]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let block = std::mem::take(&mut self.block);
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        if block.len() as u64 == BLOCK_BYTES && free.len() < KEPT {
+            free.push(block);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s12_a_buffer_is_used_again_only_when_its_last_part_has_gone() {
+        let mut buffer = Buffer::take(16);
+        buffer.fill(7);
+        let bytes = buffer.into_bytes();
+        let part = bytes.slice(3..5);
+        drop(bytes);
+        let mut others: Vec<Buffer> = (0..2 * KEPT).map(|_| Buffer::take(16)).collect();
+        others.iter_mut().for_each(|other| other.fill(9));
+        assert_eq!(part, [7, 7][..]);
+        drop(others);
+        assert!(FREE.lock().unwrap().len() <= KEPT);
+        assert_eq!(Buffer::take(BLOCK_BYTES as usize + 1).len() as u64, BLOCK_BYTES + 1);
+    }
+}
