@@ -15,7 +15,7 @@ use volary::{CopyReport, Result, VolumeSpec, show_size};
 
 {EXIT_CODES}"))]
 pub(crate) struct Cp {
-    /// The volume or snapshot: [POOL/[NAMESPACE/]]VOLUME[@SNAPSHOT]
+    /// The volume or snapshot: `[POOL/[NAMESPACE/]]VOLUME[@SNAPSHOT]`
     #[arg(value_parser = parsed::<VolumeSpec>)]
     from: VolumeSpec,
     /// The volume to make: [POOL/[NAMESPACE/]]VOLUME

@@ -17,7 +17,7 @@ use volary::{
 
 {EXIT_CODES}"))]
 pub(crate) struct Export {
-    /// The volume or snapshot: [POOL/[NAMESPACE/]]VOLUME[@SNAPSHOT]
+    /// The volume or snapshot: `[POOL/[NAMESPACE/]]VOLUME[@SNAPSHOT]`
     #[arg(value_parser = parsed::<VolumeSpec>)]
     spec: VolumeSpec,
     /// The file to make, or `-` to write raw bytes to standard output

@@ -12,7 +12,7 @@ use volary::{Error, ErrorKind, Result, VerifyReport, VolumeSpec};
 
 {EXIT_CODES}"))]
 pub(crate) struct Verify {
-    /// The volume or snapshot: [POOL/[NAMESPACE/]]VOLUME[@SNAPSHOT]
+    /// The volume or snapshot: `[POOL/[NAMESPACE/]]VOLUME[@SNAPSHOT]`
     #[arg(value_parser = parsed::<VolumeSpec>)]
     spec: VolumeSpec,
     /// Record the digest of what is there now, instead of comparing
