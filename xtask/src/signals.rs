@@ -96,7 +96,8 @@ fn files_hold_one_topic() {
     let mut found = Vec::new();
     for file in all_sources() {
         let lines = fs::read_to_string(&file).unwrap().lines().count();
-        if lines > MAX_LINES {
+        // Generated, by `cargo xtask bindings`: nobody reads it from end to end.
+        if lines > MAX_LINES && !file.ends_with("rbd/src/sys/bindings.rs") {
             found.push(format!("{}: {lines} lines, at most {MAX_LINES}", file.display()));
         }
         let stem = file.file_stem().unwrap().to_string_lossy().into_owned();
