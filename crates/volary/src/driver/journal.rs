@@ -203,7 +203,7 @@ fn encode(record: &IntentRecord) -> Result<Vec<u8>> {
 fn lost(id: &str) -> Error {
     Error::new(ErrorKind::Blocked, "somebody else has taken this operation over")
         .context("intent", id)
-        .hint("it slept longer than its lease; `volary pending` shows how it goes on")
+        .hint("it slept longer than its lease, and another goes on with it")
 }
 
 impl Owner {

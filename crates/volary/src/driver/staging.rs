@@ -179,6 +179,6 @@ impl Staging {
         if let Some(rest) = rest {
             pending = pending.context("rest", rest.report());
         }
-        pending.hint("`volary pending` shows what is left, `volary reap` settles it").because(error)
+        pending.hint("`volary trash ls` shows what is left, `volary trash rm` removes it").because(error)
     }
 }
