@@ -57,7 +57,11 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         _ => {
             let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
             let message = lines.next().unwrap_or("wrong arguments").trim_start_matches("error: ").to_owned();
-            let details: Vec<&str> = lines.take_while(|line| !line.starts_with("Usage:")).collect();
+            let details: Vec<&str> = lines
+                .take_while(|line| {
+                    !["Usage:", "For more information"].iter().any(|end| line.starts_with(end))
+                })
+                .collect();
             let message =
                 if details.is_empty() { message } else { format!("{message} {}", details.join(" ")) };
             let error = Error::new(ErrorKind::Usage, one_line(&message)).hint("see `volary --help`");

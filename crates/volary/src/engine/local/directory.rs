@@ -27,7 +27,7 @@ pub(super) fn missing(what: &'static str, name: impl std::fmt::Display) -> Error
 
 pub(super) fn taken(what: &'static str, name: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::AlreadyExists, format!("a {what} of this name is there already"))
-        .context(what, name)
+        .context("name", name)
 }
 
 /// Names that are read can be any bytes; what is made here must at least be one, and end where it seems to.
