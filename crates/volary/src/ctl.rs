@@ -78,6 +78,11 @@ impl Ctl {
         self
     }
 
+    /// How long connecting and each call on metadata may take.
+    pub fn call_limit(&self) -> Duration {
+        self.timeout
+    }
+
     /// Bounds how long a transfer may go without moving a byte.
     #[must_use]
     pub fn stall(mut self, stall: Duration) -> Self {

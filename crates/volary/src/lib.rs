@@ -24,4 +24,4 @@ pub use name::{Name, escape, unescape};
 pub use quantity::{parse_duration, parse_size, show_size};
 pub use secret::{ScrubbingWriter, Secret, scrub};
 pub use spec::{DEFAULT_POOL, Namespace, Target, VolumeId, VolumeSpec};
-pub use store_url::StoreUrl;
+pub use store_url::{CephUrl, StoreUrl};

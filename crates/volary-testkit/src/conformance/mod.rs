@@ -49,7 +49,8 @@ pub fn cases() -> Vec<Case> {
 /// Where the engine does not conform, or when there is no such case.
 pub async fn play(engine: Arc<dyn Engine>, name: &str) {
     let case = cases().into_iter().find(|case| case.name == name).expect("a case of the table");
-    (case.run)(&Stage::new(engine, name).await).await;
+    (case.run)(&Stage::new(Arc::clone(&engine), name).await).await;
+    engine.shutdown().await.expect("an engine that lets go");
 }
 
 /// Makes a test of each case: `conformance_tests!(factory)`, where `factory` is an async function that returns

@@ -1,6 +1,6 @@
 //! The store as callers hold it.
 
-use crate::engine::{Engine, OpenOptions, StoreDescription, Volume, VolumeEntry, local};
+use crate::engine::{Engine, OpenOptions, StoreDescription, Volume, VolumeEntry, ceph, local};
 use crate::{Ctl, Error, ErrorKind, Result, StoreUrl, VolumeSpec};
 use std::fmt;
 use std::sync::Arc;
@@ -45,6 +45,10 @@ impl Store {
         match url {
             StoreUrl::Local(Some(path)) => {
                 let opened = local::open(path, ctl).await.map_err(|error| error.context("store", url));
+                Ok(Store::over(opened?))
+            }
+            StoreUrl::Ceph(cluster) => {
+                let opened = ceph::open(cluster, ctl).await.map_err(|error| error.context("store", url));
                 Ok(Store::over(opened?))
             }
             StoreUrl::Local(None) => {

@@ -4,6 +4,7 @@
 //! The last argument bounds the call ([`Ctl`]). What is true of every engine is written here, at the method, and
 //! held by the conformance suite; what still differs is a row of `docs/semantics.md`.
 
+pub mod ceph;
 pub mod local;
 mod types;
 mod volume;
@@ -79,7 +80,8 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
 
     /// Makes a volume whose content is a snapshot's, sharing its data (`rbd_clone4`).
     ///
-    /// The parent is named by its id, so a parent in trash serves too. The child inherits the parent's metadata.
+    /// The parent is named by its id; one in trash serves too where [`StoreDescription::clones_from_trash`] says so, and
+    /// is `Unsupported` elsewhere. The child inherits the parent's metadata.
     ///
     /// # Errors
     /// `NotFound` for the parent or snapshot; `AlreadyExists` for the child's name; `Blocked` when the snapshot is
@@ -103,7 +105,7 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     ///
     /// # Errors
     /// `NotFound` when `volume.name` no longer stands for `volume.id`; `Blocked`, with nothing changed, while it
-    /// has snapshots or somebody has it open.
+    /// has snapshots or somebody has it open to write, or to read where [`StoreDescription::readers_hold`] says so.
     async fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<()>;
 
     /// What is in a namespace's trash, half-moved and half-removed entries included (`rbd_trash_list`).

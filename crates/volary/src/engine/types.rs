@@ -19,6 +19,12 @@ pub struct StoreDescription {
     pub clone_needs_protection: bool,
     /// The largest volume it keeps.
     pub max_volume_bytes: u64,
+    /// Whether who reads a volume or snapshot keeps it from being removed.
+    pub readers_hold: bool,
+    /// Whether a volume in trash can be cloned.
+    pub clones_from_trash: bool,
+    /// Whether what was zeroed over a parent's data shows as a hole; else as data that reads as zeros.
+    pub holes_over_parents: bool,
 }
 
 impl StoreDescription {
@@ -30,6 +36,9 @@ impl StoreDescription {
             version: version.into(),
             clone_needs_protection: true,
             max_volume_bytes: u64::MAX,
+            readers_hold: true,
+            clones_from_trash: true,
+            holes_over_parents: true,
         }
     }
 }

@@ -92,7 +92,8 @@ pub trait Volume: Send + Sync + fmt::Debug {
     /// Removes a snapshot (`rbd_snap_remove2`).
     ///
     /// # Errors
-    /// `NotFound`; `Blocked` while it is protected or has children, or somebody has it open.
+    /// `NotFound`; `Blocked` while it is protected or has children, or somebody has it open where
+    /// [`StoreDescription::readers_hold`](super::StoreDescription::readers_hold) says so.
     async fn remove_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()>;
 
     /// Protects a snapshot from removal (`rbd_snap_protect`); one that is protected stays so, without error.

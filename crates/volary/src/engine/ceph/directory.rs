@@ -1,0 +1,128 @@
+//! The directory of a namespace: names and ids, read without opening images.
+
+use super::NO_LIMIT;
+use super::connection::Connection;
+use super::snapshots::refuse_unless_protected;
+use crate::engine::{SnapshotRef, VolumeEntry};
+use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
+use rbd::Features;
+
+const DIRECTORY: &[u8] = b"rbd_directory";
+
+/// What every image is made with: one writer at a time, known objects, snapshots that flatten along.
+const FEATURES: u64 = Features::RBD_FEATURE_LAYERING
+    | Features::RBD_FEATURE_EXCLUSIVE_LOCK
+    | Features::RBD_FEATURE_OBJECT_MAP
+    | Features::RBD_FEATURE_FAST_DIFF
+    | Features::RBD_FEATURE_DEEP_FLATTEN;
+
+/// What an object map can keep track of, in objects of the default size.
+pub(super) const MAX_VOLUME_BYTES: u64 = 256_000_000 * (4 << 20);
+
+pub(super) fn malformed(what: &'static str) -> Error {
+    Error::new(ErrorKind::Internal, "an object of the directory cannot be understood").context("object", what)
+}
+
+/// A string as Ceph encodes it: its length, then its bytes; and what follows.
+pub(super) fn string(from: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = from.split_first_chunk::<4>()?;
+    rest.split_at_checked(usize::try_from(u32::from_le_bytes(*len)).ok()?)
+}
+
+fn id(from: &[u8], what: &'static str) -> Result<VolumeId> {
+    let (id, _) = string(from).ok_or_else(|| malformed(what))?;
+    VolumeId::new(String::from_utf8_lossy(id)).map_err(|error| malformed(what).because(error))
+}
+
+/// A page of the directory after `after`, and whether more follow.
+pub(super) async fn page(pool: &rbd::Pool, after: &[u8]) -> Result<(Vec<VolumeEntry>, Option<Vec<u8>>)> {
+    let page = pool.omap_page(DIRECTORY, after, b"name_", 512, NO_LIMIT).await?;
+    let last = page.entries.last().filter(|_| page.more).map(|(key, _)| key.clone());
+    let entry = |(key, value): &(Vec<u8>, Vec<u8>)| {
+        let name = key.strip_prefix(b"name_").ok_or_else(|| malformed("rbd_directory"))?;
+        Ok(VolumeEntry { name: Name::from_bytes(name), id: id(value, "rbd_directory")? })
+    };
+    Ok((page.entries.iter().map(entry).collect::<Result<_>>()?, last))
+}
+
+/// The id a name leads to.
+pub(super) async fn id_of(pool: &rbd::Pool, name: &Name) -> Result<Option<VolumeId>> {
+    let object = [b"rbd_id.", name.as_bytes()].concat();
+    let bytes = pool.object_read(&object, 4096, NO_LIMIT).await?;
+    bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| id(&bytes, "rbd_id")).transpose()
+}
+
+pub(super) async fn find(pool: &rbd::Pool, target: &Target) -> Result<Option<VolumeEntry>> {
+    match target {
+        Target::Name(name) => Ok(id_of(pool, name).await?.map(|id| VolumeEntry { name: name.clone(), id })),
+        Target::Id(id) => {
+            let key = [b"id_", id.as_str().as_bytes()].concat();
+            let all = pool.omap(DIRECTORY, &key, NO_LIMIT).await?;
+            let Some((_, value)) = all.into_iter().find(|(found, _)| *found == key) else { return Ok(None) };
+            let (name, _) = string(&value).ok_or_else(|| malformed("rbd_directory"))?;
+            Ok(Some(VolumeEntry { name: Name::from_bytes(name), id: id.clone() }))
+        }
+    }
+}
+
+pub(super) fn no_volume(volume: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::NotFound, "no such volume").context("volume", volume)
+}
+
+/// The name must still stand for the id.
+pub(super) async fn check(pool: &rbd::Pool, entry: &VolumeEntry) -> Result<()> {
+    match id_of(pool, &entry.name).await? {
+        Some(id) if id == entry.id => Ok(()),
+        _ => Err(no_volume(&entry.name).context("id", &entry.id)),
+    }
+}
+
+pub(super) fn check_size(size_bytes: u64) -> Result<()> {
+    if size_bytes > MAX_VOLUME_BYTES {
+        return Err(Error::new(ErrorKind::Usage, "larger than an object map can keep track of")
+            .context("size", size_bytes)
+            .context("most", MAX_VOLUME_BYTES));
+    }
+    Ok(())
+}
+
+pub(super) async fn create(pool: &rbd::Pool, name: &Name, size_bytes: u64) -> Result<VolumeId> {
+    check_size(size_bytes)?;
+    let mut options = rbd::ImageOptions::default();
+    options.features = Some(FEATURES);
+    pool.create(name.as_bytes(), size_bytes, &options, NO_LIMIT).await?;
+    id_of(pool, name).await?.ok_or_else(|| no_volume(name).hint("somebody removed or renamed it at once"))
+}
+
+impl Connection {
+    pub(super) async fn clone_volume(
+        &self,
+        parent: &SnapshotRef,
+        namespace: &Namespace,
+        name: &Name,
+        ctl: &Ctl,
+    ) -> Result<VolumeId> {
+        self.call(ctl, "clone a volume", async {
+            let (from, to) = (self.enter(&parent.namespace).await?, self.enter(namespace).await?);
+            let id = parent.volume.as_str().as_bytes();
+            let image = from.open_by_id_read_only(id, None, NO_LIMIT).await?;
+            let safe = refuse_unless_protected(&image, &parent.snapshot).await;
+            image.close(NO_LIMIT).await?;
+            safe?;
+            let found = find(&from, &Target::Id(parent.volume.clone())).await?;
+            let found = found.ok_or_else(|| {
+                Error::new(ErrorKind::Unsupported, "Ceph clones no volume that is in trash")
+                    .context("volume", &parent.volume)
+                    .hint("restore the parent first")
+            })?;
+            let mut options = rbd::ImageOptions::default();
+            options.features = Some(FEATURES);
+            // Format 1 keeps the snapshot protected while it has clones, but cannot leave the namespace.
+            options.clone_format = Some(if parent.namespace == *namespace { 1 } else { 2 });
+            let (parent_name, snapshot) = (found.name.as_bytes(), parent.snapshot.as_bytes());
+            from.clone_image(parent_name, snapshot, &to, name.as_bytes(), &options, NO_LIMIT).await?;
+            id_of(&to, name).await?.ok_or_else(|| no_volume(name))
+        })
+        .await
+    }
+}

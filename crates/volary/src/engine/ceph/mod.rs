@@ -1,0 +1,22 @@
+//! Volumes as RBD images on a Ceph cluster, through librados and librbd.
+//!
+//! A volume is an image, staging and trash are Ceph's own; the small records of a namespace are the map of its object
+//! `volary_journal`. Names and ids are read from the directory objects, so that finding and listing open no image.
+
+mod connection;
+mod directory;
+mod errors;
+mod extents;
+mod holders;
+mod snapshots;
+mod store;
+mod trash;
+mod volume;
+mod writers;
+
+pub use connection::open;
+
+use std::time::Duration;
+
+/// No limit of rbd's own: [`Ctl`](crate::Ctl) bounds each call by dropping it, which gives it up all the same.
+const NO_LIMIT: Duration = Duration::from_secs(365 * 86_400);

@@ -1,0 +1,120 @@
+//! Snapshots and clones of an open image.
+
+use super::NO_LIMIT;
+use super::volume::{Handle, id_of, namespace_of, timestamp};
+use crate::engine::{Child, SnapshotInfo};
+use crate::{Error, ErrorKind, Name, Result};
+use rbd::{Errno, Image, SnapshotKind};
+
+fn missing(snapshot: &Name) -> Error {
+    Error::new(ErrorKind::NotFound, "no such snapshot").context("snapshot", snapshot)
+}
+
+async fn is_users(image: &Image, snapshot: &rbd::Snapshot) -> Result<bool> {
+    Ok(image.snapshot_kind(snapshot.id, NO_LIMIT).await? == SnapshotKind::User)
+}
+
+pub(super) async fn list(image: &Image) -> Result<Vec<SnapshotInfo>> {
+    let mut all = Vec::new();
+    for snapshot in image.snapshots(NO_LIMIT).await? {
+        if is_users(image, &snapshot).await? {
+            all.push(SnapshotInfo {
+                id: snapshot.id,
+                size_bytes: snapshot.size_bytes,
+                protected: image.is_protected(&snapshot.name, NO_LIMIT).await?,
+                created: timestamp(image.snapshot_created(snapshot.id, NO_LIMIT).await?),
+                name: Name::from_bytes(snapshot.name),
+            });
+        }
+    }
+    all.sort_by_key(|snapshot| snapshot.id);
+    Ok(all)
+}
+
+pub(super) async fn find(image: &Image, name: &Name) -> Result<SnapshotInfo> {
+    list(image).await?.into_iter().find(|snapshot| snapshot.name == *name).ok_or_else(|| missing(name))
+}
+
+pub(super) async fn refuse_unless_protected(image: &Image, name: &Name) -> Result<()> {
+    if find(image, name).await?.protected {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Blocked, "the snapshot is not protected")
+        .context("snapshot", name)
+        .hint("protect it before cloning it"))
+}
+
+impl Handle {
+    /// The clones of every snapshot, or of one.
+    pub(super) async fn children_of(&self, only: Option<&Name>) -> Result<Vec<Child>> {
+        if let Some(name) = only {
+            find(&self.image, name).await?;
+        }
+        let mut children = Vec::new();
+        if self.snapshot.is_none() && self.image.children(NO_LIMIT).await?.is_empty() {
+            return Ok(children);
+        }
+        for snapshot in self.image.snapshots(NO_LIMIT).await? {
+            if only.is_some_and(|only| only.as_bytes() != snapshot.name) {
+                continue;
+            }
+            let at = match self.reopen(Some(&snapshot.name)).await {
+                // A snapshot in Ceph's own namespace for removed ones cannot be opened by name.
+                Err(error) if error.errno() == Some(Errno::ENOENT) => continue,
+                at => at?,
+            };
+            let found = at.children(NO_LIMIT).await;
+            at.close(NO_LIMIT).await?;
+            for child in found? {
+                children.push(Child {
+                    namespace: namespace_of(&child),
+                    id: id_of(&child.id)?,
+                    volume: Name::from_bytes(child.name),
+                    snapshot: Name::from_bytes(snapshot.name.clone()),
+                    trash: child.trash,
+                });
+            }
+        }
+        Ok(children)
+    }
+
+    async fn refuse_with_children(&self, name: &Name) -> Result<()> {
+        let children = self.children_of(Some(name)).await?;
+        let Some(child) = children.first() else { return Ok(()) };
+        Err(Error::new(ErrorKind::Blocked, "the snapshot has clones")
+            .context("snapshot", name)
+            .context("clone", child.namespace.volume(child.volume.clone()))
+            .hint("flatten or remove its clones"))
+    }
+
+    pub(super) async fn remove_one(&self, name: &Name, progress: &rbd::Progress) -> Result<()> {
+        if find(&self.image, name).await?.protected {
+            return Err(Error::new(ErrorKind::Blocked, "the snapshot is protected")
+                .context("snapshot", name)
+                .hint("unprotect it first"));
+        }
+        self.refuse_with_children(name).await?;
+        Ok(self.image.remove_snapshot(name.as_bytes(), progress, NO_LIMIT).await?)
+    }
+
+    pub(super) async fn protect_one(&self, name: &Name) -> Result<()> {
+        if find(&self.image, name).await?.protected {
+            return Ok(());
+        }
+        match self.image.protect_snapshot(name.as_bytes(), NO_LIMIT).await {
+            Err(error) if error.errno() == Some(Errno::EBUSY) => Ok(()),
+            done => Ok(done?),
+        }
+    }
+
+    pub(super) async fn unprotect_one(&self, name: &Name) -> Result<()> {
+        if !find(&self.image, name).await?.protected {
+            return Ok(());
+        }
+        self.refuse_with_children(name).await?;
+        match self.image.unprotect_snapshot(name.as_bytes(), NO_LIMIT).await {
+            Err(error) if error.errno() == Some(Errno::EINVAL) => Ok(()),
+            done => Ok(done?),
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The store: every call of the engine's trait, bounded and told apart.
+
+use super::connection::Ceph;
+use super::volume::{Handle, progress};
+use super::{NO_LIMIT, directory, holders, trash};
+use crate::engine::{
+    CloneOptions, CreateOptions, Engine, OpenOptions, PoolInfo, Record, SnapshotRef, StoreDescription,
+    TrashEntry, Volume, VolumeEntry,
+};
+use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use rbd::Errno;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The object whose map keeps a namespace's records.
+const RECORDS: &[u8] = b"volary_journal";
+/// Comes before each value, for RADOS cannot tell an empty one from none.
+const VALUE: u8 = b'=';
+
+fn usage(message: &'static str) -> Error {
+    Error::new(ErrorKind::Usage, message)
+}
+
+fn number(from: &serde_json::Value, key: &'static str) -> Result<u64> {
+    from[key].as_u64().ok_or_else(|| directory::malformed("df"))
+}
+
+impl Ceph {
+    async fn monitors_say(&self, command: &str) -> Result<serde_json::Value> {
+        let answer = self.0.cluster.mon_command(command, NO_LIMIT).await?;
+        serde_json::from_slice(&answer)
+            .map_err(|error| directory::malformed("a monitor's answer").because(error))
+    }
+
+    async fn settled(&self, pool: &rbd::Pool, namespace: &Namespace, id: &VolumeId) {
+        self.0.writers.settled(&(pool.id(), namespace.name.as_bytes().to_vec(), id.clone())).await;
+    }
+
+    async fn open_volume(
+        &self,
+        namespace: &Namespace,
+        volume: &Target,
+        options: &OpenOptions,
+    ) -> Result<Handle> {
+        let pool = self.0.enter(namespace).await?;
+        let id = match volume {
+            Target::Id(id) => id.clone(),
+            Target::Name(name) => {
+                directory::id_of(&pool, name).await?.ok_or_else(|| directory::no_volume(name))?
+            }
+        };
+        let (at, snapshot) = (id.as_str().as_bytes(), options.snapshot.clone());
+        let on = Arc::clone(&self.0);
+        if !options.write {
+            let image =
+                pool.open_by_id_read_only(at, snapshot.as_ref().map(Name::as_bytes), NO_LIMIT).await?;
+            return Handle::new(on, pool, id, image, snapshot, None).await;
+        }
+        if snapshot.is_some() {
+            return Err(usage("a snapshot is never written"));
+        }
+        let blocked = |by: String| {
+            Error::new(ErrorKind::Blocked, "somebody else has the volume open to write")
+                .context("holder", by)
+                .hint("close it there; a client that died lets go after about 30 s")
+        };
+        let place = (pool.id(), namespace.name.as_bytes().to_vec(), id.clone());
+        let Some(claim) = self.0.writers.claim(&place).await else {
+            return Err(blocked(format!("client.{}, this process", self.0.client)));
+        };
+        let image = pool.open_by_id(at, None, NO_LIMIT).await?;
+        // Looked at after our own watch is there, so that of two who open at once at most one goes on.
+        let others = holders::watchers(&image, Some(self.0.client)).await;
+        let first = others.map(|others| others.into_iter().next());
+        if let Ok(None) = first {
+            return Handle::new(on, pool, id, image, None, Some(claim)).await;
+        }
+        image.close(NO_LIMIT).await?;
+        Err(first?.map_or_else(|| blocked(String::new()), |other| blocked(other.detail)))
+    }
+}
+
+#[async_trait]
+impl Engine for Ceph {
+    async fn describe(&self, ctl: &Ctl) -> Result<StoreDescription> {
+        self.0
+            .call(ctl, "describe the store", async {
+                let fsid = self.0.cluster.fsid(NO_LIMIT).await?;
+                let told = self.monitors_say(r#"{"prefix":"version","format":"json"}"#).await?;
+                let version = told["version"].as_str().unwrap_or_default();
+                let mut description =
+                    StoreDescription::new("ceph", fsid, version.split(' ').nth(2).unwrap_or(version));
+                description.max_volume_bytes = directory::MAX_VOLUME_BYTES;
+                description.readers_hold = false;
+                description.clones_from_trash = false;
+                description.holes_over_parents = false;
+                Ok(description)
+            })
+            .await
+    }
+
+    async fn pools(&self, ctl: &Ctl) -> Result<Vec<Name>> {
+        let list = async { Ok(self.0.cluster.pools(NO_LIMIT).await?) };
+        let mut pools: Vec<_> =
+            self.0.call(ctl, "list pools", list).await?.into_iter().map(Name::from_bytes).collect();
+        pools.sort();
+        Ok(pools)
+    }
+
+    async fn pool_info(&self, pool: &Name, ctl: &Ctl) -> Result<PoolInfo> {
+        self.0
+            .call(ctl, "read a pool's figures", async {
+                let id = self.0.pool(pool).await?.id();
+                let told = self.monitors_say(r#"{"prefix":"df","format":"json"}"#).await?;
+                let mut pools = told["pools"].as_array().into_iter().flatten();
+                let found = pools.find(|pool| pool["id"].as_i64() == Some(id));
+                let stats = &found.ok_or_else(|| directory::malformed("df"))?["stats"];
+                let (used_bytes, available_bytes) = (number(stats, "stored")?, number(stats, "max_avail")?);
+                let total_bytes = used_bytes.saturating_add(available_bytes);
+                Ok(PoolInfo { pool: pool.clone(), total_bytes, used_bytes, available_bytes })
+            })
+            .await
+    }
+
+    async fn create_pool(&self, pool: &Name, _ctl: &Ctl) -> Result<()> {
+        Err(Error::new(ErrorKind::Unsupported, "pools of a Ceph cluster are its administrator's")
+            .context("pool", pool)
+            .hint("ceph osd pool create POOL && rbd pool init POOL"))
+    }
+
+    async fn namespaces(&self, pool: &Name, ctl: &Ctl) -> Result<Vec<Name>> {
+        self.0
+            .call(ctl, "list namespaces", async {
+                let all = self.0.pool(pool).await?.namespaces(NO_LIMIT).await?;
+                let mut all: Vec<_> = all.into_iter().map(Name::from_bytes).collect();
+                all.sort();
+                Ok(all)
+            })
+            .await
+    }
+
+    async fn create_namespace(&self, namespace: &Namespace, ctl: &Ctl) -> Result<()> {
+        if namespace.name.is_empty() {
+            return Err(usage("the default namespace is always there"));
+        }
+        let name = namespace.name.as_bytes();
+        let create =
+            async { Ok(self.0.pool(&namespace.pool).await?.create_namespace(name, NO_LIMIT).await?) };
+        self.0.call(ctl, "create a namespace", create).await
+    }
+
+    async fn remove_namespace(&self, namespace: &Namespace, ctl: &Ctl) -> Result<()> {
+        if namespace.name.is_empty() {
+            return Err(usage("the default namespace stays"));
+        }
+        let name = namespace.name.as_bytes();
+        let remove =
+            async { Ok(self.0.pool(&namespace.pool).await?.remove_namespace(name, NO_LIMIT).await?) };
+        self.0.call(ctl, "remove a namespace", remove).await
+    }
+
+    fn volumes<'a>(&'a self, namespace: &'a Namespace, ctl: &'a Ctl) -> BoxStream<'a, Result<VolumeEntry>> {
+        let pages = stream::try_unfold(Some(Vec::new()), move |after| async move {
+            let Some(after) = after else { return Ok(None) };
+            let page = async { directory::page(&self.0.enter(namespace).await?, &after).await };
+            let (entries, next) = self.0.call(ctl, "list volumes", page).await?;
+            Ok::<_, Error>(Some((stream::iter(entries.into_iter().map(Ok)), next)))
+        });
+        pages.try_flatten().boxed()
+    }
+
+    async fn find(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<VolumeEntry>> {
+        let find = async { directory::find(&self.0.enter(namespace).await?, volume).await };
+        self.0.call(ctl, "find a volume", find).await
+    }
+
+    async fn create(
+        &self,
+        namespace: &Namespace,
+        name: &Name,
+        options: &CreateOptions,
+        ctl: &Ctl,
+    ) -> Result<VolumeId> {
+        let create =
+            async { directory::create(&self.0.enter(namespace).await?, name, options.size_bytes).await };
+        self.0.call(ctl, "create a volume", create).await
+    }
+
+    async fn clone_volume(
+        &self,
+        parent: &SnapshotRef,
+        namespace: &Namespace,
+        name: &Name,
+        _options: &CloneOptions,
+        ctl: &Ctl,
+    ) -> Result<VolumeId> {
+        self.0.clone_volume(parent, namespace, name, ctl).await
+    }
+
+    async fn rename(&self, namespace: &Namespace, volume: &VolumeEntry, to: &Name, ctl: &Ctl) -> Result<()> {
+        self.0
+            .call(ctl, "rename a volume", async {
+                let pool = self.0.enter(namespace).await?;
+                directory::check(&pool, volume).await?;
+                Ok(pool.rename(volume.name.as_bytes(), to.as_bytes(), NO_LIMIT).await?)
+            })
+            .await
+    }
+
+    async fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<()> {
+        self.0
+            .transfer(ctl, "remove a volume", async {
+                let pool = self.0.enter(namespace).await?;
+                directory::check(&pool, volume).await?;
+                self.settled(&pool, namespace, &volume.id).await;
+                Ok(pool.remove(volume.name.as_bytes(), &progress(ctl, 0), NO_LIMIT).await?)
+            })
+            .await
+    }
+
+    async fn trash(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<TrashEntry>> {
+        let list = async { trash::list(&self.0.enter(namespace).await?).await };
+        self.0.call(ctl, "list trash", list).await
+    }
+
+    async fn trash_move(
+        &self,
+        namespace: &Namespace,
+        volume: &VolumeEntry,
+        keep: Duration,
+        ctl: &Ctl,
+    ) -> Result<()> {
+        self.0
+            .call(ctl, "move a volume to trash", async {
+                let pool = self.0.enter(namespace).await?;
+                self.settled(&pool, namespace, &volume.id).await;
+                trash::move_in(&pool, volume, keep).await
+            })
+            .await
+    }
+
+    async fn trash_restore(
+        &self,
+        namespace: &Namespace,
+        id: &VolumeId,
+        name: &Name,
+        ctl: &Ctl,
+    ) -> Result<()> {
+        let restore = async { trash::restore(&self.0.enter(namespace).await?, id, name).await };
+        self.0.call(ctl, "restore a volume from trash", restore).await
+    }
+
+    async fn trash_remove(&self, namespace: &Namespace, id: &VolumeId, force: bool, ctl: &Ctl) -> Result<()> {
+        self.0
+            .transfer(ctl, "remove a volume from trash", async {
+                let pool = self.0.enter(namespace).await?;
+                self.settled(&pool, namespace, id).await;
+                trash::remove(&pool, id, force, &progress(ctl, 0)).await
+            })
+            .await
+    }
+
+    async fn open(
+        &self,
+        namespace: &Namespace,
+        volume: &Target,
+        options: &OpenOptions,
+        ctl: &Ctl,
+    ) -> Result<Arc<dyn Volume>> {
+        let opened = self.0.call(ctl, "open a volume", self.open_volume(namespace, volume, options)).await?;
+        Ok(Arc::new(opened))
+    }
+
+    async fn records(&self, namespace: &Namespace, prefix: &str, ctl: &Ctl) -> Result<Vec<Record>> {
+        self.0
+            .call(ctl, "read records", async {
+                let pool = self.0.enter(namespace).await?;
+                let all = pool.omap(RECORDS, prefix.as_bytes(), NO_LIMIT).await?;
+                let record = |(key, value): (Vec<u8>, Vec<u8>)| {
+                    let (key, value) = (String::from_utf8(key).ok()?, value.strip_prefix(&[VALUE])?.to_vec());
+                    Some(Record { key, value })
+                };
+                all.into_iter()
+                    .map(|pair| record(pair).ok_or_else(|| directory::malformed("volary_journal")))
+                    .collect()
+            })
+            .await
+    }
+
+    async fn swap_record(
+        &self,
+        namespace: &Namespace,
+        key: &str,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+        ctl: &Ctl,
+    ) -> Result<bool> {
+        if key.is_empty() || key.len() > 256 || !key.is_ascii() || key.contains('\0') {
+            return Err(usage("the record's key is empty, too long, or not ASCII"));
+        }
+        if new.is_some_and(|value| value.len() > 64 << 10) {
+            return Err(usage("the record's value is too long"));
+        }
+        let kept = |value: &[u8]| [&[VALUE], value].concat();
+        self.0
+            .call(ctl, "swap a record", async {
+                let pool = self.0.enter(namespace).await?;
+                if expected.is_none() && new.is_none() {
+                    let all = pool.omap(RECORDS, key.as_bytes(), NO_LIMIT).await?;
+                    return Ok(all.iter().all(|(found, _)| found != key.as_bytes()));
+                }
+                let swap = rbd::Swap {
+                    key: key.as_bytes().to_vec(),
+                    expected: expected.map(kept),
+                    new: new.map(kept),
+                };
+                match pool.omap_swap(RECORDS, vec![swap], NO_LIMIT).await {
+                    // Without the object there is no record either.
+                    Err(error) if error.errno() == Some(Errno::ENOENT) && expected.is_some() => Ok(false),
+                    done => Ok(done?),
+                }
+            })
+            .await
+    }
+
+    async fn shutdown(&self) -> Result<()> {
+        // What is open keeps the connection, which ends with the last of it.
+        if Arc::strong_count(&self.0) > 1 {
+            return Ok(());
+        }
+        Ok(self.0.cluster.shutdown(Ctl::DEFAULT_TIMEOUT).await?)
+    }
+}
