@@ -23,7 +23,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
-    /// The store: local:PATH, or local: for the one in your data directory
+    /// The store: local:PATH, local: for the one in your data directory, or ceph:CONF?id=USER&timeout=SECONDS
     #[arg(
         long,
         global = true,

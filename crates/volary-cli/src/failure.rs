@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use volary::{Error, ErrorKind, escape, scrub};
 
 /// Reports an error on standard error and gives its exit code; `signal_code` stands in for `Interrupted`'s own.
-pub(crate) fn report(error: &Error, format: Format, signal_code: Option<u8>) -> ExitCode {
+pub(crate) fn report(error: &Error, format: Format, signal_code: Option<u8>) -> u8 {
     if reader_is_gone(error) {
-        return ExitCode::SUCCESS;
+        return 0;
     }
     let mut lines = String::new();
     match format {
@@ -34,11 +34,10 @@ pub(crate) fn report(error: &Error, format: Format, signal_code: Option<u8>) -> 
     }
     // Standard error may be closed or full; the exit code still tells.
     let _ = io::stderr().write_all(lines.as_bytes());
-    let code = match (error.kind(), signal_code) {
+    match (error.kind(), signal_code) {
         (ErrorKind::Interrupted, Some(code)) => code,
         (kind, _) => kind.exit_code(),
-    };
-    ExitCode::from(code)
+    }
 }
 
 /// Reports what the argument parser says: help and version on standard output, anything else as a usage error.
@@ -65,7 +64,7 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
             let message =
                 if details.is_empty() { message } else { format!("{message} {}", details.join(" ")) };
             let error = Error::new(ErrorKind::Usage, one_line(&message)).hint("see `volary --help`");
-            report(&error, wanted_format(std::env::args_os().skip(1)), None)
+            ExitCode::from(report(&error, wanted_format(std::env::args_os().skip(1)), None))
         }
     }
 }

@@ -29,11 +29,17 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             let error = volary::Error::io("starting threads", error);
-            return failure::report(&error, cli.global.output, None);
+            return ExitCode::from(failure::report(&error, cli.global.output, None));
         }
     };
+    let on_ceph = matches!(cli.global.store, volary::StoreUrl::Ceph(_));
     let code = runtime.block_on(session::run(cli));
     // A blocking call that never returns must not keep the process: its thread is left behind.
     runtime.shutdown_background();
-    code
+    if on_ceph {
+        // Ceph's exit handlers crash beside a thread that is still in its libraries, and the exit code would be lost.
+        let _ = std::io::Write::flush(&mut std::io::stdout());
+        volary::engine::ceph::leave(code);
+    }
+    ExitCode::from(code)
 }

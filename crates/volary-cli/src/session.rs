@@ -9,7 +9,6 @@ use futures::stream::BoxStream;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use volary::{Ctl, Error, ErrorKind, Result, Store, StoreUrl};
 
@@ -22,7 +21,7 @@ pub(crate) struct Session {
 }
 
 /// Runs the command and gives its exit code.
-pub(crate) async fn run(cli: Cli) -> ExitCode {
+pub(crate) async fn run(cli: Cli) -> u8 {
     let ctl = Ctl::new().timeout(cli.global.timeout).stall(cli.global.stall);
     let interrupts = Interrupts::watch(ctl.cancel_token().clone());
     let visible = !cli.global.no_progress && !cli.global.quiet && std::io::stderr().is_terminal();
@@ -36,7 +35,7 @@ pub(crate) async fn run(cli: Cli) -> ExitCode {
     let result = commands::run(cli.command, &session).await;
     session.clear_bar();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => failure::report(&error, format, interrupts.code()),
     }
 }

@@ -15,6 +15,7 @@ mod volume;
 mod writers;
 
 pub use connection::open;
+pub use rbd::leave;
 
 use std::time::Duration;
 
