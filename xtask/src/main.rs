@@ -12,7 +12,6 @@ mod images;
 mod roundtrip;
 mod signals;
 mod test;
-mod test_ceph;
 mod tools;
 
 use clap::{Parser, Subcommand};
@@ -27,10 +26,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Everything CI checks: format, lints, documentation, licences, generated files, tests, guarantees, the tour.
+    /// Everything CI checks: format, lints, documentation, licences, generated files, the tour, every test, guarantees.
+    ///
+    /// Starts a Ceph cluster for the tests that need one, and ends it.
     Test,
-    /// The tests that need a Ceph cluster, on one started for them.
-    TestCeph,
     /// Walks the README's tour on an ext4 image made for it, in a store of its own.
     Demo {
         /// Size of the image's file system in MiB.
@@ -85,6 +84,9 @@ enum Cluster {
     Down(cluster::Which),
     /// Prints what a shell needs to use the cluster.
     Env(cluster::Which),
+    /// Ends the cluster when standard input ends: what `test` and `demo` start beside a cluster of theirs.
+    #[command(hide = true)]
+    Guard(cluster::Which),
 }
 
 fn main() -> ExitCode {
@@ -100,8 +102,8 @@ fn main() -> ExitCode {
         Chore::Cluster(Cluster::Up(options)) => cluster::up(&options),
         Chore::Cluster(Cluster::Down(which)) => cluster::down(&which),
         Chore::Cluster(Cluster::Env(which)) => cluster::environment(&which),
+        Chore::Cluster(Cluster::Guard(which)) => cluster::watch(&which.dir),
         Chore::Roundtrip { gib } => roundtrip::run(gib),
-        Chore::TestCeph => test_ceph::test(),
         Chore::Bindings => bindings::generate(),
         Chore::Generate => generate::write(),
     };

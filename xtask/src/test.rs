@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything CI checks, in the order in which failures are cheapest to learn.
 
+use crate::cluster::{self, Running};
 use crate::guarantees::Seen;
 use crate::tools::{self, Outcome, cargo, need, need_cargo};
 use crate::{demo, generate};
@@ -11,29 +12,44 @@ use std::time::Instant;
 pub(crate) const PROGRAMS: &[(&str, &str)] =
     &[("qemu-img", "qemu-utils"), ("mke2fs", "e2fsprogs"), ("cmp", "diffutils"), ("cc", "gcc")];
 
+/// Names the configuration file of the cluster to the tests that need one.
+pub(crate) const CONF: &str = "VOLARY_TEST_CEPH_CONF";
+
+/// Builds the tests that need a cluster too.
+const FEATURES: &[&str] = &["--features", "rbd/ceph-tests,volary/ceph-tests,volary-cli/ceph-tests"];
+
 /// Runs every check.
 pub(crate) fn run() -> Outcome {
     let begun = Instant::now();
     need(PROGRAMS)?;
     tools::run(&mut cargo(&["fmt", "--all", "--check"]))?;
-    tools::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    let mut clippy = cargo(&["clippy", "--workspace", "--all-targets", "--locked"]);
+    tools::run(clippy.args(FEATURES).args(["--", "-D", "warnings"]))?;
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
     tools::run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
     need_cargo("deny")?;
     tools::run(&mut cargo(&["deny", "--locked", "check", "bans", "licenses", "sources"]))?;
-    let binary = tools::dev_binary()?;
+    // One build for all that follows: with the tests, cargo builds the command that they run.
+    tools::run(cargo(&["test", "--workspace", "--locked", "--no-run"]).args(FEATURES))?;
+    let binary = tools::built_binary()?;
     generate::check(&binary)?;
     demo::run(&binary, 96)?;
+    let cluster = cluster::for_tests()?;
     // Last, so that the closing lines of `cargo test` close the output.
-    let seen = cargo_test()?;
+    let seen = cargo_test(&cluster)?;
+    cluster.down()?;
     seen.check()?;
     eprintln!("xtask: everything passed in {} s", begun.elapsed().as_secs());
     Ok(())
 }
 
 /// Runs all tests, passes on what they print as it comes, and remembers which ones passed.
-fn cargo_test() -> Outcome<Seen> {
+fn cargo_test(cluster: &Running) -> Outcome<Seen> {
     let mut command = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+    command.args(FEATURES).env(CONF, cluster.conf());
+    for variable in ["CEPH_ARGS", "CEPH_LIB", "CEPH_KEYRING", "CEPH_CONF"] {
+        command.env_remove(variable);
+    }
     eprintln!("$ {}", tools::shown(&command));
     // One pipe for both streams: cargo names the test binary on the one, the binary its tests on the other.
     let (reader, writer) = std::io::pipe()?;

@@ -101,6 +101,11 @@ pub(crate) fn release_binary() -> Outcome<PathBuf> {
 /// Builds the `volary` command for development and returns where it is.
 pub(crate) fn dev_binary() -> Outcome<PathBuf> {
     run(&mut cargo(&["build", "--locked", "--package", "volary-cli"]))?;
+    built_binary()
+}
+
+/// Where the `volary` command is that was built for development last.
+pub(crate) fn built_binary() -> Outcome<PathBuf> {
     Ok(target()?.join("debug/volary"))
 }
 

@@ -1,4 +1,4 @@
-//! The crate on a real cluster, named by `VOLARY_TEST_CEPH_CONF`: `cargo xtask test-ceph` starts one and sets it.
+//! The crate on a real cluster, named by `VOLARY_TEST_CEPH_CONF`: `cargo xtask test` starts one and sets it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "ceph/connection.rs"]
@@ -23,7 +23,7 @@ const MIB: u64 = 1 << 20;
 
 fn conf() -> PathBuf {
     let conf = std::env::var_os("VOLARY_TEST_CEPH_CONF");
-    PathBuf::from(conf.expect("VOLARY_TEST_CEPH_CONF names no ceph.conf: run `cargo xtask test-ceph`"))
+    PathBuf::from(conf.expect("VOLARY_TEST_CEPH_CONF names no ceph.conf: run `cargo xtask test`"))
 }
 
 fn options() -> ConnectOptions {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod harness;
-use harness::{Bench, ended, signal, wait_for_objects};
+use harness::{Bench, ended, signal};
 use rustix::process::Signal;
 use std::process::Stdio;
 
@@ -12,7 +12,7 @@ fn s05_an_interrupt_in_mid_import_exits_130_and_leaves_nothing() {
     let image = bench.image("disk.raw", 96);
     for (number, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let mut child = bench.start(&["import", image.to_str().unwrap(), "web"]);
-        wait_for_objects(&bench.store, &mut child);
+        bench.wait_for_objects(&mut child);
         signal(&child, number);
         let ended = ended(child.wait_with_output().unwrap());
         assert_eq!(ended.code, Some(code), "{}", ended.stderr);
@@ -27,7 +27,7 @@ fn s01_a_killed_import_publishes_nothing_and_the_next_one_succeeds() {
     let bench = Bench::new();
     let image = bench.image("disk.raw", 64);
     let mut child = bench.start(&["import", image.to_str().unwrap(), "web"]);
-    wait_for_objects(&bench.store, &mut child);
+    bench.wait_for_objects(&mut child);
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(bench.json(&["ls"]), serde_json::json!([]));
@@ -48,7 +48,7 @@ fn s01_of_two_imports_of_one_name_at_once_one_wins_and_the_other_exits_4() {
     assert_eq!(bench.json(&["ls"]).as_array().unwrap().len(), 1);
     assert_eq!(bench.json(&["trash", "ls"]), serde_json::json!([]));
     assert_eq!(bench.json(&["verify", "web"])["match"], true);
-    assert_eq!(harness::objects(&bench.store), 16, "the loser's data is gone");
+    assert_eq!(bench.objects(), 16, "the loser's data is gone");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_full_disk_exits_10_and_leaves_nothing() {
     // The disk fills up while the import runs: it is held when it has begun, and goes on when all is taken.
     let image = bench.image("disk.raw", 88);
     let mut child = bench.start(&["import", image.to_str().unwrap(), "web"]);
-    wait_for_objects(&bench.store, &mut child);
+    bench.wait_for_objects(&mut child);
     signal(&child, Signal::STOP);
     let filler = disk.0.path().join("filler");
     std::fs::write(&filler, vec![1; 400 << 20]).unwrap_err();

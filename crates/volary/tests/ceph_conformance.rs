@@ -1,4 +1,4 @@
-//! The conformance suite, played on a Ceph cluster; `cargo xtask test-ceph` starts one.
+//! The conformance suite, played on a Ceph cluster; `cargo xtask test` starts one.
 
 #![allow(clippy::unwrap_used)]
 

@@ -2,6 +2,9 @@
 
 mod config;
 mod daemons;
+mod guard;
+
+pub(crate) use guard::{Running, for_tests, watch};
 
 use crate::tools::{self, Outcome};
 use clap::{Args, ValueEnum};
@@ -34,7 +37,7 @@ pub(crate) struct Up {
 pub(crate) struct Which {
     /// Where the cluster keeps everything it has
     #[arg(long, default_value = "target/cluster")]
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -93,39 +96,12 @@ pub(crate) fn down(which: &Which) -> Outcome {
     if !dir.join(config::MARK).exists() {
         return Err(format!("no cluster in {}", dir.display()).into());
     }
-    daemons::stop(&dir)?;
-    std::fs::remove_dir_all(&dir)?;
-    Ok(())
+    end(&dir)
 }
 
-/// A cluster that runs for as long as its user wants.
-pub(crate) struct Running(Which);
-
-/// Starts a cluster for tests; when its user fails on the way, dropping it ends it.
-pub(crate) fn for_tests(dir: &Path) -> Outcome<Running> {
-    let dir = dir.to_owned();
-    let objectstore = ObjectStore::Memstore;
-    up(&Up { dir: dir.clone(), objectstore, osds: 1, stock: false, latency: None })?;
-    Ok(Running(Which { dir }))
-}
-
-impl Running {
-    /// Its configuration file.
-    pub(crate) fn conf(&self) -> PathBuf {
-        config::conf(&absolute(&self.0.dir))
-    }
-
-    /// Ends it.
-    pub(crate) fn down(&self) -> Outcome {
-        down(&self.0)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Nothing to do when it has been ended.
-        drop(self.down());
-    }
+fn end(dir: &Path) -> Outcome {
+    daemons::stop(dir)?;
+    Ok(std::fs::remove_dir_all(dir)?)
 }
 
 /// Prints what a shell needs to use the cluster.
@@ -142,8 +118,8 @@ pub(crate) fn environment(which: &Which) -> Outcome {
 
 fn print_environment(dir: &Path) {
     let conf = config::conf(dir);
-    println!("export CEPH_CONF='{}'", conf.display());
     println!("export VOLARY_STORE='ceph:{}'", conf.display());
+    println!("export {}='{}'", crate::test::CONF, conf.display());
 }
 
 /// The `ceph` command on this cluster.

@@ -1,5 +1,7 @@
-//! Runs the real command on a store of its own.
+//! Runs the real command on a store of its own: a directory, or a namespace on the cluster that the tests share.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
+
+pub mod cluster;
 
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -8,7 +10,11 @@ use std::process::{Child, Command, Output, Stdio};
 
 pub struct Bench {
     dir: tempfile::TempDir,
+    /// The directory of a local store.
     pub store: PathBuf,
+    url: String,
+    /// The namespace that is the test's own, such as `rbd`.
+    pub home: String,
 }
 
 pub struct Ended {
@@ -18,15 +24,33 @@ pub struct Ended {
 }
 
 impl Bench {
+    /// A local store.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join("store");
-        Bench { dir, store }
+        Bench { dir, ..Bench::with_store(store) }
     }
 
-    /// A store somewhere else than beside the files.
+    /// A local store somewhere else than beside the files.
     pub fn with_store(store: PathBuf) -> Self {
-        Bench { dir: tempfile::tempdir().unwrap(), store }
+        let url = format!("local:{}", store.display());
+        Bench { dir: tempfile::tempdir().unwrap(), store, url, home: "rbd".to_owned() }
+    }
+
+    /// A namespace of its own on the tests' cluster; without one the test fails.
+    pub fn ceph() -> Self {
+        let url = format!("ceph:{}", cluster::conf());
+        let home = format!("rbd/{}", cluster::own_namespace());
+        Bench { dir: tempfile::tempdir().unwrap(), store: PathBuf::new(), url, home }
+    }
+
+    /// The spec of a volume or snapshot in the test's own namespace, from its name: `web` or `rbd/t1/web`.
+    pub fn at(&self, name: &str) -> String {
+        if self.is_local() { name.to_owned() } else { format!("{}/{name}", self.home) }
+    }
+
+    pub fn is_local(&self) -> bool {
+        self.url.starts_with("local:")
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -54,7 +78,7 @@ impl Bench {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_volary"));
-        command.env_clear().env("VOLARY_STORE", format!("local:{}", self.store.display()));
+        command.env_clear().env("VOLARY_STORE", &self.url);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -80,11 +104,26 @@ impl Bench {
         ended.stdout
     }
 
-    /// Asserts that a failed or interrupted command left nothing: no volume, no trash, no object, no record.
+    /// Asserts that a failed or interrupted command left nothing: no volume, no trash, no object.
     pub fn assert_empty(&self) {
-        assert_eq!(self.json(&["ls"]), Value::Array(Vec::new()));
-        assert_eq!(self.json(&["trash", "ls"]), Value::Array(Vec::new()));
-        assert_eq!(objects(&self.store), 0, "objects are left");
+        assert_eq!(self.json(&["ls", &self.home]), Value::Array(Vec::new()));
+        assert_eq!(self.json(&["trash", "ls", &self.home]), Value::Array(Vec::new()));
+        assert_eq!(self.objects(), 0, "objects are left");
+    }
+
+    /// How many objects hold data of volumes.
+    pub fn objects(&self) -> usize {
+        let Some((pool, namespace)) = self.home.split_once('/') else { return objects(&self.store) };
+        let all = cluster::output("rados", &["--pool", pool, "--namespace", namespace, "ls"]);
+        all.lines().filter(|name| name.starts_with("rbd_data.")).count()
+    }
+
+    /// Waits until the child has begun to write into the store; it must not have ended.
+    pub fn wait_for_objects(&self, child: &mut Child) {
+        while self.objects() == 0 {
+            assert!(child.try_wait().unwrap().is_none(), "ended before it wrote: {}", errors(child));
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -96,18 +135,9 @@ pub fn ended(output: Output) -> Ended {
     }
 }
 
-/// How many objects a local store holds.
-pub fn objects(store: &Path) -> usize {
+fn objects(store: &Path) -> usize {
     let Ok(dirs) = std::fs::read_dir(store.join("objects")) else { return 0 };
     dirs.filter_map(|dir| std::fs::read_dir(dir.ok()?.path()).ok()).map(Iterator::count).sum()
-}
-
-/// Waits until the child has begun to write into the store, or has ended.
-pub fn wait_for_objects(store: &Path, child: &mut Child) {
-    while objects(store) == 0 {
-        assert!(child.try_wait().unwrap().is_none(), "ended before it wrote: {}", errors(child));
-        std::thread::yield_now();
-    }
 }
 
 fn errors(child: &mut Child) -> String {

@@ -1,0 +1,44 @@
+//! The cluster that the tests share, and Ceph's own commands on it.
+
+use serde_json::Value;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The configuration file of the cluster; a test that needs one fails without it.
+pub fn conf() -> String {
+    let conf = std::env::var("VOLARY_TEST_CEPH_CONF");
+    conf.expect(
+        "VOLARY_TEST_CEPH_CONF names no ceph.conf: run `cargo xtask test`, or `cargo xtask cluster env`",
+    )
+}
+
+/// `ceph`, `rbd` or `rados` as the administrator.
+pub fn command(program: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(["--conf", &conf()]).args(args);
+    for variable in ["CEPH_ARGS", "CEPH_LIB", "CEPH_KEYRING", "CEPH_CONF"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// What such a command prints; it must succeed.
+pub fn output(program: &str, args: &[&str]) -> String {
+    let output = command(program, args).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The same, as JSON.
+pub fn json(program: &str, args: &[&str]) -> Value {
+    let text = output(program, &[args, &["--format", "json"]].concat());
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{program} {args:?}: {error}: {text}"))
+}
+
+/// Makes a namespace in the pool `rbd` that no other test has.
+pub fn own_namespace() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    output("rbd", &["namespace", "create", &format!("rbd/{name}")]);
+    name
+}

@@ -1,0 +1,57 @@
+//! A cluster that ends with whoever asked for it, however that ends: a guard of its own watches over it.
+
+use super::{ObjectStore, Up, absolute, config, up};
+use crate::tools::Outcome;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A cluster that runs until this is ended or dropped, or its process dies.
+pub(crate) struct Running {
+    dir: PathBuf,
+    guard: Child,
+}
+
+/// Starts a cluster for tests in a directory of its own.
+pub(crate) fn for_tests() -> Outcome<Running> {
+    // Short: the names of the daemons' sockets may have 107 bytes.
+    let dir = std::env::temp_dir().join(format!("volary-ceph-{}", std::process::id()));
+    let mut guard = Command::new(std::env::current_exe()?);
+    guard.args(["cluster", "guard", "--dir"]).arg(&dir).stdin(Stdio::piped()).stdout(Stdio::null());
+    // A group of its own: what Ctrl-C ends at the terminal is the chore; the guard sees it go and cleans up.
+    std::os::unix::process::CommandExt::process_group(&mut guard, 0);
+    let running = Running { guard: guard.spawn()?, dir: dir.clone() };
+    up(&Up { dir, objectstore: ObjectStore::Memstore, osds: 1, stock: false, latency: None })?;
+    Ok(running)
+}
+
+impl Running {
+    /// Its configuration file.
+    pub(crate) fn conf(&self) -> PathBuf {
+        config::conf(&self.dir)
+    }
+
+    /// Ends it.
+    pub(crate) fn down(mut self) -> Outcome {
+        self.end()
+    }
+
+    fn end(&mut self) -> Outcome {
+        drop(self.guard.stdin.take());
+        let status = self.guard.wait()?;
+        if status.success() { Ok(()) } else { Err(format!("ending the cluster: {status}").into()) }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nothing to do when it has been ended; what goes wrong here, the guard has said.
+        drop(self.end());
+    }
+}
+
+/// Waits until standard input ends, as it does when the process that holds its other end is gone, and ends the cluster.
+pub(crate) fn watch(dir: &Path) -> Outcome {
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+    let dir = absolute(dir);
+    if dir.join(config::MARK).exists() { super::end(&dir) } else { Ok(()) }
+}
