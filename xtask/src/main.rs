@@ -9,6 +9,7 @@ mod demo;
 mod generate;
 mod guarantees;
 mod images;
+mod qemu;
 mod roundtrip;
 mod signals;
 mod test;
@@ -84,6 +85,8 @@ enum Cluster {
     Down(cluster::Which),
     /// Prints what a shell needs to use the cluster.
     Env(cluster::Which),
+    /// Fetches a qemu-img that reads and writes RBD, and prints where it is.
+    Qemu,
     /// Ends the cluster when standard input ends: what `test` and `demo` start beside a cluster of theirs.
     #[command(hide = true)]
     Guard(cluster::Which),
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
         Chore::Cluster(Cluster::Up(options)) => cluster::up(&options),
         Chore::Cluster(Cluster::Down(which)) => cluster::down(&which),
         Chore::Cluster(Cluster::Env(which)) => cluster::environment(&which),
+        Chore::Cluster(Cluster::Qemu) => qemu::with_rbd().map(|path| println!("{}", path.display())),
         Chore::Cluster(Cluster::Guard(which)) => cluster::watch(&which.dir),
         Chore::Roundtrip { gib } => roundtrip::run(gib),
         Chore::Bindings => bindings::generate(),

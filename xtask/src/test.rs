@@ -3,8 +3,9 @@
 use crate::cluster::{self, Running};
 use crate::guarantees::Seen;
 use crate::tools::{self, Outcome, cargo, need, need_cargo};
-use crate::{demo, generate};
+use crate::{demo, generate, qemu};
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -14,6 +15,9 @@ pub(crate) const PROGRAMS: &[(&str, &str)] =
 
 /// Names the configuration file of the cluster to the tests that need one.
 pub(crate) const CONF: &str = "VOLARY_TEST_CEPH_CONF";
+
+/// Names a qemu-img that reads and writes RBD to the same tests.
+pub(crate) const QEMU_IMG: &str = "VOLARY_TEST_QEMU_IMG";
 
 /// Builds the tests that need a cluster too.
 const FEATURES: &[&str] = &["--features", "rbd/ceph-tests,volary/ceph-tests,volary-cli/ceph-tests"];
@@ -34,9 +38,10 @@ pub(crate) fn run() -> Outcome {
     let binary = tools::built_binary()?;
     generate::check(&binary)?;
     demo::run(&binary, 96)?;
+    let qemu = qemu::with_rbd()?;
     let cluster = cluster::for_tests()?;
     // Last, so that the closing lines of `cargo test` close the output.
-    let seen = cargo_test(&cluster)?;
+    let seen = cargo_test(&cluster, &qemu)?;
     cluster.down()?;
     seen.check()?;
     eprintln!("xtask: everything passed in {} s", begun.elapsed().as_secs());
@@ -44,9 +49,9 @@ pub(crate) fn run() -> Outcome {
 }
 
 /// Runs all tests, passes on what they print as it comes, and remembers which ones passed.
-fn cargo_test(cluster: &Running) -> Outcome<Seen> {
+fn cargo_test(cluster: &Running, qemu: &Path) -> Outcome<Seen> {
     let mut command = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
-    command.args(FEATURES).env(CONF, cluster.conf());
+    command.args(FEATURES).env(CONF, cluster.conf()).env(QEMU_IMG, qemu);
     for variable in ["CEPH_ARGS", "CEPH_LIB", "CEPH_KEYRING", "CEPH_CONF"] {
         command.env_remove(variable);
     }

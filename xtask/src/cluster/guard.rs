@@ -15,7 +15,8 @@ pub(crate) struct Running {
 pub(crate) fn for_tests() -> Outcome<Running> {
     // Short: the names of the daemons' sockets may have 107 bytes.
     let dir = std::env::temp_dir().join(format!("volary-ceph-{}", std::process::id()));
-    let mut guard = Command::new(std::env::current_exe()?);
+    // By this link, which holds also when the file has been built anew since.
+    let mut guard = Command::new("/proc/self/exe");
     guard.args(["cluster", "guard", "--dir"]).arg(&dir).stdin(Stdio::piped()).stdout(Stdio::null());
     // A group of its own: what Ctrl-C ends at the terminal is the chore; the guard sees it go and cleans up.
     std::os::unix::process::CommandExt::process_group(&mut guard, 0);

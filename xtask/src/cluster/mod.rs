@@ -120,6 +120,7 @@ fn print_environment(dir: &Path) {
     let conf = config::conf(dir);
     println!("export VOLARY_STORE='ceph:{}'", conf.display());
     println!("export {}='{}'", crate::test::CONF, conf.display());
+    println!("export {}='{}'", crate::test::QEMU_IMG, crate::qemu::place().display());
 }
 
 /// The `ceph` command on this cluster.
