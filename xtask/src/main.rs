@@ -42,7 +42,7 @@ enum Chore {
     },
     /// Measures Volary beside what a user would run instead.
     #[command(subcommand)]
-    Bench(Bench),
+    Bench(bench::Bench),
     /// Imports and exports a real file system in every form qemu-img can write, and compares. Takes long.
     Roundtrip {
         /// Size of the file system in GiB.
@@ -56,25 +56,6 @@ enum Chore {
     Bindings,
     /// Writes the files in docs/ that the command itself describes.
     Generate,
-}
-
-#[derive(Subcommand)]
-enum Bench {
-    /// The local engine beside `qemu-img convert -O raw` and `sync`.
-    Local {
-        /// Pairs of runs per format.
-        #[arg(long, default_value_t = 7)]
-        runs: usize,
-        /// Virtual size of the image in GiB.
-        #[arg(long, default_value_t = 10)]
-        gib: u64,
-        /// Data in the image in MiB.
-        #[arg(long, default_value_t = 350)]
-        data_mib: u64,
-        /// Also writes docs/benchmarks/DATE-local.md.
-        #[arg(long)]
-        record: bool,
-    },
 }
 
 #[derive(Subcommand)]
@@ -99,9 +80,7 @@ fn main() -> ExitCode {
             let binary = if dev { tools::dev_binary() } else { tools::release_binary() };
             binary.and_then(|binary| demo::run(&binary, mib))
         }
-        Chore::Bench(Bench::Local { runs, gib, data_mib, record }) => {
-            bench::local(runs, gib, data_mib, record)
-        }
+        Chore::Bench(bench) => bench::run(&bench),
         Chore::Cluster(Cluster::Up(options)) => cluster::up(&options),
         Chore::Cluster(Cluster::Down(which)) => cluster::down(&which),
         Chore::Cluster(Cluster::Env(which)) => cluster::environment(&which),

@@ -43,6 +43,17 @@ pub(super) fn start(cluster: &Cluster) -> Outcome {
     tools::output(&mut ceph(dir, &["osd", "pool", "application", "enable", "rbd", "rbd"]))?;
     let mut init = tools::program("rbd");
     tools::output(init.env_remove("CEPH_ARGS").arg("--conf").arg(conf(dir)).args(["pool", "init", "rbd"]))?;
+    if cluster.bluestore { Ok(()) } else { ballast(dir) }
+}
+
+/// A memstore's threads count its bytes without a lock: an empty one soon counts fewer than none, takes itself for full, and
+/// no write is answered any more. An object that stays keeps the count above that.
+fn ballast(dir: &Path) -> Outcome {
+    for step in [&["create", "ballast"][..], &["truncate", "ballast", "100000000"]] {
+        let mut rados = tools::program("rados");
+        rados.env_remove("CEPH_ARGS").arg("--conf").arg(conf(dir)).args(["-p", "rbd", "-N", "ballast"]);
+        tools::output(rados.args(step))?;
+    }
     Ok(())
 }
 
