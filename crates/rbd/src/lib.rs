@@ -41,6 +41,7 @@ pub use holders::{Group, Locker, LockerList, Mirror, Watcher};
 pub use image::{Features, Image, ImageStat};
 pub use leave::leave;
 pub use load::{Library, Version};
+pub use monitor::{Monitor, MonitorAddress};
 pub use object::ObjectStat;
 pub use omap::{OmapPage, Swap};
 pub use pool::{Pool, PoolStat};

@@ -21,7 +21,10 @@ async fn a_connection_tells_of_its_cluster_and_shuts_down() {
         stat = cluster.stat(LIMIT).await.unwrap();
     }
     assert!(stat.available_bytes > 0 && stat.available_bytes <= stat.total_bytes);
-    let addresses = cluster.monitor_addresses(LIMIT).await.unwrap();
+    let monitors = cluster.monitors(LIMIT).await.unwrap();
+    assert!(monitors.iter().all(|monitor| monitor.in_quorum && !monitor.name.is_empty()));
+    let addresses: Vec<_> =
+        monitors.iter().flat_map(|of| &of.addresses).map(|at| at.address.clone()).collect();
     assert!(addresses.iter().any(|address| address.starts_with("127.0.0.1:")), "{addresses:?}");
     assert!(cluster.pools(LIMIT).await.unwrap().contains(&b"rbd".to_vec()));
     let id = cluster.pool_id(b"rbd", LIMIT).await.unwrap().unwrap();

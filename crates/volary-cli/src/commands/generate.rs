@@ -115,6 +115,9 @@ const SCHEMAS: &[CommandSchema] = &[
     ("namespace rm", schema_of::<super::pool::NamespaceListing>),
     ("meta ls", schema_of::<Vec<volary::MetadataEntry>>),
     ("meta get", schema_of::<volary::MetadataEntry>),
+    ("status", schema_of::<volary::StatusReport>),
+    ("mons", schema_of::<Vec<volary::engine::Monitor>>),
+    ("fsid", schema_of::<super::status::StoreId>),
     ("doctor", schema_of::<super::doctor::Report>),
 ];
 

@@ -21,6 +21,7 @@ mod resize;
 mod rm;
 mod snap;
 mod source;
+mod status;
 mod trash;
 mod verify;
 
@@ -52,6 +53,9 @@ pub(crate) enum Command {
     Namespace(pool::NamespaceCommand),
     Pool(pool::Pool),
     Meta(meta::Meta),
+    Status(status::Status),
+    Mons(status::Mons),
+    Fsid(status::Fsid),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Man),
@@ -83,6 +87,9 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<()> {
         Command::Namespace(args) => pool::namespace(args, session).await,
         Command::Pool(args) => pool::pool(args, session).await,
         Command::Meta(args) => meta::run(args, session).await,
+        Command::Status(args) => status::status(args, session).await,
+        Command::Mons(args) => status::mons(args, session).await,
+        Command::Fsid(args) => status::fsid(args, session).await,
         Command::Doctor(args) => doctor::run(args, session).await,
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

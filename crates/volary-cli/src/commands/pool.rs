@@ -1,5 +1,5 @@
 use crate::arguments::{name, parsed};
-use crate::output::pairs;
+use crate::output::{or_dash, pairs};
 use crate::session::Session;
 use clap::{Args, Subcommand};
 use schemars::JsonSchema;
@@ -66,6 +66,7 @@ async fn pool_on(store: &Store, verb: PoolVerb, session: &Session) -> Result<()>
                     ("total", show_size(of.total_bytes)),
                     ("used", show_size(of.used_bytes)),
                     ("available", show_size(of.available_bytes)),
+                    ("quota", or_dash(of.quota_bytes.map(show_size))),
                 ])
             })
         }

@@ -98,6 +98,10 @@ pub(super) async fn pools_are_known(s: &Stage) {
 pub(super) async fn the_store_describes_itself(s: &Stage) {
     let told = s.describe(&CTL).await.unwrap();
     assert!(!told.engine.is_empty() && !told.id.is_empty() && !told.version.is_empty());
-    assert_eq!(s.describe(&CTL).await.unwrap(), told);
+    // A cluster's health may change in between.
+    let again = s.describe(&CTL).await.unwrap();
+    assert_eq!((&again.engine, &again.id, &again.version), (&told.engine, &told.id, &told.version));
+    assert_eq!((&again.user, &again.monitors), (&told.user, &told.monitors));
+    assert_eq!(told.engine == "ceph", told.health.is_some() && !told.monitors.is_empty());
     assert!(s.to_string().starts_with(&format!("{}:", told.engine)), "{}", s.to_string());
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a store is and what it can do ([`Engine::describe`](super::Engine::describe)).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreDescription {
     /// The engine: `local` or `ceph`.
@@ -15,6 +15,12 @@ pub struct StoreDescription {
     pub id: String,
     /// The version of what keeps the store.
     pub version: String,
+    /// Whom the store takes this process for: `client.ID` on Ceph, nobody in particular on local.
+    pub user: Option<String>,
+    /// The monitors of a Ceph cluster, by rank; other stores have none.
+    pub monitors: Vec<Monitor>,
+    /// How the cluster says it is; `None` for a store that does not say.
+    pub health: Option<Health>,
     /// Whether a snapshot must be protected before it can be cloned.
     pub clone_needs_protection: bool,
     /// The largest volume it keeps.
@@ -34,6 +40,9 @@ impl StoreDescription {
             engine: engine.into(),
             id: id.into(),
             version: version.into(),
+            user: None,
+            monitors: Vec::new(),
+            health: None,
             clone_needs_protection: true,
             max_volume_bytes: u64::MAX,
             readers_hold: true,
@@ -41,6 +50,46 @@ impl StoreDescription {
             holes_over_parents: true,
         }
     }
+}
+
+/// A monitor of a Ceph cluster (`mon dump`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Monitor {
+    /// Its name.
+    pub name: String,
+    /// Where it listens, the newest protocol first.
+    pub addresses: Vec<MonitorAddress>,
+    /// Whether it is one of those that decide now.
+    pub in_quorum: bool,
+}
+
+/// Where a monitor listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct MonitorAddress {
+    /// `v2`, or `v1` of old clients.
+    pub protocol: String,
+    /// Host and port; an IPv6 address is in brackets.
+    pub address: String,
+}
+
+/// How a Ceph cluster says it is (`ceph health`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Health {
+    /// `HEALTH_OK`, `HEALTH_WARN` or `HEALTH_ERR`.
+    pub status: String,
+    /// What is not as it should be.
+    pub checks: Vec<HealthCheck>,
+}
+
+/// One thing that is not as it should be with a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct HealthCheck {
+    /// Ceph's code for it, such as `OSD_DOWN`.
+    pub code: String,
+    /// `HEALTH_WARN` or `HEALTH_ERR`.
+    pub severity: String,
+    /// What Ceph says.
+    pub message: String,
 }
 
 /// A pool's figures, net of replication, in bytes.
@@ -52,8 +101,10 @@ pub struct PoolInfo {
     pub total_bytes: u64,
     /// What its volumes take.
     pub used_bytes: u64,
-    /// What can still be written.
+    /// What can still be written, within the quota.
     pub available_bytes: u64,
+    /// What it may hold at most, where a quota is set.
+    pub quota_bytes: Option<u64>,
 }
 
 /// A volume in its namespace's directory: identity is the id, the name only leads to it.

@@ -67,7 +67,9 @@ pub async fn open(url: &CephUrl, ctl: &Ctl) -> Result<Arc<dyn Engine>> {
             answer => answer?,
         };
         let client = cluster.instance_id(limit).await?;
-        let monitors = cluster.monitor_addresses(limit).await?.join(" ");
+        let monitors = cluster.monitors(limit).await?;
+        let addresses = monitors.iter().flat_map(|monitor| &monitor.addresses);
+        let monitors = addresses.map(|at| at.address.as_str()).collect::<Vec<_>>().join(" ");
         Ok(Connection { cluster, writers: Writers::default(), client, url: url.clone(), monitors })
     };
     let bounds = ctl.clone().timeout(limit.saturating_add(Duration::from_millis(500)));
@@ -87,6 +89,10 @@ fn elapsed(since: Instant) -> String {
 }
 
 impl Connection {
+    pub(super) fn user(&self) -> String {
+        format!("client.{}", self.url.user())
+    }
+
     fn told(&self, error: Error, step: &'static str, began: Instant) -> Error {
         if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Usage) {
             return error;

@@ -7,6 +7,7 @@ mod connection;
 mod directory;
 mod errors;
 mod extents;
+mod figures;
 mod holders;
 mod snapshots;
 mod store;

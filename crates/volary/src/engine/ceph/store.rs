@@ -2,7 +2,7 @@
 
 use super::connection::Ceph;
 use super::volume::{Handle, progress};
-use super::{NO_LIMIT, directory, holders, trash};
+use super::{NO_LIMIT, directory, figures, holders, trash};
 use crate::engine::{
     CloneOptions, CreateOptions, Engine, OpenOptions, PoolInfo, Record, SnapshotRef, StoreDescription,
     TrashEntry, Volume, VolumeEntry,
@@ -23,17 +23,7 @@ fn usage(message: &'static str) -> Error {
     Error::new(ErrorKind::Usage, message)
 }
 
-fn number(from: &serde_json::Value, key: &'static str) -> Result<u64> {
-    from[key].as_u64().ok_or_else(|| directory::malformed("df"))
-}
-
 impl Ceph {
-    async fn monitors_say(&self, command: &str) -> Result<serde_json::Value> {
-        let answer = self.0.cluster.mon_command(command, NO_LIMIT).await?;
-        serde_json::from_slice(&answer)
-            .map_err(|error| directory::malformed("a monitor's answer").because(error))
-    }
-
     async fn settled(&self, pool: &rbd::Pool, namespace: &Namespace, id: &VolumeId) {
         self.0.writers.settled(&(pool.id(), namespace.name.as_bytes().to_vec(), id.clone())).await;
     }
@@ -87,11 +77,7 @@ impl Engine for Ceph {
     async fn describe(&self, ctl: &Ctl) -> Result<StoreDescription> {
         self.0
             .call(ctl, "describe the store", async {
-                let fsid = self.0.cluster.fsid(NO_LIMIT).await?;
-                let told = self.monitors_say(r#"{"prefix":"version","format":"json"}"#).await?;
-                let version = told["version"].as_str().unwrap_or_default();
-                let mut description =
-                    StoreDescription::new("ceph", fsid, version.split(' ').nth(2).unwrap_or(version));
+                let mut description = figures::describe(&self.0).await?;
                 description.max_volume_bytes = directory::MAX_VOLUME_BYTES;
                 description.readers_hold = false;
                 description.clones_from_trash = false;
@@ -110,24 +96,13 @@ impl Engine for Ceph {
     }
 
     async fn pool_info(&self, pool: &Name, ctl: &Ctl) -> Result<PoolInfo> {
-        self.0
-            .call(ctl, "read a pool's figures", async {
-                let id = self.0.pool(pool).await?.id();
-                let told = self.monitors_say(r#"{"prefix":"df","format":"json"}"#).await?;
-                let mut pools = told["pools"].as_array().into_iter().flatten();
-                let found = pools.find(|pool| pool["id"].as_i64() == Some(id));
-                let stats = &found.ok_or_else(|| directory::malformed("df"))?["stats"];
-                let (used_bytes, available_bytes) = (number(stats, "stored")?, number(stats, "max_avail")?);
-                let total_bytes = used_bytes.saturating_add(available_bytes);
-                Ok(PoolInfo { pool: pool.clone(), total_bytes, used_bytes, available_bytes })
-            })
-            .await
+        self.0.call(ctl, "read a pool's figures", figures::pool(&self.0, pool)).await
     }
 
     async fn create_pool(&self, pool: &Name, _ctl: &Ctl) -> Result<()> {
-        Err(Error::new(ErrorKind::Unsupported, "pools of a Ceph cluster are its administrator's")
-            .context("pool", pool)
-            .hint("ceph osd pool create POOL && rbd pool init POOL"))
+        Err(Error::new(ErrorKind::Unsupported, "pools of a Ceph cluster are its administrator's").hint(
+            format!("let the administrator run `ceph osd pool create {pool}`, then `rbd pool init {pool}`"),
+        ))
     }
 
     async fn namespaces(&self, pool: &Name, ctl: &Ctl) -> Result<Vec<Name>> {

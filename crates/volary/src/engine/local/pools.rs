@@ -69,6 +69,7 @@ impl Store {
             // Objects are sparse: what they could take, but never more than is taken at all.
             used_bytes: uint(objects).saturating_mul(BLOCK_BYTES).min(taken),
             available_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            quota_bytes: None,
         })
     }
 
