@@ -1,6 +1,7 @@
 //! Export over the local store: what QEMU reads back, and files that appear whole or not at all.
 #![allow(clippy::unwrap_used)]
 
+#[path = "store/scene.rs"]
 mod scene;
 
 use scene::{Meanwhile, Scene, qemu_img};

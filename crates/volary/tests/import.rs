@@ -1,6 +1,7 @@
 //! Import over the local store: round trips with QEMU's images, and nothing left by whatever goes wrong.
 #![allow(clippy::unwrap_used)]
 
+#[path = "store/scene.rs"]
 mod scene;
 
 use scene::{Meanwhile, Scene, qemu_img};

@@ -1,6 +1,7 @@
 //! Verification and copies over the local store.
 #![allow(clippy::unwrap_used)]
 
+#[path = "store/scene.rs"]
 mod scene;
 
 use bytes::Bytes;
