@@ -1,14 +1,16 @@
-//! The conformance suite, played on a Ceph cluster; `cargo xtask test` starts one.
+//! Everything that is asked of a store, asked of one on a Ceph cluster; `cargo xtask test` starts one.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#![allow(clippy::unwrap_used)]
+#[path = "place/ceph.rs"]
+mod place;
+#[path = "store/mod.rs"]
+mod store;
 
 use std::sync::Arc;
-use volary::engine::{Engine, ceph};
-use volary::{CephUrl, Ctl};
+use volary::engine::Engine;
 
 async fn new_store() -> (Arc<dyn Engine>, ()) {
-    let conf = std::env::var_os("VOLARY_TEST_CEPH_CONF").unwrap();
-    (ceph::open(&CephUrl::new(conf), &Ctl::new()).await.unwrap(), ())
+    (place::open().await, ())
 }
 
 volary_testkit::conformance_tests!(crate::new_store);

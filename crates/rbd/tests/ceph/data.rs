@@ -154,7 +154,19 @@ impl Frozen {
         let pid = text.split_whitespace().next().unwrap().to_owned();
         let osd = Frozen(pid);
         osd.signal("-STOP");
+        // The signal is sent; each thread stops when it notices.
+        while !osd.stopped() {
+            std::thread::yield_now();
+        }
         osd
+    }
+
+    fn stopped(&self) -> bool {
+        let mut tasks = fs::read_dir(format!("/proc/{}/task", self.0)).unwrap();
+        tasks.all(|task| {
+            let stat = fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+            stat.rsplit_once(") ").unwrap().1.starts_with('T')
+        })
     }
 
     fn signal(&self, signal: &str) {

@@ -28,7 +28,9 @@ impl Stage {
     /// # Panics
     /// When the engine cannot.
     pub async fn new(engine: Arc<dyn Engine>, case: &str) -> Self {
-        let name = Name::new(&case.replace("::", "-").replace('_', "-")).unwrap();
+        // The process's number: the store may be one that was played on before.
+        let name = format!("{}-{}", case.replace("::", "-").replace('_', "-"), std::process::id());
+        let name = Name::new(&name).unwrap();
         let ns = Namespace { name, ..Namespace::default() };
         engine.create_namespace(&ns, &CTL).await.unwrap();
         Stage { engine, ns }

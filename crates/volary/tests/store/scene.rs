@@ -1,31 +1,75 @@
 //! A store of its own for each test, images to put into it, and the proof that nothing was left.
-#![allow(clippy::unwrap_used, dead_code)]
 
+use crate::place::Place;
 use futures::TryStreamExt;
+use serde_json::{Value, json};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
-use volary::{Ctl, ImportRequest, ImportSource, Namespace, Phase, Progress, Store, StoreUrl, VolumeSpec};
+use std::sync::{Arc, Mutex};
+use volary::engine::Engine;
+use volary::{Ctl, ImportRequest, ImportSource, Namespace, Phase, Progress, Result, Store, VolumeSpec};
+use volary_testkit::fault::{Before, Faulty};
 
-/// A directory with a local store in it.
+/// A store that is the test's own, and a directory for files.
 pub(crate) struct Scene {
     pub(crate) dir: tempfile::TempDir,
+    pub(crate) place: Place,
     pub(crate) store: Store,
+    pub(crate) engine: Arc<dyn Engine>,
     pub(crate) ctl: Ctl,
 }
 
 impl Scene {
     pub(crate) async fn new() -> Scene {
         let dir = tempfile::tempdir().unwrap();
-        let url = StoreUrl::local(dir.path().join("store"));
-        Scene::at(dir, &url).await
+        let place = Place::new(dir.path()).await;
+        Scene::at(dir, place).await
     }
 
-    pub(crate) async fn at(dir: tempfile::TempDir, url: &StoreUrl) -> Scene {
-        let ctl = Ctl::new();
-        let store = Store::connect(url, &ctl).await.unwrap();
-        Scene { dir, store, ctl }
+    pub(crate) async fn at(dir: tempfile::TempDir, place: Place) -> Scene {
+        let (engine, ctl) = (place.open().await, Ctl::new());
+        Scene { dir, place, store: Store::over(engine.clone()), engine, ctl }
+    }
+
+    /// The namespace that is the test's own.
+    pub(crate) fn home(&self) -> Namespace {
+        self.place.home()
+    }
+
+    /// A volume or snapshot in the test's own namespace, or anywhere when a pool is named.
+    pub(crate) fn spec(&self, text: &str) -> VolumeSpec {
+        if text.contains('/') { text.parse().unwrap() } else { self.shown(text).parse().unwrap() }
+    }
+
+    /// How a volume of the test's own namespace is shown.
+    pub(crate) fn shown(&self, volume: &str) -> String {
+        format!("{}/{volume}", self.home())
+    }
+
+    /// The same store through an engine whose calls fail when `before` says so.
+    pub(crate) fn faulty(
+        &self,
+        before: impl Fn(&'static str) -> Result<()> + Send + Sync + 'static,
+    ) -> Store {
+        let before: Before = Arc::new(before);
+        Store::over(Faulty::over(self.engine.clone(), before))
+    }
+
+    pub(crate) async fn create(&self, volume: &str) {
+        self.store.create(&self.spec(volume), 8 << 20, &self.ctl).await.unwrap();
+    }
+
+    pub(crate) async fn snapshot(&self, snapshot: &str, protect: bool) {
+        self.store.create_snapshot(&self.spec(snapshot), protect, &self.ctl).await.unwrap();
+    }
+
+    /// A volume, its protected snapshot `@s`, and a clone of that.
+    pub(crate) async fn family(&self, parent: &str, child: &str) {
+        self.create(parent).await;
+        let golden = format!("{parent}@s");
+        self.snapshot(&golden, true).await;
+        self.store.clone_volume(&self.spec(&golden), &self.spec(child), &self.ctl).await.unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -69,15 +113,14 @@ impl Scene {
     }
 
     pub(crate) fn request(&self, path: &Path, spec: &str) -> ImportRequest {
-        ImportRequest::new(ImportSource::Path(path.to_owned()), spec.parse().unwrap())
+        ImportRequest::new(ImportSource::Path(path.to_owned()), self.spec(spec))
     }
 
     /// What a volume holds, read by the engine alone.
     pub(crate) async fn content(&self, spec: &str) -> Vec<u8> {
-        let spec: VolumeSpec = spec.parse().unwrap();
+        let spec = self.spec(spec);
         let options = volary::engine::OpenOptions::read(spec.snapshot.clone());
-        let volume =
-            self.store.engine().open(&spec.namespace, &spec.volume, &options, &self.ctl).await.unwrap();
+        let volume = self.engine.open(&spec.namespace, &spec.volume, &options, &self.ctl).await.unwrap();
         let size = volume.stat(&self.ctl).await.unwrap().size_bytes;
         let bytes = volume.read(0, size as usize, &self.ctl).await.unwrap();
         volume.close(&self.ctl).await.unwrap();
@@ -85,8 +128,8 @@ impl Scene {
     }
 
     pub(crate) async fn names(&self) -> Vec<String> {
-        let namespace = Namespace::default();
-        let entries: Vec<_> = self.store.engine().volumes(&namespace, &self.ctl).try_collect().await.unwrap();
+        let namespace = self.home();
+        let entries: Vec<_> = self.engine.volumes(&namespace, &self.ctl).try_collect().await.unwrap();
         entries.into_iter().map(|entry| entry.name.to_string()).collect()
     }
 
@@ -94,25 +137,53 @@ impl Scene {
     pub(crate) async fn assert_nothing_left(&self) {
         assert_eq!(self.names().await, Vec::<String>::new());
         self.assert_nothing_hidden().await;
-        assert_eq!(objects(&self.path("store").join("objects")), Vec::<PathBuf>::new());
+        assert_eq!(self.place.objects(), Vec::<String>::new());
+    }
+
+    /// Everything that can be seen of the test's own namespaces.
+    pub(crate) async fn state(&self) -> Value {
+        let mut all = Vec::new();
+        for pool in self.store.pools(&self.ctl).await.unwrap() {
+            for namespace in self.store.namespaces(&pool, &self.ctl).await.unwrap() {
+                if !namespace.name.to_string().starts_with(&self.place.name("")) {
+                    continue;
+                }
+                let mut listed: Vec<_> = self.store.list(&namespace, &self.ctl).try_collect().await.unwrap();
+                listed.sort_by_key(|listing| listing.volume.to_string());
+                let mut volumes = Vec::new();
+                for listing in listed {
+                    let info = self.store.info(&listing.volume, &self.ctl).await.unwrap();
+                    let children = self.store.children(&listing.volume, &self.ctl).await.unwrap();
+                    volumes.push(json!({"info": info, "children": children}));
+                }
+                let trash = self.store.trash(&namespace, &self.ctl).await.unwrap();
+                all.push(json!({"namespace": namespace, "volumes": volumes, "trash": trash}));
+            }
+        }
+        json!(all)
     }
 
     /// Nothing in trash, and no record.
     pub(crate) async fn assert_nothing_hidden(&self) {
-        let namespace = Namespace::default();
-        assert_eq!(self.store.engine().trash(&namespace, &self.ctl).await.unwrap(), []);
-        assert_eq!(self.store.engine().records(&namespace, "", &self.ctl).await.unwrap(), []);
+        let namespace = self.home();
+        assert_eq!(self.engine.trash(&namespace, &self.ctl).await.unwrap(), []);
+        assert_eq!(self.engine.records(&namespace, "", &self.ctl).await.unwrap(), []);
     }
 }
 
-/// The files below a directory.
-pub(crate) fn objects(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(objects(&path)) } else { found.push(path) }
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // Let go before the process ends: Ceph's libraries do not like to be left at work.
+        if std::thread::panicking() {
+            return;
+        }
+        let engine = self.engine.clone();
+        let end = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(engine.shutdown()).unwrap();
+        });
+        end.join().unwrap();
     }
-    found
 }
 
 /// Runs `qemu-img`, which must succeed.

@@ -1,10 +1,6 @@
-//! Export over the local store: what QEMU reads back, and files that appear whole or not at all.
-#![allow(clippy::unwrap_used)]
+//! Export: what QEMU reads back, and files that appear whole or not at all.
 
-#[path = "store/scene.rs"]
-mod scene;
-
-use scene::{Meanwhile, Scene, qemu_img};
+use super::scene::{Meanwhile, Scene, qemu_img};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -13,8 +9,8 @@ use volary::{Algorithm, ErrorKind, ExportFormat, ExportRequest, ExportTarget, Ph
 
 const MIB: u64 = 1 << 20;
 
-fn to_file(spec: &str, path: &Path) -> ExportRequest {
-    ExportRequest::new(spec.parse().unwrap(), ExportTarget::File(path.to_owned()))
+fn to_file(scene: &Scene, volume: &str, path: &Path) -> ExportRequest {
+    ExportRequest::new(scene.spec(volume), ExportTarget::File(path.to_owned()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,7 +34,7 @@ async fn s11_exports_hold_the_volumes_bytes_and_pass_qemus_check() {
         let imported = scene.store.import(&scene.request(&raw, &name), &scene.ctl).await.unwrap();
 
         let out = scene.path(&format!("{size}.raw"));
-        let mut request = to_file(&name, &out);
+        let mut request = to_file(&scene, &name, &out);
         request.file_digest = Some(Algorithm::Sha256);
         let report = scene.store.export(request, &scene.ctl).await.unwrap();
         assert!(std::fs::read(&out).unwrap() == std::fs::read(&raw).unwrap());
@@ -51,7 +47,7 @@ async fn s11_exports_hold_the_volumes_bytes_and_pass_qemus_check() {
         }
 
         let out = scene.path(&format!("{size}.qcow2"));
-        let mut request = to_file(&name, &out);
+        let mut request = to_file(&scene, &name, &out);
         request.format = ExportFormat::Qcow2;
         let report = scene.store.export(request, &scene.ctl).await.unwrap();
         assert_eq!(report.file_bytes, std::fs::metadata(&out).unwrap().len());
@@ -71,26 +67,26 @@ async fn s11_an_existing_file_is_refused_and_a_cancelled_export_leaves_none() {
     std::fs::create_dir(&out).unwrap();
     let file = out.join("web");
     std::fs::write(&file, "mine").unwrap();
-    let error = scene.store.export(to_file("web", &file), &scene.ctl).await.unwrap_err();
+    let error = scene.store.export(to_file(&scene, "web", &file), &scene.ctl).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     assert_eq!(std::fs::read(&file).unwrap(), b"mine");
     for format in [ExportFormat::Raw, ExportFormat::Qcow2] {
         let ctl = volary::Ctl::new();
         let token = ctl.cancel_token().clone();
         let ctl = ctl.watched_by(Meanwhile::new(Phase::Copy, move || token.cancel()));
-        let mut request = to_file("web", &file);
+        let mut request = to_file(&scene, "web", &file);
         request.force = true;
         request.format = format;
         let error = scene.store.export(request, &ctl).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Interrupted);
         assert_eq!(std::fs::read(&file).unwrap(), b"mine");
     }
-    let mut request = to_file("web", &file);
+    let mut request = to_file(&scene, "web", &file);
     request.force = true;
     scene.store.export(request, &scene.ctl).await.unwrap();
     assert!(std::fs::read(&file).unwrap() == std::fs::read(&raw).unwrap());
     assert_eq!(std::fs::read_dir(&out).unwrap().count(), 1);
-    let missing = scene.store.export(to_file("other", &out.join("x")), &scene.ctl).await.unwrap_err();
+    let missing = scene.store.export(to_file(&scene, "other", &out.join("x")), &scene.ctl).await.unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
 }
 
@@ -122,8 +118,7 @@ async fn a_stream_gets_every_byte_in_order() {
         expected.resize((size + 13 * MIB) as usize, 0);
         assert!(*sink.0.lock().unwrap() == expected);
     }
-    let mut request =
-        ExportRequest::new("v1".parse().unwrap(), ExportTarget::Stream(Box::new(Sink::default())));
+    let mut request = ExportRequest::new(scene.spec("v1"), ExportTarget::Stream(Box::new(Sink::default())));
     request.format = ExportFormat::Qcow2;
     assert_eq!(scene.store.export(request, &scene.ctl).await.unwrap_err().kind(), ErrorKind::Usage);
 }

@@ -1,14 +1,10 @@
-//! Import over the local store: round trips with QEMU's images, and nothing left by whatever goes wrong.
-#![allow(clippy::unwrap_used)]
+//! Import: round trips with QEMU's images, and nothing left by whatever goes wrong.
 
-#[path = "store/scene.rs"]
-mod scene;
-
-use scene::{Meanwhile, Scene, qemu_img};
+use super::scene::{Meanwhile, Scene, qemu_img};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
-use volary::{ErrorKind, ImportSource, Phase, StoreUrl};
+use volary::{ErrorKind, ImportSource, Phase};
 
 const MIB: u64 = 1 << 20;
 
@@ -36,7 +32,7 @@ async fn s06_every_kind_of_qcow2_becomes_the_bytes_qemu_reads() {
         assert_eq!(report.size_bytes, expected.len() as u64);
         assert_eq!(report.source.sha256.unwrap(), sha256(&image), "{options:?}");
         assert!(scene.content(&name).await == expected, "{options:?}");
-        let verified = scene.store.verify(&name.parse().unwrap(), false, &scene.ctl).await.unwrap();
+        let verified = scene.store.verify(&scene.spec(&name), false, &scene.ctl).await.unwrap();
         assert!(verified.matches && !verified.modified && verified.actual == report.digest);
     }
     scene.assert_nothing_hidden().await;
@@ -82,13 +78,13 @@ async fn s01_an_import_keeps_snapshot_protection_and_provenance() {
         at[..5 * MIB as usize] == std::fs::read(&raw).unwrap()
             && at[5 * MIB as usize..].iter().all(|b| *b == 0)
     );
-    let info = scene.store.info(&"web".parse().unwrap(), &scene.ctl).await.unwrap();
+    let info = scene.store.info(&scene.spec("web"), &scene.ctl).await.unwrap();
     assert!(info.snapshots[0].protected);
     for spec in ["web", "web@base"] {
-        assert!(scene.store.verify(&spec.parse().unwrap(), false, &scene.ctl).await.unwrap().matches);
+        assert!(scene.store.verify(&scene.spec(spec), false, &scene.ctl).await.unwrap().matches);
     }
     request.size_bytes = Some(MIB);
-    request.spec = "small".parse().unwrap();
+    request.spec = scene.spec("small");
     assert_eq!(scene.store.import(&request, &scene.ctl).await.unwrap_err().kind(), ErrorKind::Usage);
 }
 
@@ -141,20 +137,8 @@ async fn s01_of_two_imports_of_one_name_one_wins_and_the_other_leaves_nothing() 
     assert!(scene.content("web").await == std::fs::read(&winner).unwrap());
     assert_eq!(scene.names().await, ["web"]);
     scene.assert_nothing_hidden().await;
-    scene.store.remove_all("web").await;
+    scene.store.remove(&scene.spec("web"), &volary::RemoveOptions::default(), &scene.ctl).await.unwrap();
     scene.assert_nothing_left().await;
-}
-
-trait RemoveAll {
-    async fn remove_all(&self, spec: &str);
-}
-impl RemoveAll for volary::Store {
-    async fn remove_all(&self, spec: &str) {
-        let ctl = volary::Ctl::new();
-        let spec: volary::VolumeSpec = spec.parse().unwrap();
-        let entry = self.engine().find(&spec.namespace, &spec.volume, &ctl).await.unwrap().unwrap();
-        self.engine().remove(&spec.namespace, &entry, &ctl).await.unwrap();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,10 +167,10 @@ async fn s04_a_dropped_import_is_pending_and_its_name_is_free() {
         _ = moving.recv() => {}
     }
     assert_eq!(scene.names().await, Vec::<String>::new());
-    let namespace = volary::Namespace::default();
-    let records = scene.store.engine().records(&namespace, "intent.", &scene.ctl).await.unwrap();
+    let namespace = scene.home();
+    let records = scene.engine.records(&namespace, "intent.", &scene.ctl).await.unwrap();
     let intent: serde_json::Value = serde_json::from_slice(&records[0].value).unwrap();
-    let trash = scene.store.engine().trash(&namespace, &scene.ctl).await.unwrap();
+    let trash = scene.engine.trash(&namespace, &scene.ctl).await.unwrap();
     assert_eq!((records.len(), trash.len()), (1, 1));
     assert_eq!(intent["target"]["id"], trash[0].id.as_str());
     assert_eq!((&intent["operation"], &intent["target"]["volume"]), (&"import".into(), &"web".into()));
@@ -277,59 +261,11 @@ async fn a_piped_image_is_spooled_without_a_trace_and_digested() {
         file: std::os::fd::OwnedFd::from(reader).into(),
         spool_dir: spool_dir.clone(),
     };
-    let request = volary::ImportRequest::new(stream, "web".parse().unwrap());
+    let request = volary::ImportRequest::new(stream, scene.spec("web"));
     let report = scene.store.import(&request, &scene.ctl).await.unwrap();
     writing.join().unwrap();
     assert_eq!((report.source.path.as_str(), report.source.format.as_str()), ("-", "qcow2"));
     assert_eq!(report.source.sha256.unwrap(), sha256(&image));
     assert!(scene.content("web").await == std::fs::read(&raw).unwrap());
     assert_eq!(std::fs::read_dir(&spool_dir).unwrap().count(), 0);
-}
-
-/// A file system of a few megabytes, unmounted at the end.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    /// Only root may mount: whoever is not sees the test fail, not pass unlooked.
-    fn mount(path: std::path::PathBuf, mib: u64) -> SmallDisk {
-        std::fs::create_dir(&path).unwrap();
-        let size = format!("size={mib}m");
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).status().unwrap();
-        assert!(mounted.success(), "the test's own file system could not be mounted");
-        SmallDisk(path)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn s01_a_disk_that_fills_up_leaves_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let disk = SmallDisk::mount(dir.path().join("store"), 128);
-    let scene = Scene::at(dir, &StoreUrl::local(&disk.0)).await;
-    let full = scene.path("full.raw");
-    std::fs::write(&full, vec![7; 96 << 20]).unwrap();
-    // Another takes the space between the check and the copy.
-    let ballast = disk.0.join("ballast");
-    let act = {
-        let ballast = ballast.clone();
-        move || {
-            let mut file = std::fs::File::create(&ballast).unwrap();
-            while file.write_all(&[1; 65536]).is_ok() {}
-        }
-    };
-    let ctl = volary::Ctl::new().watched_by(Meanwhile::new(Phase::Copy, act));
-    let error = scene.store.import(&scene.request(&full, "web"), &ctl).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NoSpace, "{error:?}");
-    scene.assert_nothing_left().await;
-    // What surely does not fit is not even begun.
-    let error = scene.store.import(&scene.request(&full, "web"), &scene.ctl).await.unwrap_err();
-    assert!(error.contexts().any(|(key, _)| key == "needed_bytes"), "{error:?}");
-    std::fs::remove_file(ballast).unwrap();
-    scene.store.import(&scene.request(&full, "web"), &scene.ctl).await.unwrap();
 }

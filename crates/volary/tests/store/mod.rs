@@ -1,0 +1,9 @@
+//! A store from outside, the same on every engine: the binary that includes these says where stores are made.
+
+mod export;
+mod histories;
+mod import;
+mod life;
+mod remove;
+pub(crate) mod scene;
+mod verify;
