@@ -2,28 +2,19 @@
 
 use crate::call::{Raw, first_string, text};
 use crate::cluster::{Cluster, Connection};
-use crate::error::{Error, Place, Result};
+use crate::environment::Environment;
+use crate::errno::Errno;
+use crate::error::{Error, Place, Refusal, Result};
+use crate::keyring::Keyring;
 use crate::load::Library;
 use crate::workers::Workers;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
-
-/// Variables through which the environment outranks the configuration file: code run, files written, keys shown.
-pub const HOSTILE_VARIABLES: [&str; 4] = ["CEPH_ARGS", "CEPH_LIB", "CEPH_KEYRING", "CEPH_CONF"];
-
-/// Whether the environment may outrank the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Environment {
-    /// Refuse to connect while one of [`HOSTILE_VARIABLES`] is set.
-    #[default]
-    Refuse,
-    /// The caller vouches for what is set.
-    Trust,
-}
 
 /// How to connect.
 ///
@@ -39,8 +30,11 @@ pub struct ConnectOptions {
     pub conf: PathBuf,
     /// The user without `client.`.
     pub id: String,
-    /// What librados itself waits for monitors and OSDs at most.
+    /// What librados itself waits for monitors at most.
     pub timeout: Duration,
+    /// What librados itself waits for an OSD at most: a caller's own limit belongs below it, since what librados gives up
+    /// fails although it might have gone on.
+    pub osd_timeout: Duration,
     /// The most bytes of reads and writes in flight on this connection.
     pub in_flight_bytes: usize,
     /// Whether the environment may outrank the configuration.
@@ -71,6 +65,7 @@ impl ConnectOptions {
             conf: conf.into(),
             id: id.into(),
             timeout: Duration::from_secs(30),
+            osd_timeout: Duration::from_secs(30),
             in_flight_bytes: 64 << 20,
             environment: Environment::Refuse,
         }
@@ -79,28 +74,50 @@ impl ConnectOptions {
     /// Connects; the answer comes within `limit` even when librados never returns.
     ///
     /// # Errors
-    /// [`Error::Environment`]; [`Error::Failed`] naming the step: `rados_conf_read_file` with the path,
-    /// `rados_connect` with user and monitors (ETIMEDOUT: no monitor answered; EACCES, EPERM: wrong key or user;
-    /// ENOENT: no keyring or no key in it).
+    /// [`Error::Environment`]; [`Error::Failed`] in `rados_conf_read_file` with the path; [`Error::Connect`] with user,
+    /// monitors and keyring (ETIMEDOUT: no monitor answered; EACCES, EPERM: wrong key or user; ENOENT: no key, or no
+    /// monitor in the configuration).
     ///
     /// C: `rados_create2`, `rados_conf_read_file`, `rados_conf_set`, `rados_connect`.
     #[doc(alias = "rados_connect")]
     pub async fn connect(&self, library: &Library, limit: Duration) -> Result<Cluster> {
-        if self.environment == Environment::Refuse {
-            let set = HOSTILE_VARIABLES.into_iter().find(|variable| std::env::var_os(variable).is_some());
-            if let Some(variable) = set {
-                return Err(Error::Environment { variable });
-            }
-        }
+        self.environment.check()?;
+        let began = Instant::now();
         let workers = Arc::new(Workers::default());
-        let options = self.clone();
-        let library = library.clone();
-        let for_connection = Arc::clone(&workers);
-        let connect = move || options.connect_now(library, for_connection);
-        Ok(Cluster::new(workers.run("rados_connect", limit, connect).await?))
+        let (options, library, on) = (self.clone(), library.clone(), Arc::clone(&workers));
+        let prepare = move || options.prepare(library, on);
+        let connection = workers.run("rados_conf_read_file", limit, prepare).await?;
+        let user = format!("client.{}", self.id);
+        let monitors = connection.get("mon_host").unwrap_or_default().escape_ascii().to_string();
+        let refused = |errno, returned, keyring| {
+            let user = user.escape_default().to_string();
+            Error::Connect(Box::new(Refusal { errno, returned, user, monitors: monitors.clone(), keyring }))
+        };
+        let asked = user.clone();
+        let connect = move || {
+            // SAFETY: the handle is configured and not connected.
+            let done =
+                unsafe { call!(connection.library, Place::default(), rados_connect(connection.raw.0)) };
+            match done.map_err(|error| error.errno().ok_or(error)) {
+                Ok(_) => Ok(Ok(connection)),
+                Err(Err(error)) => Err(error),
+                Err(Ok(Errno::ETIMEDOUT)) => Ok(Err((Errno::ETIMEDOUT, None))),
+                Err(Ok(errno)) => {
+                    let keyring = connection.get("keyring").map(|list| Keyring::look(&list, &asked));
+                    Ok(Err((errno, keyring.ok())))
+                }
+            }
+        };
+        match workers.run("rados_connect", limit.saturating_sub(began.elapsed()), connect).await {
+            Ok(Ok(connection)) => Ok(Cluster::new(connection)),
+            Ok(Err((errno, keyring))) => Err(refused(errno, true, keyring)),
+            Err(Error::GivenUp { .. }) => Err(refused(Errno::ETIMEDOUT, false, None)),
+            Err(error) => Err(error),
+        }
     }
 
-    fn connect_now(&self, library: Library, workers: Arc<Workers>) -> Result<Connection> {
+    /// A handle that is configured and not connected.
+    fn prepare(&self, library: Library, workers: Arc<Workers>) -> Result<Connection> {
         if !self.conf.is_absolute() {
             let detail = format!("{} is not an absolute path", self.conf.display());
             return Err(Error::Malformed { symbol: "rados_conf_read_file", detail });
@@ -127,15 +144,11 @@ impl ConnectOptions {
             // An option this release does not know cannot do harm.
             drop(connection.set(option, value));
         }
-        let seconds = self.timeout.as_secs_f64().ceil().clamp(1.0, 1e6).to_string();
-        for option in ["client_mount_timeout", "rados_mon_op_timeout", "rados_osd_op_timeout"] {
-            connection.set(option, &seconds)?;
+        let seconds = |limit: Duration| limit.as_secs_f64().ceil().clamp(1.0, 1e6).to_string();
+        for option in ["client_mount_timeout", "rados_mon_op_timeout"] {
+            connection.set(option, &seconds(self.timeout))?;
         }
-        let monitors = connection.get("mon_host").unwrap_or_default();
-        let monitors = monitors.escape_ascii();
-        let at = Place::detail(format!("user client.{}, monitors {monitors}", self.id.escape_default()));
-        // SAFETY: the handle is configured and not connected.
-        unsafe { call!(connection.library, at, rados_connect(raw)) }?;
+        connection.set("rados_osd_op_timeout", &seconds(self.osd_timeout))?;
         Ok(connection)
     }
 }
@@ -144,6 +157,12 @@ impl Connection {
     fn read_conf(&self, conf: &Path) -> Result<()> {
         let path = text(conf.as_os_str().as_bytes(), "the configuration's path")?;
         let at = Place::detail(conf.display().to_string());
+        // librados takes a file that it may not read for an empty one.
+        let readable = std::fs::File::open(conf).and_then(|mut file| file.read(&mut [0]));
+        if let Err(error) = readable {
+            let errno = i64::from(Errno::of(&error).number());
+            return at.check("rados_conf_read_file", -errno).map(drop);
+        }
         // SAFETY: the handle is not connected yet; a C string.
         unsafe { call!(self.library, at, rados_conf_read_file(self.raw.0, path.as_ptr())) }.map(drop)
     }

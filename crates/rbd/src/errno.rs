@@ -37,6 +37,8 @@ errnos! {
     EBUSY = 16, "busy";
     EEXIST = 17, "already exists";
     EXDEV = 18, "in another pool";
+    ENOTDIR = 20, "not a directory";
+    EISDIR = 21, "is a directory";
     EINVAL = 22, "invalid argument";
     EFBIG = 27, "too large";
     ENOSPC = 28, "no space left";
@@ -45,6 +47,7 @@ errnos! {
     ERANGE = 34, "buffer too short";
     ENAMETOOLONG = 36, "name too long";
     ENOTEMPTY = 39, "not empty";
+    ELOOP = 40, "too many symbolic links";
     EILSEQ = 84, "illegal sequence";
     ENODATA = 61, "no data";
     EBADMSG = 74, "bad message";
@@ -63,6 +66,11 @@ errnos! {
 impl Errno {
     pub(crate) fn from_answer(answer: i64) -> Errno {
         Errno(answer.checked_neg().and_then(|number| i32::try_from(number).ok()).unwrap_or(i32::MAX))
+    }
+
+    /// What a call of the operating system answered.
+    pub(crate) fn of(error: &std::io::Error) -> Errno {
+        error.raw_os_error().map_or(Errno::EIO, Errno)
     }
 
     /// The number, positive.

@@ -1,6 +1,7 @@
 //! What can go wrong, as exactly as the C functions tell.
 
 use crate::errno::Errno;
+use crate::keyring::Keyring;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,6 +25,9 @@ pub enum Error {
         /// What it was called on.
         at: Box<Place>,
     },
+    /// The cluster could not be connected to.
+    #[error("{0}")]
+    Connect(Box<Refusal>),
     /// The library is there, but older than this function.
     #[error("{symbol} is missing in this version of Ceph's libraries")]
     Unsupported {
@@ -45,6 +49,12 @@ pub enum Error {
     Environment {
         /// The variable.
         variable: &'static str,
+    },
+    /// The environment is only changed while there is one thread.
+    #[error("the process has {threads} threads, and its environment is left alone")]
+    NotAlone {
+        /// How many there are; 0 when that cannot be told.
+        threads: usize,
     },
     /// The caller's limit passed before the C function returned; whether it took effect is unknown.
     #[error("{symbol} had not returned after {after:?}")]
@@ -84,6 +94,7 @@ impl Error {
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Error::Failed { errno, .. } => Some(*errno),
+            Error::Connect(refusal) => Some(refusal.errno),
             _ => None,
         }
     }
@@ -96,8 +107,35 @@ impl Error {
             | Error::GivenUp { symbol, .. }
             | Error::Cancelled { symbol }
             | Error::Malformed { symbol, .. } => Some(symbol),
+            Error::Connect(_) => Some("rados_connect"),
             _ => None,
         }
+    }
+}
+
+/// Why there is no connection: who asked whom, with which key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// What `rados_connect` answered; ETIMEDOUT too when it had not returned by the caller's limit.
+    pub errno: Errno,
+    /// Whether it returned.
+    pub returned: bool,
+    /// The user, with `client.`, escaped.
+    pub user: String,
+    /// The monitors as the configuration names them, escaped; empty when it names none.
+    pub monitors: String,
+    /// The keyring, when looking at it can explain the failure.
+    pub keyring: Option<Keyring>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rados_connect [user {}, monitors {}", self.user, self.monitors)?;
+        if let Some(keyring) = &self.keyring {
+            write!(f, ", keyring {keyring}")?;
+        }
+        write!(f, "]: {}{}", if self.returned { "" } else { "it did not return, " }, self.errno)
     }
 }
 

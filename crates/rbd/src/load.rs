@@ -78,7 +78,8 @@ impl Library {
         let opened =
             unsafe { unix::Library::open(Some(&path), unix::RTLD_NOW | unix::RTLD_LOCAL | RTLD_NODELETE) };
         let opened = opened.map_err(|error| {
-            refused(format!("{error}; it is in Debian's package librbd1 (`apt-get install librbd1`)"))
+            let reason = std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string);
+            refused(format!("{reason}; it comes with Ceph's package librbd1"))
         })?;
         // SAFETY: the table's types are generated from Ceph's headers, and the functions keep their types for good.
         let table =

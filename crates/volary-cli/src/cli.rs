@@ -37,9 +37,9 @@ pub(crate) struct Global {
     /// How results are printed
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     pub(crate) output: Format,
-    /// How long connecting and each call on metadata may take
-    #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = arguments::duration)]
-    pub(crate) timeout: Duration,
+    /// How long connecting and each call on metadata may take [default: 30s, or as the store's URL says]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = arguments::duration)]
+    pub(crate) timeout: Option<Duration>,
     /// How long a transfer may go without moving a byte
     #[arg(long, global = true, value_name = "DURATION", default_value = "60s", value_parser = arguments::duration)]
     pub(crate) stall: Duration,

@@ -16,6 +16,9 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // First of all, while there is one thread: Ceph's libraries would let these outrank the configuration. Where this
+    // cannot be done, the store refuses to be connected to while they are set.
+    let _ = volary::engine::ceph::forget_environment();
     // A core dump would hold whatever secrets the process knows; without one there is nothing to leak.
     let no_core = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, no_core);
@@ -24,6 +27,12 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return failure::usage(&error),
     };
+    let on_ceph = matches!(cli.global.store, volary::StoreUrl::Ceph(_));
+    if on_ceph {
+        // The key will be in memory: nobody else of this user looks into it.
+        let hidden = rustix::process::DumpableBehavior::NotDumpable;
+        let _ = rustix::process::set_dumpable_behavior(hidden);
+    }
     logging::start(&cli.global);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -32,7 +41,6 @@ fn main() -> ExitCode {
             return ExitCode::from(failure::report(&error, cli.global.output, None));
         }
     };
-    let on_ceph = matches!(cli.global.store, volary::StoreUrl::Ceph(_));
     let code = runtime.block_on(session::run(cli));
     // A blocking call that never returns must not keep the process: its thread is left behind.
     runtime.shutdown_background();

@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use volary::{Ctl, Error, ErrorKind, Result, Store, StoreUrl};
 
 /// What a command works with.
@@ -22,7 +23,7 @@ pub(crate) struct Session {
 
 /// Runs the command and gives its exit code.
 pub(crate) async fn run(cli: Cli) -> u8 {
-    let ctl = Ctl::new().timeout(cli.global.timeout).stall(cli.global.stall);
+    let ctl = Ctl::new().timeout(timeout(&cli.global)).stall(cli.global.stall);
     let interrupts = Interrupts::watch(ctl.cancel_token().clone());
     let visible = !cli.global.no_progress && !cli.global.quiet && std::io::stderr().is_terminal();
     let bar = visible.then(|| Arc::new(Bar::new()));
@@ -60,6 +61,11 @@ impl Session {
     pub(crate) fn store_url(&self) -> Result<StoreUrl> {
         match &self.global.store {
             StoreUrl::Local(None) => Ok(StoreUrl::local(user_data_directory()?.join("volary"))),
+            StoreUrl::Ceph(url) => {
+                let mut url = url.clone();
+                url.timeout = url.timeout.filter(|_| self.global.timeout.is_none());
+                Ok(StoreUrl::Ceph(url))
+            }
             url => Ok(url.clone()),
         }
     }
@@ -98,6 +104,15 @@ impl Session {
             bar.clear();
         }
     }
+}
+
+/// The flag wins over the URL.
+fn timeout(global: &Global) -> Duration {
+    let of_url = match &global.store {
+        StoreUrl::Ceph(url) => url.timeout,
+        _ => None,
+    };
+    global.timeout.or(of_url).unwrap_or(Ctl::DEFAULT_TIMEOUT)
 }
 
 fn user_data_directory() -> Result<PathBuf> {

@@ -29,8 +29,8 @@ impl Interrupts {
                     _ = term.recv() => SIGTERM_CODE,
                 };
                 if token.is_cancelled() {
-                    // What is half done stays in the journal as pending.
-                    std::process::exit(code.into());
+                    // What is half done stays in the journal as pending. No exit handlers: Ceph's crash beside its threads.
+                    volary::engine::ceph::leave(code);
                 }
                 seen.0.store(code, Ordering::Relaxed);
                 token.cancel();

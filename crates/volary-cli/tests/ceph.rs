@@ -1,6 +1,10 @@
 //! The command on a real cluster, named by `VOLARY_TEST_CEPH_CONF`: `cargo xtask test` starts one and sets it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "ceph/client.rs"]
+mod client;
+#[path = "ceph/connecting.rs"]
+mod connecting;
 #[path = "ceph/figures.rs"]
 mod figures;
 mod harness;

@@ -90,6 +90,11 @@ impl Ctl {
         self
     }
 
+    /// How long a transfer may go without moving a byte.
+    pub fn stall_limit(&self) -> Duration {
+        self.stall
+    }
+
     /// Ends the operation when this token is cancelled.
     #[must_use]
     pub fn cancelled_by(mut self, token: CancellationToken) -> Self {

@@ -77,6 +77,8 @@ pub struct CephUrl {
     pub id: Option<String>,
     /// How long connecting may take; as [`Ctl`](crate::Ctl) says without.
     pub timeout: Option<Duration>,
+    /// Whether `CEPH_ARGS` and its like may outrank the configuration; the text of a URL never says so.
+    pub trust_environment: bool,
 }
 
 impl CephUrl {
@@ -84,7 +86,20 @@ impl CephUrl {
 
     /// The cluster of a configuration file, as `client.admin`.
     pub fn new(conf: impl Into<PathBuf>) -> Self {
-        CephUrl { conf: conf.into(), id: None, timeout: None }
+        CephUrl { conf: conf.into(), id: None, timeout: None, trust_environment: false }
+    }
+
+    /// Connects although the environment sets `CEPH_ARGS`, `CEPH_LIB`, `CEPH_KEYRING` or `CEPH_CONF`: the caller vouches
+    /// for what they say.
+    ///
+    /// ```
+    /// let url = volary::CephUrl::new("/etc/ceph/ceph.conf").trusting_environment();
+    /// assert!(url.trust_environment);
+    /// ```
+    #[must_use]
+    pub fn trusting_environment(mut self) -> Self {
+        self.trust_environment = true;
+        self
     }
 
     /// The user without `client.`.

@@ -27,6 +27,54 @@ fn errors_page_has_every_kind_with_its_exit_code() {
 }
 
 #[test]
+fn errors_page_has_the_kinds_of_what_ceph_answers() {
+    use rbd::Errno;
+    let all = [
+        Errno::ENOENT,
+        Errno::EEXIST,
+        Errno::EPERM,
+        Errno::EACCES,
+        Errno::EKEYREJECTED,
+        Errno::EROFS,
+        Errno::EBUSY,
+        Errno::ENOTEMPTY,
+        Errno::EUCLEAN,
+        Errno::EAGAIN,
+        Errno::ENOSPC,
+        Errno::EDQUOT,
+        Errno::EINVAL,
+        Errno::ENAMETOOLONG,
+        Errno::E2BIG,
+        Errno::EFBIG,
+        Errno::EDOM,
+        Errno::ERANGE,
+        Errno::EXDEV,
+        Errno::EOPNOTSUPP,
+        Errno::ETIMEDOUT,
+        Errno::ENOTCONN,
+        Errno::ECONNREFUSED,
+        Errno::EHOSTUNREACH,
+        Errno::ESHUTDOWN,
+        Errno::EIO,
+        Errno::EBADMSG,
+        Errno::ECANCELED,
+        Errno::EISDIR,
+    ];
+    let rows = table(&page("errors.md"), "| answer |");
+    let (other, named) = rows.split_last().unwrap();
+    assert_eq!(other[0], "any other");
+    for errno in all {
+        let at = Box::default();
+        let kind = Error::from(rbd::Error::Failed { symbol: "rbd_open", errno, at }).kind();
+        let name = errno.name().unwrap();
+        let row = named.iter().find(|row| row[0].split(", ").any(|word| word == name)).unwrap_or(other);
+        assert_eq!(row[1], kind.as_str(), "{name}");
+    }
+    let names: usize = named.iter().map(|row| row[0].split(", ").count()).sum();
+    assert_eq!(names, all.len() - 4, "the test knows every number on the page");
+}
+
+#[test]
 fn errors_page_has_the_kinds_of_errnos() {
     use rustix::io::Errno;
     let rows = table(&page("errors.md"), "| cause |");

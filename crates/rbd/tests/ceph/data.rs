@@ -187,7 +187,7 @@ async fn s05_a_frozen_osd_is_given_up_and_serves_again_when_thawed() {
     let pool = own_pool(&cluster).await;
     pool.create(b"disk", 8 * MIB, &ImageOptions::default(), LIMIT).await.unwrap();
     let mut impatient = options();
-    impatient.timeout = Duration::from_secs(1);
+    impatient.osd_timeout = Duration::from_secs(1);
     let impatient = connect_with(&impatient).await;
     let there = own_pool(&impatient).await;
     there.create(b"disk", 8 * MIB, &ImageOptions::default(), LIMIT).await.unwrap();

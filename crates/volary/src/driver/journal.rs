@@ -156,7 +156,7 @@ impl Intent {
     }
 
     /// Removes the record: everything is done, or undone.
-    pub(crate) async fn finish(self, ctl: &Ctl) -> Result<()> {
+    pub(crate) async fn finish(&self, ctl: &Ctl) -> Result<()> {
         let held = self.shared.held.lock().await;
         let (engine, namespace, key) = (&self.shared.engine, &self.shared.namespace, &self.shared.key);
         if engine.swap_record(namespace, key, Some(&held.stored), None, ctl).await? {
@@ -190,7 +190,7 @@ async fn beat(shared: Arc<Shared>, stop: CancellationToken) {
         let mut record = held.record.clone();
         record.beat += 1;
         if let Err(error) = shared.replace(&mut held, record, &ctl).await {
-            tracing::warn!(key = shared.key, error = error.report(), "a heartbeat of the journal failed");
+            tracing::warn!(record = shared.key, error = error.report(), "a heartbeat of the journal failed");
         }
     }
 }

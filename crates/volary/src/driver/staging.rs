@@ -13,6 +13,15 @@ pub(crate) const STAGING_PREFIX: &str = "volary-staging-";
 /// How long trash keeps a staging volume from being purged by others: longer than any transfer, yet not for good.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// How long undoing may take on a store that has just not answered.
+const MOMENT: Duration = Duration::from_secs(3);
+
+const LEFT: &str = "`volary trash ls` shows what is left, `volary trash rm` removes it";
+
+fn unanswered(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Deadline | ErrorKind::Unreachable)
+}
+
 /// A volume on its way; it ends in [`publish`](Staging::publish) or [`undo`](Staging::undo).
 pub(crate) struct Staging {
     store: Store,
@@ -88,7 +97,7 @@ impl Staging {
         let id = self.id()?.clone();
         let engine = self.store.shared_engine();
         let mut restored = engine.trash_restore(&self.namespace, &id, &self.name, ctl).await;
-        if restored.is_err() {
+        if restored.as_ref().is_err_and(|error| !unanswered(error)) {
             // Repeating it finishes what was cut short, and resets an entry that lost its name to another.
             restored = engine.trash_restore(&self.namespace, &id, &self.name, ctl).await;
         }
@@ -101,6 +110,7 @@ impl Staging {
                 Ok(id)
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(self.undo(error, ctl).await),
+            Err(error) if unanswered(&error) => Err(self.left(error, "whether it was published is unknown")),
             Err(error) => {
                 let error = self.pending("publishing is not finished", error, None);
                 self.intent.leave(&error, ctl).await;
@@ -111,22 +121,42 @@ impl Staging {
 
     /// Takes everything away again and returns `error`; when that fails too, the rest stays pending and the error
     /// says so.
+    ///
+    /// A store that did not answer before is given a moment only, and what it cannot do in it is left: the caller has
+    /// waited long enough, and the kind of the error stays what it was.
     pub(crate) async fn undo(mut self, error: Error, ctl: &Ctl) -> Error {
         let ctl = &ctl.for_cleanup();
-        // Whoever took the operation over undoes it, or is publishing it.
-        if let Err(lost) = self.intent.check(ctl).await {
-            return self.pending("it failed, and was not undone", error, Some(&lost));
-        }
-        match self.take_away(ctl).await {
-            Ok(()) => match self.intent.finish(ctl).await {
+        if !unanswered(&error) {
+            return match self.try_undo(ctl).await {
                 Ok(()) => error,
-                Err(rest) => error.context("journal", rest.report()),
-            },
-            Err(rest) => {
-                let error = self.pending("it failed, and undoing it is not finished", error, Some(&rest));
-                self.intent.leave(&error, ctl).await;
-                error
-            }
+                Err(rest) => {
+                    let error = self.pending("it failed, and undoing it is not finished", error, Some(&rest));
+                    self.intent.leave(&error, ctl).await;
+                    error
+                }
+            };
+        }
+        let rest = match tokio::time::timeout(MOMENT, self.try_undo(ctl)).await {
+            Ok(Ok(())) => return error,
+            Ok(Err(rest)) => rest.report(),
+            Err(_) => "the store does not answer".to_owned(),
+        };
+        self.left(error, &rest)
+    }
+
+    async fn try_undo(&mut self, ctl: &Ctl) -> Result<()> {
+        // Whoever took the operation over undoes it, or is publishing it.
+        self.intent.check(ctl).await?;
+        self.take_away(ctl).await?;
+        self.intent.finish(ctl).await
+    }
+
+    /// What is left of it when the store does not answer.
+    fn left(&self, error: Error, rest: &str) -> Error {
+        let error = error.context("intent", self.intent.id()).context("pending", format!("{rest}; {LEFT}"));
+        match &self.id {
+            Some(id) => error.context("id", id),
+            None => error,
         }
     }
 
@@ -179,6 +209,6 @@ impl Staging {
         if let Some(rest) = rest {
             pending = pending.context("rest", rest.report());
         }
-        pending.hint("`volary trash ls` shows what is left, `volary trash rm` removes it").because(error)
+        pending.hint(LEFT).because(error)
     }
 }

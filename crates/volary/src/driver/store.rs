@@ -47,10 +47,7 @@ impl Store {
                 let opened = local::open(path, ctl).await.map_err(|error| error.context("store", url));
                 Ok(Store::over(opened?))
             }
-            StoreUrl::Ceph(cluster) => {
-                let opened = ceph::open(cluster, ctl).await.map_err(|error| error.context("store", url));
-                Ok(Store::over(opened?))
-            }
+            StoreUrl::Ceph(cluster) => Ok(Store::over(ceph::open(cluster, ctl).await?)),
             StoreUrl::Local(None) => {
                 Err(Error::new(ErrorKind::Usage, "local: without a path").hint("write local:PATH"))
             }

@@ -1,12 +1,12 @@
-//! Connecting, and what every failure says of the connection.
+//! The connection, and what every failure says of it.
 
 use super::NO_LIMIT;
 use super::writers::Writers;
-use crate::engine::Engine;
 use crate::{CephUrl, Ctl, Error, ErrorKind, Name, Namespace, Result};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A connection to a cluster as one user; volumes that are open share it.
@@ -15,8 +15,12 @@ pub(super) struct Connection {
     pub(super) writers: Writers,
     /// This client's number, as watchers and locks show it.
     pub(super) client: u64,
-    url: CephUrl,
-    monitors: String,
+    pub(super) url: CephUrl,
+    pub(super) monitors: String,
+    /// How long connecting was allowed to take, and disconnecting is.
+    pub(super) limit: Duration,
+    /// Set when a call passed its limit, until one answers.
+    pub(super) silent: AtomicBool,
 }
 
 /// The store: what the engine's trait is implemented on.
@@ -34,58 +38,27 @@ impl fmt::Display for Ceph {
     }
 }
 
-/// Connects to a cluster; nothing but the configuration file named, and the keyring it names, is read.
-///
-/// # Errors
-/// `Unreachable` without Ceph's libraries; `Usage` while `CEPH_ARGS`, `CEPH_LIB`, `CEPH_KEYRING` or `CEPH_CONF` is set;
-/// `NotFound` without the configuration file; `Permission` for a key that is unreadable, missing or wrong; `Deadline`
-/// when no monitor answers.
-pub async fn open(url: &CephUrl, ctl: &Ctl) -> Result<Arc<dyn Engine>> {
-    let began = Instant::now();
-    let limit = url.timeout.unwrap_or_else(|| ctl.call_limit());
-    // librados is to give up first: its answer names the monitors.
-    let within = if limit > Duration::from_secs(2) { limit - Duration::from_secs(1) } else { limit };
-    let mut options = rbd::ConnectOptions::new(&url.conf, url.user());
-    options.timeout = within;
-    let connect = async {
-        let conf = url.conf.clone();
-        let readable = tokio::task::spawn_blocking(move || std::fs::File::open(conf).map(drop)).await;
-        readable.map_err(|error| Error::new(ErrorKind::Internal, "a thread ended").because(error))?.map_err(
-            |error| {
-                Error::io("cannot read Ceph's configuration", error).hint("name it: ceph:/PATH/ceph.conf")
-            },
-        )?;
-        let library = tokio::task::spawn_blocking(|| rbd::Library::load(None)).await;
-        let library =
-            library.map_err(|error| Error::new(ErrorKind::Internal, "a thread ended").because(error))??;
-        let cluster = match options.connect(&library, limit).await {
-            Err(error) if error.errno() == Some(rbd::Errno::ENOENT) => {
-                return Err(Error::new(ErrorKind::Permission, "no key for this user")
-                    .hint("let `keyring` in the configuration name a file with the user's key, or choose another with ?id=")
-                    .because(error));
-            }
-            answer => answer?,
-        };
-        let client = cluster.instance_id(limit).await?;
-        let monitors = cluster.monitors(limit).await?;
-        let addresses = monitors.iter().flat_map(|monitor| &monitor.addresses);
-        let monitors = addresses.map(|at| at.address.as_str()).collect::<Vec<_>>().join(" ");
-        Ok(Connection { cluster, writers: Writers::default(), client, url: url.clone(), monitors })
-    };
-    let bounds = ctl.clone().timeout(limit.saturating_add(Duration::from_millis(500)));
-    let connection = bounds.call("connect", connect).await.map_err(|error| {
-        let error = if error.contexts().any(|(key, _)| key == "step") {
-            error
-        } else {
-            error.context("step", "connect")
-        };
-        error.context("user", format!("client.{}", url.user())).context("elapsed", elapsed(began))
-    })?;
-    Ok(Arc::new(Ceph(Arc::new(connection))))
+/// Adds a context that the error does not have yet.
+pub(super) fn also(error: Error, key: &'static str, value: impl fmt::Display) -> Error {
+    if error.contexts().any(|(known, _)| known == key) { error } else { error.context(key, value) }
 }
 
-fn elapsed(since: Instant) -> String {
-    format!("{:.1} s", since.elapsed().as_secs_f64())
+/// The error with what each one tells: the step, the errno where time ran out, how long it took, where and as whom.
+pub(super) fn completed(
+    error: Error,
+    step: &'static str,
+    began: Instant,
+    url: &CephUrl,
+    monitors: &str,
+) -> Error {
+    let mut error = also(error, "step", step);
+    if error.kind() == ErrorKind::Deadline {
+        error = also(error, "errno", "ETIMEDOUT");
+    }
+    let error = also(error, "elapsed", format!("{:.1} s", began.elapsed().as_secs_f64()));
+    let error = also(error, "store", url);
+    let error = also(error, "user", format!("client.{}", url.user().escape_default()));
+    also(error, "monitors", monitors)
 }
 
 impl Connection {
@@ -97,13 +70,28 @@ impl Connection {
         if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Usage) {
             return error;
         }
-        let error =
-            if error.contexts().any(|(key, _)| key == "step") { error } else { error.context("step", step) };
-        error
-            .context("elapsed", elapsed(began))
-            .context("store", &self.url)
-            .context("user", format!("client.{}", self.url.user()))
-            .context("monitors", &self.monitors)
+        if error.kind() == ErrorKind::Deadline {
+            self.silent.store(true, Ordering::Relaxed);
+        }
+        completed(error, step, began, &self.url, &self.monitors)
+    }
+
+    fn heard<T>(&self, answer: T) -> T {
+        self.silent.store(false, Ordering::Relaxed);
+        answer
+    }
+
+    /// Whether the last call that ended was given up: then nobody waits a second time just to let go of something.
+    pub(super) fn silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
+    }
+
+    /// Disconnects, unless something is still open.
+    pub(super) async fn shutdown(&self) -> Result<()> {
+        if self.silent() {
+            return Ok(());
+        }
+        Ok(self.cluster.shutdown(self.limit).await?)
     }
 
     /// A call on metadata, bounded by the timeout.
@@ -114,7 +102,8 @@ impl Connection {
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let began = Instant::now();
-        ctl.call(step, work).await.map_err(|error| self.told(error, step, began))
+        let done = ctl.call(step, work).await;
+        done.map(|answer| self.heard(answer)).map_err(|error| self.told(error, step, began))
     }
 
     /// Work on data, bounded by the stall limit.
@@ -125,7 +114,8 @@ impl Connection {
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let began = Instant::now();
-        ctl.transfer(step, work).await.map_err(|error| self.told(error, step, began))
+        let done = ctl.transfer(step, work).await;
+        done.map(|answer| self.heard(answer)).map_err(|error| self.told(error, step, began))
     }
 
     /// A pool's default namespace.
@@ -141,7 +131,8 @@ impl Connection {
                     pools.into_iter().map(|pool| Name::from_bytes(pool).to_string()).collect();
                 Err(Error::new(ErrorKind::NotFound, "no such pool")
                     .context("pool", pool)
-                    .hint(format!("there are: {}", pools.join(" ")))
+                    .context("errno", "ENOENT")
+                    .hint(format!("there are: {}; its administrator makes more", pools.join(" ")))
                     .because(error))
             }
             answer => Ok(answer?),

@@ -305,6 +305,6 @@ impl Engine for Ceph {
         if Arc::strong_count(&self.0) > 1 {
             return Ok(());
         }
-        Ok(self.0.cluster.shutdown(Ctl::DEFAULT_TIMEOUT).await?)
+        self.0.shutdown().await
     }
 }

@@ -338,6 +338,10 @@ impl Volume for Handle {
     }
 
     async fn close(&self, ctl: &Ctl) -> Result<()> {
+        if self.on.silent() {
+            return Err(Error::new(ErrorKind::Deadline, "the volume is left to close by itself")
+                .hint("the store did not answer; see whether it is well"));
+        }
         self.on.call(ctl, "close a volume", async { Ok(self.image.close(NO_LIMIT).await?) }).await?;
         drop(self.claim.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.sound()
