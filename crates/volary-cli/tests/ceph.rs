@@ -1,6 +1,8 @@
 //! The command on a real cluster, named by `VOLARY_TEST_CEPH_CONF`: `cargo xtask test` starts one and sets it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "both/mod.rs"]
+mod both;
 #[path = "ceph/client.rs"]
 mod client;
 #[path = "ceph/connecting.rs"]
@@ -10,3 +12,9 @@ mod figures;
 mod harness;
 #[path = "ceph/interop.rs"]
 mod interop;
+#[path = "ceph/memory.rs"]
+mod memory;
+
+fn bench() -> harness::Bench {
+    harness::Bench::ceph()
+}

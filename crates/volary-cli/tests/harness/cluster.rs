@@ -35,10 +35,22 @@ pub fn json(program: &str, args: &[&str]) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{program} {args:?}: {error}: {text}"))
 }
 
+/// Makes a pool that no other test has.
+pub fn own_pool() -> String {
+    let name = own_name();
+    output("ceph", &["osd", "pool", "create", &name, "8"]);
+    output("rbd", &["pool", "init", &name]);
+    name
+}
+
 /// Makes a namespace in the pool `rbd` that no other test has.
 pub fn own_namespace() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let name = own_name();
     output("rbd", &["namespace", "create", &format!("rbd/{name}")]);
     name
+}
+
+fn own_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -12,7 +12,7 @@ pub struct Bench {
     dir: tempfile::TempDir,
     /// The directory of a local store.
     pub store: PathBuf,
-    url: String,
+    pub url: String,
     /// The namespace that is the test's own, such as `rbd`.
     pub home: String,
 }
@@ -47,6 +47,16 @@ impl Bench {
     /// The spec of a volume or snapshot in the test's own namespace, from its name: `web` or `rbd/t1/web`.
     pub fn at(&self, name: &str) -> String {
         if self.is_local() { name.to_owned() } else { format!("{}/{name}", self.home) }
+    }
+
+    /// The same as it is shown: `rbd/web`.
+    pub fn shown(&self, name: &str) -> String {
+        format!("{}/{name}", self.home)
+    }
+
+    /// A pool that no other test uses.
+    pub fn own_pool(&self) -> String {
+        if self.is_local() { "rbd".to_owned() } else { cluster::own_pool() }
     }
 
     pub fn is_local(&self) -> bool {

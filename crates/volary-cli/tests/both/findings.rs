@@ -1,8 +1,6 @@
 //! What two security reviews found wanting in the driver that Volary grew out of, each held by a test of its own.
-#![allow(clippy::unwrap_used)]
 
-mod harness;
-use harness::Bench;
+use crate::harness::{self, Bench};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 
@@ -25,34 +23,35 @@ fn finding_1_connection_failures_are_reported_with_their_context() {
 
 #[test]
 fn finding_2_imports_are_checked_for_integrity_and_type() {
-    let bench = Bench::new();
+    let bench = crate::bench();
     let image = bench.image("disk.raw", 2);
     let image = image.to_str().unwrap();
     let wrong = format!("sha256:{}", "0".repeat(64));
-    let ended = bench.run(&["import", "--checksum", &wrong, image, "web"]);
+    let ended = bench.run(&["import", "--checksum", &wrong, image, &bench.at("web")]);
     assert_eq!(ended.code, Some(7), "{}", ended.stderr);
     bench.assert_empty();
-    let ended = bench.run(&["import", "--format", "qcow2", image, "web"]);
+    let ended = bench.run(&["import", "--format", "qcow2", image, &bench.at("web")]);
     assert_eq!(ended.code, Some(6), "{}", ended.stderr);
     let disguised = bench.path("disguised.raw");
     let mut bytes = vec![0; 1 << 20];
     bytes[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
     std::fs::write(&disguised, bytes).unwrap();
-    let ended = bench.run(&["import", "--format", "raw", disguised.to_str().unwrap(), "web"]);
+    let ended = bench.run(&["import", "--format", "raw", disguised.to_str().unwrap(), &bench.at("web")]);
     assert_eq!(ended.code, Some(6), "{}", ended.stderr);
     bench.assert_empty();
-    let report = bench.json(&["import", image, "web"]);
+    let report = bench.json(&["import", image, &bench.at("web")]);
     assert_eq!(report["verified"], true);
     assert!(report["digest"].as_str().unwrap().starts_with("volary-v1:"));
 }
 
 #[test]
 fn finding_3_the_start_and_end_of_an_import_are_on_record_with_the_files_details() {
-    let bench = Bench::new();
+    let bench = crate::bench();
     let image = bench.image("disk.raw", 2);
     let image = image.to_str().unwrap();
-    let good = bench.run(&["-v", "--log-format", "json", "import", image, "web"]);
-    let bad = bench.run(&["-v", "--log-format", "json", "import", "--format", "qcow2", image, "other"]);
+    let good = bench.run(&["-v", "--log-format", "json", "import", image, &bench.at("web")]);
+    let bad =
+        bench.run(&["-v", "--log-format", "json", "import", "--format", "qcow2", image, &bench.at("other")]);
     assert_eq!((good.code, bad.code), (Some(0), Some(6)));
     for (stderr, outcome) in [(good.stderr, "done"), (bad.stderr, "refused")] {
         let audit: Vec<String> = log_records(&stderr)
@@ -65,24 +64,25 @@ fn finding_3_the_start_and_end_of_an_import_are_on_record_with_the_files_details
         assert!(audit.last().unwrap().contains(outcome), "{}", audit[audit.len() - 1]);
     }
     let size = (8 << 20).to_string();
-    let ended = bench.run(&["-v", "--log-format", "json", "import", image, "third"]);
+    let ended = bench.run(&["-v", "--log-format", "json", "import", image, &bench.at("third")]);
     let whole: String = ended.stderr;
     assert!(whole.contains(&size) && whole.contains("volary-v1:") && whole.contains("raw"), "{whole}");
 }
 
 #[test]
 fn finding_4_s08_no_secret_reaches_a_log_at_any_level() {
-    let bench = Bench::new();
+    let bench = crate::bench();
     let image = bench.image("disk.raw", 1);
     let named = bench.path(&format!("key={}", KEY.replace('/', "+")));
     std::fs::copy(&image, &named).unwrap();
     let secret = named.file_name().unwrap().to_str().unwrap().trim_start_matches("key=").to_owned();
+    let web = bench.at("web");
     for format in ["text", "json"] {
         for args in [
             &["import", "--format", "qcow2"][..],
             &["import", "--checksum", "md5:00000000000000000000000000000000"],
         ] {
-            let all = [&["-vvv", "--log-format", format], args, &[named.to_str().unwrap(), "web"]].concat();
+            let all = [&["-vvv", "--log-format", format], args, &[named.to_str().unwrap(), &web]].concat();
             let ended = bench.run(&all);
             assert!(ended.code != Some(0) && !ended.stderr.is_empty());
             assert!(!ended.stderr.contains(&secret), "{}", ended.stderr);
@@ -93,42 +93,48 @@ fn finding_4_s08_no_secret_reaches_a_log_at_any_level() {
 
 #[test]
 fn finding_5_s02_clean_up_reports_what_it_cannot_do_and_leaves_no_orphan() {
-    let bench = Bench::new();
+    let bench = crate::bench();
     let image = bench.image("disk.raw", 2);
-    bench.ok(&["import", "--snapshot", "golden", "--protect", image.to_str().unwrap(), "base"]);
-    bench.ok(&["clone", "base@golden", "child"]);
-    let ended = bench.run(&["-o", "json", "rm", "--purge-snapshots", "base"]);
+    bench.ok(&["import", "--snapshot", "golden", "--protect", image.to_str().unwrap(), &bench.at("base")]);
+    bench.ok(&["clone", &bench.at("base@golden"), &bench.at("child")]);
+    let ended = bench.run(&["-o", "json", "rm", "--purge-snapshots", &bench.at("base")]);
     assert_eq!(ended.code, Some(5), "{}", ended.stderr);
     let report: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(report["outcome"], "blocked");
     let blockers = report["blockers"].as_array().unwrap();
     assert!(
-        blockers.iter().any(|b| b["kind"] == "child" && b["detail"].as_str().unwrap().contains("rbd/child")),
+        blockers
+            .iter()
+            .any(|b| b["kind"] == "child" && b["detail"].as_str().unwrap().contains(&bench.shown("child"))),
         "{report}"
     );
     assert!(blockers.iter().all(|b| !b["remedy"].as_str().unwrap().is_empty()), "{report}");
-    assert_eq!(bench.json(&["info", "base"])["snapshots"][0]["protected"], true, "nothing was changed");
-    bench.ok(&["rm", "child"]);
-    bench.ok(&["snap", "unprotect", "base@golden"]);
-    bench.ok(&["rm", "--purge-snapshots", "base"]);
+    assert_eq!(
+        bench.json(&["info", &bench.at("base")])["snapshots"][0]["protected"],
+        true,
+        "nothing was changed"
+    );
+    bench.ok(&["rm", &bench.at("child")]);
+    bench.ok(&["snap", "unprotect", &bench.at("base@golden")]);
+    bench.ok(&["rm", "--purge-snapshots", &bench.at("base")]);
     bench.assert_empty();
-    assert_eq!(bench.json(&["rm", "--if-exists", "base"])["outcome"], "absent");
-    assert_eq!(bench.run(&["rm", "base"]).code, Some(3));
+    assert_eq!(bench.json(&["rm", "--if-exists", &bench.at("base")])["outcome"], "absent");
+    assert_eq!(bench.run(&["rm", &bench.at("base")]).code, Some(3));
 }
 
 #[test]
 fn finding_6_snapshot_removal_says_what_failed_and_what_was_skipped() {
-    let bench = Bench::new();
-    bench.ok(&["create", "--size", "8M", "web"]);
-    for snapshot in ["web@a", "web@b", "web@c"] {
+    let bench = crate::bench();
+    bench.ok(&["create", "--size", "8M", &bench.at("web")]);
+    for snapshot in [&bench.at("web@a"), &bench.at("web@b"), &bench.at("web@c")] {
         bench.ok(&["snap", "create", snapshot]);
     }
-    bench.ok(&["snap", "protect", "web@b"]);
-    bench.ok(&["clone", "web@b", "child"]);
-    let ended = bench.run(&["-o", "json", "snap", "rm", "--force", "web@b"]);
+    bench.ok(&["snap", "protect", &bench.at("web@b")]);
+    bench.ok(&["clone", &bench.at("web@b"), &bench.at("child")]);
+    let ended = bench.run(&["-o", "json", "snap", "rm", "--force", &bench.at("web@b")]);
     assert_eq!(ended.code, Some(5), "{}", ended.stdout);
-    assert!(ended.stdout.contains("rbd/child"), "{}", ended.stdout);
-    let ended = bench.run(&["-o", "json", "snap", "purge", "web"]);
+    assert!(ended.stdout.contains(&bench.shown("child")), "{}", ended.stdout);
+    let ended = bench.run(&["-o", "json", "snap", "purge", &bench.at("web")]);
     assert_eq!(ended.code, Some(5), "{}", ended.stdout);
     let outcomes: Value = serde_json::from_str(&ended.stdout).unwrap();
     let outcomes: Vec<_> =
@@ -140,15 +146,15 @@ fn finding_6_snapshot_removal_says_what_failed_and_what_was_skipped() {
 #[test]
 fn finding_7_s07_no_command_is_built_from_untrusted_strings() {
     // The harness gives the command an empty environment: there is no PATH in which to find a program.
-    let bench = Bench::new();
+    let bench = crate::bench();
     let image = bench.image("disk.raw", 1);
     for name in ["$(touch pwned);`id`", "json:{\"file\":\"x\"}", "nbd:localhost", "-n", "a|b>c"] {
         let odd = bench.path(name);
         std::fs::copy(&image, &odd).unwrap();
-        bench.ok(&["import", odd.to_str().unwrap(), "web"]);
-        bench.ok(&["export", "--force", "web", odd.to_str().unwrap()]);
+        bench.ok(&["import", odd.to_str().unwrap(), &bench.at("web")]);
+        bench.ok(&["export", "--force", &bench.at("web"), odd.to_str().unwrap()]);
         assert_eq!(std::fs::read(&odd).unwrap(), std::fs::read(&image).unwrap(), "{name}");
-        bench.ok(&["rm", "web"]);
+        bench.ok(&["rm", &bench.at("web")]);
     }
     for spec in ["a;b", "a$(b)", "a b", "-x", "rbd:pool/x:conf=/etc/x"] {
         assert_eq!(bench.run(&["create", "--size", "1M", "--", spec]).code, Some(2), "{spec}");
@@ -157,17 +163,17 @@ fn finding_7_s07_no_command_is_built_from_untrusted_strings() {
 
 #[test]
 fn finding_8_every_failure_has_its_kind_and_exit_code() {
-    let bench = Bench::new();
-    bench.ok(&["create", "--size", "8M", "web"]);
+    let bench = crate::bench();
+    bench.ok(&["create", "--size", "8M", &bench.at("web")]);
     for (args, kind, code) in [
         (&["info", "gone"][..], "not_found", 3),
-        (&["create", "--size", "8M", "web"], "already_exists", 4),
-        (&["resize", "web", "--size", "4M"], "usage", 2),
-        (&["snap", "create", "web@a b"], "usage", 2),
-        (&["clone", "web@gone", "child"], "not_found", 3),
+        (&["create", "--size", "8M", &bench.at("web")], "already_exists", 4),
+        (&["resize", &bench.at("web"), "--size", "4M"], "usage", 2),
+        (&["snap", "create", &bench.at("web@a b")], "usage", 2),
+        (&["clone", &bench.at("web@gone"), &bench.at("child")], "not_found", 3),
         (&["import", "/dev/zero", "x"], "refused", 6),
         (&["import", "http://127.0.0.1/x", "x"], "unsupported", 12),
-        (&["export", "web", "/proc/nothing/x"], "not_found", 3),
+        (&["export", &bench.at("web"), "/proc/nothing/x"], "not_found", 3),
     ] {
         let ended = bench.run(&[&["-o", "json"], args].concat());
         let error: Value =
@@ -183,11 +189,11 @@ fn finding_8_every_failure_has_its_kind_and_exit_code() {
 
 #[test]
 fn finding_9_temporary_files_are_unnamed_or_private_and_never_left() {
-    let bench = Bench::new();
+    let bench = crate::bench();
     let image = bench.image("disk.raw", 2);
     let scratch = bench.path("tmp");
     std::fs::create_dir(&scratch).unwrap();
-    let mut piped = bench.command(&["import", "-", "piped"]);
+    let mut piped = bench.command(&["import", "-", &bench.at("piped")]);
     piped.env("TMPDIR", &scratch).stdin(std::fs::File::open(&image).unwrap());
     let ended = harness::ended(piped.output().unwrap());
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -195,15 +201,15 @@ fn finding_9_temporary_files_are_unnamed_or_private_and_never_left() {
     let out = bench.path("out");
     std::fs::create_dir(&out).unwrap();
     let file = out.join("disk.raw");
-    bench.ok(&["export", "piped", file.to_str().unwrap()]);
+    bench.ok(&["export", &bench.at("piped"), file.to_str().unwrap()]);
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
     assert_eq!(std::fs::read(&file).unwrap(), std::fs::read(&image).unwrap());
     // An existing file is refused and stays as it is; a link is neither followed nor replaced.
-    assert_eq!(bench.run(&["export", "piped", file.to_str().unwrap()]).code, Some(4));
+    assert_eq!(bench.run(&["export", &bench.at("piped"), file.to_str().unwrap()]).code, Some(4));
     let link = out.join("link");
     std::os::unix::fs::symlink(&image, &link).unwrap();
-    bench.ok(&["create", "--size", "1M", "empty"]);
-    assert_eq!(bench.run(&["export", "--force", "empty", link.to_str().unwrap()]).code, Some(2));
+    bench.ok(&["create", "--size", "1M", &bench.at("empty")]);
+    assert_eq!(bench.run(&["export", "--force", &bench.at("empty"), link.to_str().unwrap()]).code, Some(2));
     assert_eq!(std::fs::metadata(&image).unwrap().len(), 8 << 20, "the link's target is untouched");
     assert_eq!(std::fs::read_dir(&out).unwrap().count(), 2, "nothing else is left");
 }

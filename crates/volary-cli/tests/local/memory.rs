@@ -1,5 +1,4 @@
 //! Imports take a fixed amount of memory, however large the disk is and however much it holds.
-#![allow(clippy::unwrap_used)]
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

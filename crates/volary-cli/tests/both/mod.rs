@@ -1,0 +1,5 @@
+//! The same on every store: the binary that includes these says where the tests' stores are.
+
+mod findings;
+mod interrupts;
+mod objects;

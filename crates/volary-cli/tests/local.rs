@@ -1,0 +1,14 @@
+//! What the command does on every store, done on one in a directory.
+#![allow(clippy::unwrap_used)]
+
+#[path = "both/mod.rs"]
+mod both;
+#[path = "local/full_disk.rs"]
+mod full_disk;
+mod harness;
+#[path = "local/memory.rs"]
+mod memory;
+
+fn bench() -> harness::Bench {
+    harness::Bench::new()
+}
