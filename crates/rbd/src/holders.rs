@@ -4,8 +4,9 @@ use crate::Errno;
 use crate::call::{bytes, grow, strings, text};
 use crate::error::Result;
 use crate::image::Image;
+use crate::pool::Pool;
 use crate::sys;
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int};
 use std::ptr;
 use std::time::Duration;
 
@@ -62,6 +63,82 @@ pub struct Mirror {
     pub primary: bool,
 }
 
+/// Calls with buffers for tag, clients, cookies and addresses, in the order of librbd, until they are large enough.
+fn read_lockers(
+    call: impl Fn(&mut c_int, [*mut c_char; 4], [*mut usize; 4]) -> Result<u64>,
+) -> Result<LockerList> {
+    grow(1024, |len| {
+        let mut buffers = [(); 4].map(|()| vec![0_u8; *len]);
+        let mut lens = [*len; 4];
+        let mut exclusive: c_int = 0;
+        let starts = buffers.each_mut().map(|buffer| buffer.as_mut_ptr().cast());
+        let count = call(&mut exclusive, starts, lens.each_mut().map(ptr::from_mut));
+        *len = lens.into_iter().max().unwrap_or(0);
+        if count? == 0 {
+            return Ok(LockerList::default());
+        }
+        for (buffer, len) in buffers.iter_mut().zip(lens) {
+            buffer.truncate(len);
+        }
+        let [tag, clients, cookies, addresses] = buffers.each_ref().map(|buffer| strings(buffer));
+        let lockers = clients.into_iter().zip(cookies).zip(addresses);
+        let lockers = lockers.map(|((client, cookie), address)| Locker { client, cookie, address });
+        let tag = tag.into_iter().next().unwrap_or_default();
+        Ok(LockerList { exclusive: exclusive != 0, tag, lockers: lockers.collect() })
+    })
+}
+
+impl Pool {
+    /// Who holds a lock on an object; nobody when the object is not there.
+    ///
+    /// An image's advisory lock is `rbd_lock` on the object `rbd_header.ID`; read so, it needs no image to be open, and
+    /// addresses have their protocol in front, such as `v1:`.
+    ///
+    /// # Errors
+    /// What the call answers, but for ENOENT.
+    ///
+    /// C: `rados_list_lockers`.
+    #[doc(alias = "rados_list_lockers")]
+    pub async fn lockers(&self, object: &[u8], lock: &[u8], limit: Duration) -> Result<LockerList> {
+        let at = self.io.at.object(object);
+        let (object, lock) = (text(object, "an object's name")?, text(lock, "a lock's name")?);
+        self.run("rados_list_lockers", limit, move |io| {
+            let listed = read_lockers(
+                |exclusive,
+                 [tag, clients, cookies, addresses],
+                 [tag_len, clients_len, cookies_len, addresses_len]| {
+                    // SAFETY: a live context, C strings, and four buffers with the lengths told.
+                    unsafe {
+                        call!(
+                            io.on.library,
+                            at,
+                            rados_list_lockers(
+                                io.raw.0,
+                                object.as_ptr(),
+                                lock.as_ptr(),
+                                exclusive,
+                                tag,
+                                tag_len,
+                                clients,
+                                clients_len,
+                                cookies,
+                                cookies_len,
+                                addresses,
+                                addresses_len,
+                            )
+                        )
+                    }
+                },
+            );
+            match listed {
+                Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(LockerList::default()),
+                listed => listed,
+            }
+        })
+        .await
+    }
+}
+
 macro_rules! verb {
     ($(#[$doc:meta])* $method:ident, $c:ident) => {
         $(#[$doc])*
@@ -113,45 +190,31 @@ impl Image {
     #[doc(alias = "rbd_list_lockers")]
     pub async fn lockers(&self, limit: Duration) -> Result<LockerList> {
         self.run("rbd_list_lockers", limit, |image| {
-            grow(1024, |len| {
-                let mut buffers = [(); 4].map(|()| vec![0_u8; *len]);
-                let mut lens = [*len; 4];
-                let mut exclusive: c_int = 0;
-                let [tag, clients, cookies, addresses] =
-                    buffers.each_mut().map(|buffer| buffer.as_mut_ptr().cast());
-                let [tag_len, clients_len, cookies_len, addresses_len] = lens.each_mut().map(ptr::from_mut);
-                // SAFETY: an open image, and four buffers with the lengths told.
-                let count = unsafe {
-                    call!(
-                        image.io.on.library,
-                        image.at,
-                        rbd_list_lockers(
-                            image.raw.0,
-                            &mut exclusive,
-                            tag,
-                            tag_len,
-                            clients,
-                            clients_len,
-                            cookies,
-                            cookies_len,
-                            addresses,
-                            addresses_len,
+            read_lockers(
+                |exclusive,
+                 [tag, clients, cookies, addresses],
+                 [tag_len, clients_len, cookies_len, addresses_len]| {
+                    // SAFETY: an open image, and four buffers with the lengths told.
+                    unsafe {
+                        call!(
+                            image.io.on.library,
+                            image.at,
+                            rbd_list_lockers(
+                                image.raw.0,
+                                exclusive,
+                                tag,
+                                tag_len,
+                                clients,
+                                clients_len,
+                                cookies,
+                                cookies_len,
+                                addresses,
+                                addresses_len,
+                            )
                         )
-                    )
-                };
-                *len = lens.into_iter().max().unwrap_or(0);
-                if count? == 0 {
-                    return Ok(LockerList::default());
-                }
-                for (buffer, len) in buffers.iter_mut().zip(lens) {
-                    buffer.truncate(len);
-                }
-                let [tag, clients, cookies, addresses] = buffers.each_ref().map(|buffer| strings(buffer));
-                let lockers = clients.into_iter().zip(cookies).zip(addresses);
-                let lockers = lockers.map(|((client, cookie), address)| Locker { client, cookie, address });
-                let tag = tag.into_iter().next().unwrap_or_default();
-                Ok(LockerList { exclusive: exclusive != 0, tag, lockers: lockers.collect() })
-            })
+                    }
+                },
+            )
         })
         .await
     }
@@ -203,6 +266,24 @@ impl Image {
         #[doc(alias = "rbd_lock_exclusive")]
         lock, rbd_lock_exclusive
     }
+    /// Takes the advisory lock together with all who give the same tag; `cookie` tells a client's locks apart.
+    ///
+    /// # Errors
+    /// EBUSY, also for another tag; EEXIST for a lock of one's own; EINVAL for the empty cookie.
+    ///
+    /// C: `rbd_lock_shared`.
+    #[doc(alias = "rbd_lock_shared")]
+    pub async fn lock_shared(&self, cookie: &[u8], tag: &[u8], limit: Duration) -> Result<()> {
+        let (cookie, tag) = (text(cookie, "a cookie")?, text(tag, "a tag")?);
+        self.run("rbd_lock_shared", limit, move |image| {
+            let (cookie, tag) = (cookie.as_ptr(), tag.as_ptr());
+            // SAFETY: an open image and C strings.
+            unsafe { call!(image.io.on.library, image.at, rbd_lock_shared(image.raw.0, cookie, tag)) }
+                .map(drop)
+        })
+        .await
+    }
+
     verb! {
         /// Gives up an advisory lock of this client's.
         ///

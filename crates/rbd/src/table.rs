@@ -46,7 +46,7 @@ symbols! {
     rados_cluster_fsid rados_cluster_stat rados_get_instance_id rados_mon_command rados_buffer_free
     rados_pool_list rados_pool_lookup rados_pool_reverse_lookup
     rados_ioctx_create rados_ioctx_create2 rados_ioctx_destroy rados_ioctx_get_id rados_ioctx_set_namespace
-    rados_ioctx_pool_stat rados_stat rados_read
+    rados_ioctx_pool_stat rados_stat rados_read rados_list_lockers
     rados_create_read_op rados_release_read_op rados_read_op_operate rados_read_op_omap_get_vals2
     rados_omap_get_next2 rados_omap_get_end
     rados_create_write_op rados_release_write_op rados_write_op_operate rados_write_op_create
@@ -66,7 +66,7 @@ symbols! {
     rbd_trash_move rbd_trash_list rbd_trash_list_cleanup rbd_trash_get rbd_trash_get_cleanup rbd_trash_restore
     rbd_trash_remove_with_progress
     rbd_diff_iterate2
-    rbd_watchers_list rbd_watchers_list_cleanup rbd_list_lockers rbd_lock_exclusive rbd_unlock rbd_break_lock rbd_lock_get_owners rbd_lock_get_owners_cleanup
+    rbd_watchers_list rbd_watchers_list_cleanup rbd_list_lockers rbd_lock_exclusive rbd_lock_shared rbd_unlock rbd_break_lock rbd_lock_get_owners rbd_lock_get_owners_cleanup
     rbd_lock_break rbd_get_group rbd_group_info_cleanup
     rbd_mirror_image_get_info rbd_mirror_image_get_info_cleanup
     rbd_namespace_create rbd_namespace_remove rbd_namespace_list rbd_namespace_exists

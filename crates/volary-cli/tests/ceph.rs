@@ -18,3 +18,5 @@ mod memory;
 fn bench() -> harness::Bench {
     harness::Bench::ceph()
 }
+#[path = "ceph/locks.rs"]
+mod locks;

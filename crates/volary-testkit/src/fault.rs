@@ -300,6 +300,21 @@ impl Volume for FaultyVolume {
         self.inner.remove_metadata(key, ctl).await
     }
 
+    async fn lockers(&self, ctl: &Ctl) -> Result<Vec<Locker>> {
+        (self.before)("lockers")?;
+        self.inner.lockers(ctl).await
+    }
+
+    async fn add_lock(&self, cookie: &Name, tag: Option<&Name>, ctl: &Ctl) -> Result<Locker> {
+        (self.before)("add_lock")?;
+        self.inner.add_lock(cookie, tag, ctl).await
+    }
+
+    async fn break_lock(&self, cookie: &Name, client: &Name, ctl: &Ctl) -> Result<()> {
+        (self.before)("break_lock")?;
+        self.inner.break_lock(cookie, client, ctl).await
+    }
+
     async fn holders(&self, ctl: &Ctl) -> Result<Vec<Holder>> {
         (self.before)("holders")?;
         self.inner.holders(ctl).await

@@ -129,7 +129,7 @@ async fn a_path_that_cannot_be_a_store_is_refused() {
     store(&newer).await.shutdown().await.unwrap();
     rusqlite::Connection::open(newer.join("store.db"))
         .unwrap()
-        .execute("UPDATE store SET version = 2", [])
+        .execute("UPDATE store SET version = 99", [])
         .unwrap();
     assert_eq!(local::open(&newer, &Ctl::new()).await.unwrap_err().kind(), ErrorKind::Unsupported);
 }

@@ -554,6 +554,23 @@ pub struct Table {
         ) -> ::std::os::raw::c_int,
         ::libloading::Error,
     >,
+    pub rados_list_lockers: Result<
+        unsafe extern "C" fn(
+            io: rados_ioctx_t,
+            o: *const ::std::os::raw::c_char,
+            name: *const ::std::os::raw::c_char,
+            exclusive: *mut ::std::os::raw::c_int,
+            tag: *mut ::std::os::raw::c_char,
+            tag_len: *mut usize,
+            clients: *mut ::std::os::raw::c_char,
+            clients_len: *mut usize,
+            cookies: *mut ::std::os::raw::c_char,
+            cookies_len: *mut usize,
+            addrs: *mut ::std::os::raw::c_char,
+            addrs_len: *mut usize,
+        ) -> isize,
+        ::libloading::Error,
+    >,
     pub rados_mon_command: Result<
         unsafe extern "C" fn(
             cluster: rados_t,
@@ -957,6 +974,14 @@ pub struct Table {
         ) -> ::std::os::raw::c_int,
         ::libloading::Error,
     >,
+    pub rbd_lock_shared: Result<
+        unsafe extern "C" fn(
+            image: rbd_image_t,
+            cookie: *const ::std::os::raw::c_char,
+            tag: *const ::std::os::raw::c_char,
+        ) -> ::std::os::raw::c_int,
+        ::libloading::Error,
+    >,
     pub rbd_unlock: Result<
         unsafe extern "C" fn(
             image: rbd_image_t,
@@ -1190,6 +1215,7 @@ impl Table {
         let rados_release_read_op = __library.get(b"rados_release_read_op\0").map(|sym| *sym);
         let rados_read_op_omap_get_vals2 = __library.get(b"rados_read_op_omap_get_vals2\0").map(|sym| *sym);
         let rados_read_op_operate = __library.get(b"rados_read_op_operate\0").map(|sym| *sym);
+        let rados_list_lockers = __library.get(b"rados_list_lockers\0").map(|sym| *sym);
         let rados_mon_command = __library.get(b"rados_mon_command\0").map(|sym| *sym);
         let rados_buffer_free = __library.get(b"rados_buffer_free\0").map(|sym| *sym);
         let rbd_version = __library.get(b"rbd_version\0").map(|sym| *sym);
@@ -1253,6 +1279,7 @@ impl Table {
         let rbd_list_children3 = __library.get(b"rbd_list_children3\0").map(|sym| *sym);
         let rbd_list_lockers = __library.get(b"rbd_list_lockers\0").map(|sym| *sym);
         let rbd_lock_exclusive = __library.get(b"rbd_lock_exclusive\0").map(|sym| *sym);
+        let rbd_lock_shared = __library.get(b"rbd_lock_shared\0").map(|sym| *sym);
         let rbd_unlock = __library.get(b"rbd_unlock\0").map(|sym| *sym);
         let rbd_break_lock = __library.get(b"rbd_break_lock\0").map(|sym| *sym);
         let rbd_diff_iterate2 = __library.get(b"rbd_diff_iterate2\0").map(|sym| *sym);
@@ -1314,6 +1341,7 @@ impl Table {
             rados_release_read_op,
             rados_read_op_omap_get_vals2,
             rados_read_op_operate,
+            rados_list_lockers,
             rados_mon_command,
             rados_buffer_free,
             rbd_version,
@@ -1374,6 +1402,7 @@ impl Table {
             rbd_list_children3,
             rbd_list_lockers,
             rbd_lock_exclusive,
+            rbd_lock_shared,
             rbd_unlock,
             rbd_break_lock,
             rbd_diff_iterate2,
@@ -1668,6 +1697,36 @@ impl Table {
         flags: ::std::os::raw::c_int,
     ) -> ::std::os::raw::c_int {
         (self.rados_read_op_operate.as_ref().expect("Expected function, got error."))(read_op, io, oid, flags)
+    }
+    pub unsafe fn rados_list_lockers(
+        &self,
+        io: rados_ioctx_t,
+        o: *const ::std::os::raw::c_char,
+        name: *const ::std::os::raw::c_char,
+        exclusive: *mut ::std::os::raw::c_int,
+        tag: *mut ::std::os::raw::c_char,
+        tag_len: *mut usize,
+        clients: *mut ::std::os::raw::c_char,
+        clients_len: *mut usize,
+        cookies: *mut ::std::os::raw::c_char,
+        cookies_len: *mut usize,
+        addrs: *mut ::std::os::raw::c_char,
+        addrs_len: *mut usize,
+    ) -> isize {
+        (self.rados_list_lockers.as_ref().expect("Expected function, got error."))(
+            io,
+            o,
+            name,
+            exclusive,
+            tag,
+            tag_len,
+            clients,
+            clients_len,
+            cookies,
+            cookies_len,
+            addrs,
+            addrs_len,
+        )
     }
     pub unsafe fn rados_mon_command(
         &self,
@@ -2164,6 +2223,14 @@ impl Table {
         cookie: *const ::std::os::raw::c_char,
     ) -> ::std::os::raw::c_int {
         (self.rbd_lock_exclusive.as_ref().expect("Expected function, got error."))(image, cookie)
+    }
+    pub unsafe fn rbd_lock_shared(
+        &self,
+        image: rbd_image_t,
+        cookie: *const ::std::os::raw::c_char,
+        tag: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int {
+        (self.rbd_lock_shared.as_ref().expect("Expected function, got error."))(image, cookie, tag)
     }
     pub unsafe fn rbd_unlock(
         &self,

@@ -202,7 +202,24 @@ async fn an_advisory_lock_has_one_holder_and_breaking_it_fences() {
     assert_eq!(image.unlock(b"two", LIMIT).await.unwrap_err().errno(), Some(Errno::ENOENT));
     let held = open().await.lockers(LIMIT).await.unwrap();
     assert!(held.exclusive && held.lockers.len() == 1 && held.lockers[0].cookie == b"one");
+    // From its header's object alone, the same is told.
+    let header = [b"rbd_header.", image.id(LIMIT).await.unwrap().as_slice()].concat();
+    let there = pool.lockers(&header, b"rbd_lock", LIMIT).await.unwrap();
+    assert_eq!((there.exclusive, &there.tag, there.lockers.len()), (true, &held.tag, 1));
+    let (there, held) = (&there.lockers[0], &held.lockers[0]);
+    assert_eq!((&there.client, &there.cookie), (&held.client, &held.cookie));
+    assert!(there.address.ends_with(&held.address));
+    assert_eq!(pool.lockers(b"no such object", b"rbd_lock", LIMIT).await.unwrap().lockers, []);
     image.unlock(b"one", LIMIT).await.unwrap();
+    for cookie in [b"one", b"two"] {
+        image.lock_shared(cookie, b"tag", LIMIT).await.unwrap();
+    }
+    let held = pool.lockers(&header, b"rbd_lock", LIMIT).await.unwrap();
+    assert_eq!((held.exclusive, &*held.tag, held.lockers.len()), (false, &b"tag"[..], 2));
+    assert_eq!(image.lock_shared(b"three", b"other", LIMIT).await.unwrap_err().errno(), Some(Errno::EBUSY));
+    for cookie in [b"one", b"two"] {
+        image.unlock(cookie, LIMIT).await.unwrap();
+    }
     image.lock(b"two", LIMIT).await.unwrap();
     let there =
         reaper.pool(b"rbd", &namespace, LIMIT).await.unwrap().open(b"disk", None, LIMIT).await.unwrap();

@@ -11,6 +11,7 @@ mod import;
 mod info;
 mod inspect;
 mod lineage;
+mod lock;
 mod ls;
 mod man;
 mod meta;
@@ -52,6 +53,7 @@ pub(crate) enum Command {
     Trash(trash::Trash),
     Namespace(pool::NamespaceCommand),
     Pool(pool::Pool),
+    Lock(lock::Lock),
     Meta(meta::Meta),
     Status(status::Status),
     Mons(status::Mons),
@@ -86,6 +88,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<()> {
         Command::Trash(args) => trash::run(args, session).await,
         Command::Namespace(args) => pool::namespace(args, session).await,
         Command::Pool(args) => pool::pool(args, session).await,
+        Command::Lock(args) => lock::run(args, session).await,
         Command::Meta(args) => meta::run(args, session).await,
         Command::Status(args) => status::status(args, session).await,
         Command::Mons(args) => status::mons(args, session).await,

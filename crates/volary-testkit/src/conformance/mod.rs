@@ -10,6 +10,7 @@ mod data;
 mod directory;
 mod extents;
 mod flatten;
+mod lockers;
 mod metadata;
 mod namespaces;
 mod open;
@@ -125,6 +126,9 @@ macro_rules! conformance_tests {
         s10_metadata = metadata:
             keys_and_values_of_any_bytes limits_are_usage it_is_inherited_and_then_apart
             missing_keys_are_not_found it_survives_everything;
+        s10_lockers = lockers:
+            a_lock_is_told_and_broken one_alone_or_many_of_one_tag a_lock_keeps_writers_and_removal_away
+            a_writer_keeps_locks_away strange_cookies_are_usage it_outlives_the_handle locks_of_a_snapshots_handle;
         s10_records = records:
             absent_present_changed_removed listing_by_prefix one_of_many_swaps_wins
             counting_loses_nothing namespaces_keep_them_apart limits_are_usage;

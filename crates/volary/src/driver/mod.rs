@@ -19,6 +19,7 @@ mod inspect;
 mod journal;
 mod lineage;
 mod listing;
+mod locks;
 mod metadata;
 mod outcome;
 mod output_file;
@@ -48,6 +49,7 @@ pub use import::{ImportPlan, ImportReport, ImportRequest, SourceDigest, SourceRe
 pub use inspect::{CheckReport, InspectReport, inspect};
 pub use lineage::{ChildListing, CloneReport, FlattenReport, ParentReport};
 pub use listing::{SnapshotListing, UsageReport, VolumeDetails, VolumeInfo, VolumeListing};
+pub use locks::LockReport;
 pub use metadata::MetadataEntry;
 pub use outcome::{Outcome, RemoveReport, SnapshotOutcome, Step, StepOutcome};
 pub use remove::RemoveOptions;

@@ -1,7 +1,7 @@
 //! Planning a removal: everything is read, nothing is changed.
 
 use super::outcome::{Step, StepOutcome};
-use crate::engine::{Child, Holder, HolderKind, SnapshotInfo, Volume};
+use crate::engine::{Child, Holder, HolderKind, Locker, SnapshotInfo, Volume};
 use crate::{Ctl, ErrorKind, Namespace, Result, Store, VolumeId, VolumeSpec};
 use std::time::Duration;
 
@@ -75,12 +75,14 @@ pub(crate) struct Plan {
 
 impl Seen {
     /// Reads what an open volume has, and who holds it.
-    pub(crate) async fn read(volume: &dyn Volume, ctl: &Ctl) -> Result<Seen> {
+    pub(crate) async fn read(volume: &dyn Volume, shown: &VolumeSpec, ctl: &Ctl) -> Result<Seen> {
         let mut seen = Seen::default();
         let mut hidden = Vec::new();
         seen.snapshots = visible(volume.snapshots(ctl).await, "its snapshots", &mut hidden)?;
         seen.children = visible(volume.children(None, ctl).await, "its clones", &mut hidden)?;
         seen.holders = visible(volume.holders(ctl).await, "who holds it", &mut hidden)?;
+        let lockers = visible(volume.lockers(ctl).await, "its locks", &mut hidden)?;
+        seen.holders.extend(lockers.iter().map(|locker| lock_blocker(shown, locker)));
         seen.holders.append(&mut hidden);
         Ok(seen)
     }
@@ -105,7 +107,7 @@ impl Store {
     /// Reads what stands for or against removing a volume.
     pub(crate) async fn see(&self, subject: &Subject, ctl: &Ctl) -> Result<Seen> {
         let volume = self.open_to_read(&subject.by_id(), ctl).await?;
-        let seen = Seen::read(&*volume, ctl).await;
+        let seen = Seen::read(&*volume, &subject.shown, ctl).await;
         super::handle::closing(&volume, seen, ctl).await
     }
 
@@ -197,6 +199,15 @@ fn protected_blocker(subject: &Subject, snapshot: &SnapshotInfo) -> Holder {
         kind: HolderKind::Protected,
         detail: format!("the snapshot {spec} is protected"),
         remedy: format!("`volary snap unprotect {spec}`"),
+    }
+}
+
+fn lock_blocker(shown: &VolumeSpec, locker: &Locker) -> Holder {
+    let Locker { cookie, client, address, .. } = locker;
+    Holder {
+        kind: HolderKind::Lock,
+        detail: format!("the lock `{cookie}` of {client} at {address}"),
+        remedy: format!("`volary lock rm {shown} '{}' {client}`", cookie.to_string().replace('\'', r"'\''")),
     }
 }
 

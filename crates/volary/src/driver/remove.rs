@@ -22,7 +22,7 @@ pub struct RemoveOptions {
     pub defer: Option<Duration>,
     /// Whether a volume that is not there is fine.
     pub if_exists: bool,
-    /// How long to try again while only watchers and locks are in the way.
+    /// How long to try again while only watchers are in the way.
     pub wait: Duration,
 }
 
@@ -235,9 +235,9 @@ fn planned(subject: &Subject, plan: Plan) -> RemoveReport {
     report
 }
 
-/// Whether such a holder can be expected to go by itself.
+/// Whether such a holder can be expected to go by itself; a lock stays until somebody breaks it.
 fn may_go(kind: HolderKind) -> bool {
-    matches!(kind, HolderKind::Watcher | HolderKind::Lock)
+    kind == HolderKind::Watcher
 }
 
 pub(crate) fn trash_blocker(spec: &VolumeSpec, entry: &TrashEntry, remedy: &str) -> Holder {

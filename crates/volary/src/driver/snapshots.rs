@@ -6,7 +6,7 @@ use super::listing::SnapshotListing;
 use super::outcome::{Failure, Outcome, SnapshotOutcome};
 use super::plan::{Rules, Seen, Subject};
 use super::remove::blocker_of;
-use crate::engine::{HolderKind, SnapshotInfo, Volume};
+use crate::engine::{Holder, HolderKind, SnapshotInfo, Volume};
 use crate::{Ctl, Error, ErrorKind, Name, Phase, Result, Store, VolumeId, VolumeSpec};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -267,7 +267,7 @@ impl Store {
         let head = spec.head();
         let shown = self.shown(&head, ctl).await?;
         let volume = self.open_to_read(&head, ctl).await?;
-        let read = async { Ok((volume.stat(ctl).await?.id, Seen::read(&*volume, ctl).await?)) };
+        let read = async { Ok((volume.stat(ctl).await?.id, Seen::read(&*volume, &shown, ctl).await?)) };
         let (id, seen) = closing(&volume, read.await, ctl).await?;
         Ok((Subject { shown, id }, seen))
     }
@@ -283,9 +283,9 @@ impl Store {
         let mut outcome = untouched(subject, &snapshot.name);
         let mut planned = self.plan_snapshot(subject, seen, snapshot, options.rules(), ctl).await;
         if let Ok(plan) = &mut planned {
-            // Who has the volume open does not matter to a snapshot; what may not be seen does.
-            let hidden = seen.holders.iter().filter(|holder| holder.kind == HolderKind::Unknown);
-            plan.blockers.extend(hidden.cloned());
+            // Who has the volume open does not matter to a snapshot; who locked it does, and what may not be seen.
+            let counts = |holder: &&Holder| matches!(holder.kind, HolderKind::Unknown | HolderKind::Lock);
+            plan.blockers.extend(seen.holders.iter().filter(counts).cloned());
         }
         let result = match planned {
             Ok(plan) if plan.blockers.is_empty() => {

@@ -1,6 +1,6 @@
 //! What engines are told and tell: plain data, the same for every engine.
 
-use crate::{Name, Namespace, VolumeId};
+use crate::{Error, ErrorKind, Name, Namespace, Result, VolumeId};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -347,7 +347,20 @@ impl HolderKind {
     }
 }
 
-/// One holder of a volume that only the engine can see: watchers, locks, group, mirror, and what is unknown.
+/// A holder of a volume's advisory lock (`rbd_list_lockers`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+pub struct Locker {
+    /// What the locker called its lock; `rbd` calls it the lock's id.
+    pub cookie: Name,
+    /// Who took it: `client.N` on Ceph, `pid.N` on local; it may be long gone.
+    pub client: Name,
+    /// Where that client was.
+    pub address: String,
+    /// What those who share the lock agreed on; `None` for a lock held alone.
+    pub tag: Option<Name>,
+}
+
+/// One holder of a volume that only the engine can see: watchers, group, mirror, and what is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Holder {
     /// What it is.
@@ -356,4 +369,24 @@ pub struct Holder {
     pub detail: String,
     /// What would make it let go.
     pub remedy: String,
+}
+
+/// What stands in the way of changing a volume that somebody has locked.
+pub(crate) fn locked(by: &Locker) -> Error {
+    Error::new(ErrorKind::Blocked, "the volume is locked")
+        .context("cookie", &by.cookie)
+        .context("client", &by.client)
+        .context("address", &by.address)
+        .hint("see `volary lock ls`; `volary lock rm` breaks a lock")
+}
+
+/// Refuses cookies that no lock can have, or that Ceph takes for its own.
+pub(crate) fn usable_cookie(cookie: &Name) -> Result<()> {
+    let bytes = cookie.as_bytes();
+    if bytes.is_empty() || bytes.contains(&0) || bytes.starts_with(b"auto ") {
+        return Err(Error::new(ErrorKind::Usage, "a lock cannot have this cookie")
+            .context("cookie", cookie)
+            .hint("it must not be empty, start with `auto ` or contain a NUL byte"));
+    }
+    Ok(())
 }

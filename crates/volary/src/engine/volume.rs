@@ -1,6 +1,6 @@
 //! A volume that is open.
 
-use super::{Child, Extent, Holder, SnapshotInfo, Stat};
+use super::{Child, Extent, Holder, Locker, SnapshotInfo, Stat};
 use crate::{Ctl, Name, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -129,8 +129,31 @@ pub trait Volume: Send + Sync + fmt::Debug {
     /// `NotFound`.
     async fn remove_metadata(&self, key: &[u8], ctl: &Ctl) -> Result<()>;
 
-    /// Who else holds the volume, as far as only the engine can see: watchers, locks, groups, mirroring
-    /// (`rbd_watchers_list`, `rbd_lock_get_owners`). This handle is not listed.
+    /// Who holds an advisory lock on the volume, in no order (`rbd_list_lockers`).
+    ///
+    /// What an image's exclusive-lock feature takes by itself is none: who has that is a holder.
+    async fn lockers(&self, ctl: &Ctl) -> Result<Vec<Locker>>;
+
+    /// Takes an advisory lock for this client: alone, or shared with all who give the same tag (`rbd_lock_exclusive`,
+    /// `rbd_lock_shared`). Any handle will do.
+    ///
+    /// Until it is broken nobody can open the volume to write, rename it, remove it or put it into trash. It outlives the handle
+    /// and the process.
+    ///
+    /// # Errors
+    /// `Blocked` while somebody holds it alone or by another tag, or has the volume open to write; `AlreadyExists`
+    /// when this client has a lock of this cookie; `Usage` for a cookie that is empty or starts with `auto `, or a NUL byte.
+    async fn add_lock(&self, cookie: &Name, tag: Option<&Name>, ctl: &Ctl) -> Result<Locker>;
+
+    /// Takes an advisory lock from whoever holds it (`rbd_unlock`, `rbd_break_lock`). On Ceph another client that had
+    /// it is blocklisted: what it still writes, to any volume, fails.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn break_lock(&self, cookie: &Name, client: &Name, ctl: &Ctl) -> Result<()>;
+
+    /// Who else holds the volume, as far as only the engine can see: watchers, groups, mirroring
+    /// (`rbd_watchers_list`, `rbd_get_group`). This handle is not listed, nor are advisory locks.
     async fn holders(&self, ctl: &Ctl) -> Result<Vec<Holder>>;
 
     /// Flushes, lets go, and returns what dropping would swallow. Later calls on the handle are `Usage`;

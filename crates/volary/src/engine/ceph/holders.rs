@@ -22,12 +22,6 @@ pub(super) async fn watchers(image: &Image, own: Option<u64>) -> Result<Vec<Hold
 
 pub(super) async fn list(image: &Image, own: Option<u64>) -> Result<Vec<Holder>> {
     let mut all = watchers(image, own).await?;
-    // The exclusive-lock feature's own lock always comes with a watcher, which is listed already.
-    let lockers = image.lockers(NO_LIMIT).await?.lockers.into_iter();
-    all.extend(lockers.filter(|locker| !locker.cookie.starts_with(b"auto ")).map(|locker| {
-        let detail = format!("{} at {}", escape(&locker.client), escape(&locker.address));
-        holder(HolderKind::Lock, detail, "end what took the lock, or break it with `rbd lock rm`")
-    }));
     match image.group(NO_LIMIT).await {
         Ok(None) => {}
         Ok(Some(group)) => {

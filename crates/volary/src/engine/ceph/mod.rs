@@ -10,6 +10,7 @@ mod errors;
 mod extents;
 mod figures;
 mod holders;
+mod lockers;
 mod snapshots;
 mod store;
 mod trash;

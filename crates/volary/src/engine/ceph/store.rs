@@ -2,7 +2,8 @@
 
 use super::connection::Ceph;
 use super::volume::{Handle, progress};
-use super::{NO_LIMIT, directory, figures, holders, trash};
+use super::{NO_LIMIT, directory, figures, holders, lockers, trash};
+use crate::engine::locked;
 use crate::engine::{
     CloneOptions, CreateOptions, Engine, OpenOptions, PoolInfo, Record, SnapshotRef, StoreDescription,
     TrashEntry, Volume, VolumeEntry,
@@ -64,11 +65,16 @@ impl Ceph {
         // Looked at after our own watch is there, so that of two who open at once at most one goes on.
         let others = holders::watchers(&image, Some(self.0.client)).await;
         let first = others.map(|others| others.into_iter().next());
-        if let Ok(None) = first {
-            return Handle::new(on, pool, id, image, None, Some(claim)).await;
-        }
+        let refused = match (first, lockers::of(&pool, &id).await) {
+            (Err(error), _) | (_, Err(error)) => error,
+            (Ok(Some(other)), _) => blocked(other.detail),
+            (Ok(None), Ok(lockers)) => match lockers.first() {
+                Some(locker) => locked(locker),
+                None => return Handle::new(on, pool, id, image, None, Some(claim)).await,
+            },
+        };
         image.close(NO_LIMIT).await?;
-        Err(first?.map_or_else(|| blocked(String::new()), |other| blocked(other.detail)))
+        Err(refused)
     }
 }
 
@@ -179,6 +185,7 @@ impl Engine for Ceph {
             .call(ctl, "rename a volume", async {
                 let pool = self.0.enter(namespace).await?;
                 directory::check(&pool, volume).await?;
+                lockers::require_none(&pool, &volume.id).await?;
                 Ok(pool.rename(volume.name.as_bytes(), to.as_bytes(), NO_LIMIT).await?)
             })
             .await
@@ -189,6 +196,7 @@ impl Engine for Ceph {
             .transfer(ctl, "remove a volume", async {
                 let pool = self.0.enter(namespace).await?;
                 directory::check(&pool, volume).await?;
+                lockers::require_none(&pool, &volume.id).await?;
                 self.settled(&pool, namespace, &volume.id).await;
                 Ok(pool.remove(volume.name.as_bytes(), &progress(ctl, 0), NO_LIMIT).await?)
             })
@@ -210,6 +218,7 @@ impl Engine for Ceph {
         self.0
             .call(ctl, "move a volume to trash", async {
                 let pool = self.0.enter(namespace).await?;
+                lockers::require_none(&pool, &volume.id).await?;
                 self.settled(&pool, namespace, &volume.id).await;
                 trash::move_in(&pool, volume, keep).await
             })
@@ -231,6 +240,7 @@ impl Engine for Ceph {
         self.0
             .transfer(ctl, "remove a volume from trash", async {
                 let pool = self.0.enter(namespace).await?;
+                lockers::require_none(&pool, id).await?;
                 self.settled(&pool, namespace, id).await;
                 trash::remove(&pool, id, force, &progress(ctl, 0)).await
             })

@@ -4,7 +4,9 @@ use super::connection::Connection;
 use super::directory::check_size;
 use super::writers::Claim;
 use super::{NO_LIMIT, extents, holders, snapshots};
-use crate::engine::{Child, Extent, Holder, MAX_EXTENTS_WINDOW_BYTES, Parent, SnapshotInfo, Stat, Volume};
+use crate::engine::{
+    Child, Extent, Holder, Locker, MAX_EXTENTS_WINDOW_BYTES, Parent, SnapshotInfo, Stat, Volume,
+};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Phase, Result, VolumeId};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -330,6 +332,18 @@ impl Volume for Handle {
         self.changes()?;
         let remove = async { Ok(self.image.remove_metadata(key, NO_LIMIT).await?) };
         self.on.call(ctl, "remove metadata", remove).await
+    }
+
+    async fn lockers(&self, ctl: &Ctl) -> Result<Vec<Locker>> {
+        self.on.call(ctl, "list locks", self.lockers_now()).await
+    }
+
+    async fn add_lock(&self, cookie: &Name, tag: Option<&Name>, ctl: &Ctl) -> Result<Locker> {
+        self.on.call(ctl, "take a lock", self.add_lock_now(cookie, tag)).await
+    }
+
+    async fn break_lock(&self, cookie: &Name, client: &Name, ctl: &Ctl) -> Result<()> {
+        self.on.call(ctl, "break a lock", self.break_lock_now(cookie, client)).await
     }
 
     async fn holders(&self, ctl: &Ctl) -> Result<Vec<Holder>> {

@@ -2,6 +2,7 @@
 
 use super::db::{Sql, int};
 use super::ids::random_hex;
+use super::lockers::require_unlocked;
 use super::pools::namespace_row;
 use super::store::Store;
 use crate::engine::{CreateOptions, VolumeEntry};
@@ -180,6 +181,7 @@ impl Store {
         self.db.write(|tx| {
             let row = namespace_row(tx, namespace)?;
             require_entry(tx, row, volume)?;
+            require_unlocked(tx, &volume.id)?;
             require_free(tx, row, to)?;
             tx.execute(
                 "UPDATE volume SET name = ?2 WHERE id = ?1",

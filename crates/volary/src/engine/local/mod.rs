@@ -21,6 +21,7 @@ mod handle;
 mod holders;
 mod ids;
 mod layers;
+mod lockers;
 mod locks;
 mod opening;
 mod pools;

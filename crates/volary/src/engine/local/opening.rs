@@ -4,6 +4,7 @@ use super::db::uint;
 use super::directory::{missing, resolve};
 use super::handle::{Held, Open, Writer};
 use super::layers::head;
+use super::lockers::require_unlocked;
 use super::locks::{Lock, Mode, SWEEP_PATIENCE};
 use super::store::Store;
 use crate::engine::OpenOptions;
@@ -70,7 +71,10 @@ impl Store {
             return Err(missing("volume", id));
         }
         self.fold_or_warn(id, &Ctl::new());
-        let (head, size) = self.db.read(|tx| head(tx, id))?;
+        let (head, size) = self.db.read(|tx| {
+            require_unlocked(tx, id)?;
+            head(tx, id)
+        })?;
         let marker = Some(self.mark_unclean()?);
         Ok(self.opened(id, None, Some(Writer::new(head, size)), Held { _locks: vec![lock, writers], marker }))
     }

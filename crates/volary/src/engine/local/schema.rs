@@ -7,7 +7,7 @@ use rusqlite::OptionalExtension;
 use std::path::Path;
 
 /// The version this code reads and writes.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Ids of layers and snapshots are never used again (AUTOINCREMENT): lock files and users may remember them.
 const TABLES: &str = "
@@ -50,9 +50,19 @@ CREATE TABLE record(
 CREATE TABLE garbage(object BLOB PRIMARY KEY) WITHOUT ROWID;
 ";
 
+/// What version 2 has over version 1: advisory locks.
+const LOCKERS: &str = "
+CREATE TABLE locker(
+    volume TEXT NOT NULL REFERENCES volume, cookie BLOB NOT NULL, client BLOB NOT NULL, address TEXT NOT NULL,
+    tag BLOB, PRIMARY KEY(volume, cookie, client)) WITHOUT ROWID;
+";
+
 /// Makes the store in a directory unless there is one, and returns its id.
 pub(super) fn prepare(path: &Path, db: &Db, files: &dyn Files) -> Result<String> {
-    if let Some(id) = db.read(known)? {
+    if let Some((version, id)) = db.read(known)? {
+        if version < VERSION {
+            db.write(upgrade)?;
+        }
         return Ok(id);
     }
     let made = || -> std::io::Result<()> {
@@ -72,18 +82,29 @@ pub(super) fn prepare(path: &Path, db: &Db, files: &dyn Files) -> Result<String>
     made().map_err(|e| Error::io("making the store", e))?;
     let id = super::ids::random_hex(16)?;
     db.write(|tx| {
-        if let Some(id) = known(tx)? {
+        if let Some((_, id)) = known(tx)? {
             return Ok(id);
         }
         tx.execute_batch(TABLES)?;
+        tx.execute_batch(LOCKERS)?;
         tx.execute("INSERT INTO store(version, id) VALUES (?1, ?2)", (VERSION, &id))?;
         super::pools::insert_pool(tx, DEFAULT_POOL.as_bytes())?;
         Ok(id)
     })
 }
 
-/// The id of the store that is there, of a version this code knows.
-fn known(tx: &rusqlite::Transaction<'_>) -> Sql<Option<String>> {
+/// Brings an older store to this version, in one transaction; a release that does not know it refuses it then.
+fn upgrade(tx: &rusqlite::Transaction<'_>) -> Sql<()> {
+    // Another process may have been first.
+    if known(tx)?.is_some_and(|(version, _)| version < VERSION) {
+        tx.execute_batch(LOCKERS)?;
+        tx.execute("UPDATE store SET version = ?1", [VERSION])?;
+    }
+    Ok(())
+}
+
+/// Version and id of the store that is there, of a version this code knows.
+fn known(tx: &rusqlite::Transaction<'_>) -> Sql<Option<(i64, String)>> {
     let mut table = tx.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'store'")?;
     if !table.exists([])? {
         return Ok(None);
@@ -91,13 +112,41 @@ fn known(tx: &rusqlite::Transaction<'_>) -> Sql<Option<String>> {
     let row: Option<(i64, String)> =
         tx.query_row("SELECT version, id FROM store", [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     match row {
-        Some((version, _)) if version != VERSION => {
+        Some((version, _)) if !(1..=VERSION).contains(&version) => {
             Err(Error::new(ErrorKind::Unsupported, "the store is of another version")
                 .context("version", version)
                 .context("known", VERSION)
                 .hint("use the release that made it, or a newer one")
                 .into())
         }
-        row => Ok(row.map(|(_, id)| id)),
+        row => Ok(row),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::{CreateOptions, OpenOptions};
+    use crate::{Ctl, Name, Namespace, Target};
+
+    #[tokio::test]
+    async fn a_store_of_the_first_version_is_brought_up_to_this_one() {
+        let (dir, ctl) = (tempfile::tempdir().unwrap(), &Ctl::new());
+        let (path, ns, a) = (dir.path().join("store"), Namespace::default(), Name::from_bytes("a"));
+        let store = super::super::open(&path, ctl).await.unwrap();
+        let id = store.create(&ns, &a, &CreateOptions::new(1 << 20), ctl).await.unwrap();
+        store.shutdown().await.unwrap();
+        let db = rusqlite::Connection::open(path.join("store.db")).unwrap();
+        db.execute_batch("DROP TABLE locker; UPDATE store SET version = 1;").unwrap();
+        for _ in 0..2 {
+            let store = super::super::open(&path, ctl).await.unwrap();
+            let volume =
+                store.open(&ns, &Target::Id(id.clone()), &OpenOptions::default(), ctl).await.unwrap();
+            let lock = volume.add_lock(&a, None, ctl).await.unwrap();
+            volume.break_lock(&a, &lock.client, ctl).await.unwrap();
+            volume.close(ctl).await.unwrap();
+            store.shutdown().await.unwrap();
+        }
+        let version: i64 = db.query_row("SELECT version FROM store", [], |row| row.get(0)).unwrap();
+        assert_eq!(version, super::VERSION);
     }
 }

@@ -6,6 +6,7 @@ use super::directory::{
     id_column, missing, name_column, now, require_entry, require_free, resolve, time, usable,
 };
 use super::ids::ObjectId;
+use super::lockers::require_unlocked;
 use super::locks::{Lock, Mode};
 use super::pools::namespace_row;
 use super::store::Store;
@@ -59,6 +60,7 @@ impl Store {
         let until = now.saturating_add(keep).min(jiff::Timestamp::MAX.as_microsecond());
         self.db.write(|tx| {
             require_entry(tx, namespace_row(tx, namespace)?, volume)?;
+            require_unlocked(tx, &volume.id)?;
             tx.execute(
                 "UPDATE volume SET trashed = ?2, until = ?3 WHERE id = ?1",
                 params![volume.id.as_str(), now, until],
@@ -109,6 +111,7 @@ impl Store {
                     .hint("wait until then, or force the removal")
                     .into());
             }
+            require_unlocked(tx, id)?;
             require_no_snapshots(tx, id)
         };
         self.db.read(check)?;
@@ -125,6 +128,7 @@ impl Store {
     pub(super) fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<()> {
         let check = |tx: &Transaction<'_>| -> Sql<()> {
             require_entry(tx, namespace_row(tx, namespace)?, volume)?;
+            require_unlocked(tx, &volume.id)?;
             require_no_snapshots(tx, &volume.id)
         };
         self.db.read(check)?;

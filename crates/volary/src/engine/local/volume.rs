@@ -2,7 +2,7 @@
 
 use super::blocking;
 use super::handle::Open;
-use crate::engine::{Child, Extent, Holder, SnapshotInfo, Stat, Volume};
+use crate::engine::{Child, Extent, Holder, Locker, SnapshotInfo, Stat, Volume};
 use crate::{Ctl, Name, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -143,6 +143,20 @@ impl Volume for Handle {
             open.store.remove_metadata(&open.id, &key)
         })
         .await
+    }
+
+    async fn lockers(&self, ctl: &Ctl) -> Result<Vec<Locker>> {
+        self.call(ctl, "list locks", Open::lockers).await
+    }
+
+    async fn add_lock(&self, cookie: &Name, tag: Option<&Name>, ctl: &Ctl) -> Result<Locker> {
+        let (cookie, tag) = (cookie.clone(), tag.cloned());
+        self.call(ctl, "take a lock", move |open| open.add_lock(&cookie, tag.as_ref())).await
+    }
+
+    async fn break_lock(&self, cookie: &Name, client: &Name, ctl: &Ctl) -> Result<()> {
+        let (cookie, client) = (cookie.clone(), client.clone());
+        self.call(ctl, "break a lock", move |open| open.break_lock(&cookie, &client)).await
     }
 
     async fn holders(&self, ctl: &Ctl) -> Result<Vec<Holder>> {

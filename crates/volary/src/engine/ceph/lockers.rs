@@ -1,0 +1,111 @@
+//! An image's advisory lock.
+
+use super::NO_LIMIT;
+use super::holders::watchers;
+use super::volume::Handle;
+use crate::engine::{Locker, locked, usable_cookie};
+use crate::{Error, ErrorKind, Name, Result, VolumeId, escape};
+use rbd::Errno;
+
+/// How librbd names the lock that the exclusive-lock feature takes by itself.
+const MANAGED: &[u8] = b"auto ";
+
+/// Who holds an image's advisory lock, from its header's object: no image is opened.
+pub(super) async fn of(pool: &rbd::Pool, id: &VolumeId) -> Result<Vec<Locker>> {
+    let header = [b"rbd_header.", id.as_str().as_bytes()].concat();
+    let list = pool.lockers(&header, b"rbd_lock", NO_LIMIT).await?;
+    let tag = (!list.exclusive).then(|| Name::from_bytes(list.tag));
+    let advisory = list.lockers.into_iter().filter(|locker| !locker.cookie.starts_with(MANAGED));
+    let locker = |from: rbd::Locker| Locker {
+        cookie: Name::from_bytes(from.cookie),
+        client: Name::from_bytes(from.client),
+        address: escape(plain(&from.address)).into_owned(),
+        tag: tag.clone(),
+    };
+    Ok(advisory.map(locker).collect())
+}
+
+/// An address as `rbd` shows it, without the protocol.
+fn plain(address: &[u8]) -> &[u8] {
+    let prefixes = [&b"v1:"[..], b"v2:", b"any:"];
+    prefixes.iter().find_map(|prefix| address.strip_prefix(*prefix)).unwrap_or(address)
+}
+
+/// Fails while somebody holds it; librbd would wait for the lock, and for ever.
+pub(super) async fn require_none(pool: &rbd::Pool, id: &VolumeId) -> Result<()> {
+    of(pool, id).await?.first().map_or(Ok(()), |locker| Err(locked(locker)))
+}
+
+impl Handle {
+    fn client(&self) -> Name {
+        Name::from_bytes(format!("client.{}", self.on.client))
+    }
+
+    pub(super) async fn lockers_now(&self) -> Result<Vec<Locker>> {
+        // Fails on a handle that is closed.
+        self.image.size(NO_LIMIT).await?;
+        of(&self.pool, &self.id).await
+    }
+
+    pub(super) async fn add_lock_now(&self, cookie: &Name, tag: Option<&Name>) -> Result<Locker> {
+        usable_cookie(cookie)?;
+        let taken = match tag {
+            None => self.image.lock(cookie.as_bytes(), NO_LIMIT).await,
+            Some(tag) => self.image.lock_shared(cookie.as_bytes(), tag.as_bytes(), NO_LIMIT).await,
+        };
+        match taken {
+            Err(error) if error.errno() == Some(Errno::EBUSY) => {
+                let by = of(&self.pool, &self.id).await?;
+                return Err(by
+                    .first()
+                    .map_or_else(|| writes("the client it is open at"), locked)
+                    .because(error));
+            }
+            Err(error) if error.errno() == Some(Errno::EEXIST) => {
+                return Err(Error::new(ErrorKind::AlreadyExists, "this client has a lock of this cookie")
+                    .context("cookie", cookie)
+                    .because(error));
+            }
+            taken => taken?,
+        }
+        // A writer looks for locks after its watch is there, this looks for watches after the lock is.
+        if let Some(other) = watchers(&self.image, None).await?.first() {
+            self.image.unlock(cookie.as_bytes(), NO_LIMIT).await?;
+            return Err(writes(&other.detail));
+        }
+        let (me, all) = (self.client(), of(&self.pool, &self.id).await?);
+        let mine = all.into_iter().find(|locker| locker.cookie == *cookie && locker.client == me);
+        mine.ok_or_else(|| no_lock(cookie, &me).hint("somebody broke it at once"))
+    }
+
+    pub(super) async fn break_lock_now(&self, cookie: &Name, client: &Name) -> Result<()> {
+        let all = self.lockers_now().await?;
+        let found = all.into_iter().find(|locker| locker.cookie == *cookie && locker.client == *client);
+        let found = found.ok_or_else(|| no_lock(cookie, client))?;
+        let broken = if *client == self.client() {
+            // Breaking one's own would blocklist this very connection.
+            self.image.unlock(cookie.as_bytes(), NO_LIMIT).await
+        } else {
+            let locker = rbd::Locker {
+                client: found.client.as_bytes().to_vec(),
+                cookie: found.cookie.as_bytes().to_vec(),
+                address: found.address.into_bytes(),
+            };
+            self.image.break_locker(&locker, NO_LIMIT).await
+        };
+        broken.map_err(|error| match error.errno() {
+            Some(Errno::ENOENT) => no_lock(cookie, client).because(error),
+            _ => error.into(),
+        })
+    }
+}
+
+fn writes(by: &str) -> Error {
+    Error::new(ErrorKind::Blocked, "somebody has the volume open to write")
+        .context("holder", by)
+        .hint("close it there; a client that died lets go after about 30 s")
+}
+
+fn no_lock(cookie: &Name, client: &Name) -> Error {
+    Error::new(ErrorKind::NotFound, "no such lock").context("cookie", cookie).context("client", client)
+}
