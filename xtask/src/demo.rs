@@ -1,10 +1,12 @@
 //! The README's tour, walked: on an ext4 image made for it, in a store and a directory of its own.
 
+use crate::cluster::{self, Running};
 use crate::images;
 use crate::test::PROGRAMS;
 use crate::tools::{Outcome, need, output, program};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use tempfile::TempDir;
 
 /// The tour, as the README shows it: each line, and the exit code it ends with.
 ///
@@ -36,20 +38,47 @@ const TOUR: &[(&str, i32)] = &[
     ("volary rm base", 0),
 ];
 
-/// Walks the tour with a built command; the image's file system has `mib` MiB.
+/// Walks the tour on a directory with a built command; the image's file system has `mib` MiB.
 pub(crate) fn run(binary: &Path, mib: u64) -> Outcome {
+    let directory = directory()?;
+    walk(binary, mib, &directory, &format!("local:{}", directory.path().join("store").display()))?;
+    Ok(directory.close()?)
+}
+
+/// Walks the tour on a Ceph cluster of its own.
+pub(crate) fn run_on_ceph(binary: &Path, mib: u64) -> Outcome {
+    let cluster = cluster::for_tests()?;
+    on_cluster(binary, mib, &cluster)?;
+    cluster.down()
+}
+
+/// Walks the tour on a Ceph cluster in which nobody else is.
+pub(crate) fn on_cluster(binary: &Path, mib: u64, cluster: &Running) -> Outcome {
+    let directory = directory()?;
+    walk(binary, mib, &directory, &format!("ceph:{}", cluster.conf().display()))?;
+    Ok(directory.close()?)
+}
+
+fn directory() -> Outcome<TempDir> {
+    Ok(tempfile::Builder::new().prefix("volary-demo-").tempdir()?)
+}
+
+fn walk(binary: &Path, mib: u64, directory: &TempDir, store: &str) -> Outcome {
     need(PROGRAMS)?;
-    let directory = tempfile::Builder::new().prefix("volary-demo-").tempdir()?;
+    println!("$ export VOLARY_STORE={store}");
+    let at = |command: &mut Command| {
+        command.current_dir(directory.path()).env("VOLARY_STORE", store).stdin(Stdio::null());
+    };
     images::ext4(&directory.path().join("disk.raw"), directory.path(), mib, mib / 2)?;
     for (line, expected) in TOUR {
         println!("$ {line}");
         let mut words = line.split(' ');
         let name = words.next().unwrap_or_default();
         let mut command = if name == "volary" { Command::new(binary) } else { program(name) };
-        at(&mut command, directory.path());
+        at(&mut command);
         for word in words {
             if word == "id:ID" {
-                command.arg(format!("id:{}", trashed(binary, directory.path())?));
+                command.arg(format!("id:{}", trashed(binary, at)?));
             } else {
                 command.arg(word);
             }
@@ -59,22 +88,24 @@ pub(crate) fn run(binary: &Path, mib: u64) -> Outcome {
             return Err(format!("the tour's `{line}` ended with {status}, not with {expected}").into());
         }
     }
-    let left = output(at(&mut Command::new(binary), directory.path()).args(["-o", "json", "ls"]))?;
+    let left = asked(binary, at, &["ls"])?;
     if left.trim() != "[]" {
         return Err(format!("the tour left volumes behind: {left}").into());
     }
     println!("the tour went as the README says");
-    Ok(directory.close()?)
+    Ok(())
 }
 
-fn at<'a>(command: &'a mut Command, directory: &Path) -> &'a mut Command {
-    let store = format!("local:{}", directory.join("store").display());
-    command.current_dir(directory).env("VOLARY_STORE", store).stdin(Stdio::null())
+/// What the command says as JSON.
+fn asked(binary: &Path, at: impl Fn(&mut Command), words: &[&str]) -> Outcome<String> {
+    let mut command = Command::new(binary);
+    at(&mut command);
+    output(command.args(["-o", "json"]).args(words))
 }
 
 /// The id of the volume in trash.
-fn trashed(binary: &Path, directory: &Path) -> Outcome<String> {
-    let listing = output(at(&mut Command::new(binary), directory).args(["-o", "json", "trash", "ls"]))?;
+fn trashed(binary: &Path, at: impl Fn(&mut Command)) -> Outcome<String> {
+    let listing = asked(binary, at, &["trash", "ls"])?;
     let entries: serde_json::Value = serde_json::from_str(&listing)?;
     Ok(entries[0]["id"].as_str().ok_or("the trash is empty")?.to_owned())
 }

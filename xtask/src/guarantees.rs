@@ -12,11 +12,23 @@ const WITHOUT_ENGINE: &[u8] = &[6, 7, 8];
 const NOT_YET: &[(u8, &str)] =
     &[(4, "the journal and its reaper are not there: what a killed process leaves is found by `trash ls`")];
 
+/// Where a test was: on an engine, by the name of its binary or module, or before any is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Local,
+    Ceph,
+    #[default]
+    Elsewhere,
+}
+
+/// The engines on which a guarantee is held.
+const ENGINES: &[Place] = &[Place::Local, Place::Ceph];
+
 /// The tests that passed, as the output of `cargo test` names them.
 #[derive(Default)]
 pub(crate) struct Seen {
-    on_engine: bool,
-    tests: BTreeMap<u8, usize>,
+    binary: Place,
+    tests: BTreeMap<(u8, Place), usize>,
     passed: usize,
 }
 
@@ -25,30 +37,48 @@ impl Seen {
     pub(crate) fn line(&mut self, line: &str) {
         let line = line.trim();
         if let Some(binary) = line.strip_prefix("Running ") {
-            // Tests beside a crate drive it from outside: through a store.
-            self.on_engine = binary.starts_with("tests/");
+            // Of `tests/ceph.rs (target/debug/deps/ceph-1f…)` the name that Cargo.toml gives it, not the file.
+            let name = binary.rsplit('/').next().unwrap_or_default();
+            self.binary = match name {
+                _ if !binary.starts_with("tests/") => Place::Elsewhere,
+                name if name.starts_with("local") => Place::Local,
+                name if name.starts_with("ceph") => Place::Ceph,
+                _ => Place::Elsewhere,
+            };
         } else if line.starts_with("Doc-tests ") {
-            self.on_engine = false;
+            self.binary = Place::Elsewhere;
         } else if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... ok")) {
             self.passed += 1;
-            let on_engine =
-                self.on_engine || name.starts_with("engine::local::") || name.starts_with("driver::");
-            if let Some(number) = guarantee(name).filter(|n| on_engine || WITHOUT_ENGINE.contains(n)) {
-                *self.tests.entry(number).or_default() += 1;
+            // Unit tests of the engine and of the driver, which run on it.
+            let local = name.starts_with("engine::local::") || name.starts_with("driver::");
+            let place = if local { Place::Local } else { self.binary };
+            if let Some(number) = guarantee(name) {
+                *self.tests.entry((number, place)).or_default() += 1;
             }
         }
     }
 
-    /// Fails if a guarantee has no test, or is excused without need.
+    fn count(&self, number: u8, place: Place) -> usize {
+        self.tests.get(&(number, place)).copied().unwrap_or(0)
+    }
+
+    /// Fails if a guarantee has no test on an engine, or none at all where none needs one.
     pub(crate) fn check(&self) -> Outcome {
         let mut missing = Vec::new();
-        let mut line = String::from("guarantees:");
+        let mut line = String::from("guarantees, tests on local + Ceph + without an engine:");
         for number in 1..=COUNT {
-            let tests = self.tests.get(&number).copied().unwrap_or(0);
+            let [local, ceph, elsewhere] =
+                [Place::Local, Place::Ceph, Place::Elsewhere].map(|place| self.count(number, place));
             let excused = NOT_YET.iter().any(|(n, _)| *n == number);
-            line += &format!(" S{number} {tests}{}", if excused { " (in part)" } else { "" });
-            if tests == 0 && !excused {
-                missing.push(format!("S{number}"));
+            line +=
+                &format!(" S{number} {local}+{ceph}+{elsewhere}{}", if excused { " (in part)" } else { "" });
+            if WITHOUT_ENGINE.contains(&number) {
+                if local + ceph + elsewhere == 0 {
+                    missing.push(format!("S{number}"));
+                }
+            } else {
+                let lacking = ENGINES.iter().filter(|engine| self.count(number, **engine) == 0);
+                missing.extend(lacking.map(|engine| format!("S{number} on {engine:?}")));
             }
         }
         eprintln!("{line}; {} tests passed", self.passed);
@@ -58,7 +88,7 @@ impl Seen {
         if missing.is_empty() {
             return Ok(());
         }
-        Err(format!("no passing test on the local engine is named for {}", missing.join(", ")).into())
+        Err(format!("no passing test is named for {}", missing.join(", ")).into())
     }
 }
 
@@ -85,15 +115,24 @@ mod tests {
              test ctl::tests::s05_a_call_ends ... ok\n\
              test secret::tests::s08_a_secret_is_not_shown ... ok\n\
              test driver::tests::s09_the_digest ... ok\n     \
-             Running tests/content.rs (target/debug/deps/content-1)\n\
-             test s01_a_name_appears_whole ... ok\n\
+             Running tests/local.rs (target/debug/deps/local-1)\n\
+             test store::s01_a_name_appears_whole ... ok\n\
              test s02_removal ... FAILED\n\
-             test s99_nothing ... ok\n   Doc-tests volary\n\
+             test s99_nothing ... ok\n     \
+             Running tests/ceph.rs (target/debug/deps/ceph-1)\n\
+             test store::s01_a_name_appears_whole ... ok\n\
+             test store::s11_an_export ... ok\n     \
+             Running tests/ceph.rs (target/debug/deps/cluster-1)\n\
+             test s12_of_the_crate_alone ... ok\n   Doc-tests volary\n\
              test crates/volary/src/lib.rs - s03_x (line 1) ... ok\n",
         );
-        assert_eq!(seen.tests.keys().copied().collect::<Vec<_>>(), [1, 8, 9]);
-        assert_eq!(seen.passed, 6);
+        assert_eq!((seen.count(1, Place::Local), seen.count(1, Place::Ceph), seen.passed), (1, 1, 9));
         let error = seen.check().unwrap_err().to_string();
-        assert!(error.ends_with("named for S2, S3, S5, S6, S7, S10, S11, S12"), "{error}");
+        let (_, error) = error.split_once("named for ").unwrap();
+        let missing: Vec<_> =
+            error.split(", ").filter(|of| !of.contains("S4") && !of.contains("S10")).collect();
+        let due = "S2 on Local/S2 on Ceph/S3 on Local/S3 on Ceph/S5 on Local/S5 on Ceph/S6/S7/S9 on Ceph/\
+                   S11 on Local/S12 on Local/S12 on Ceph";
+        assert_eq!(missing.join("/"), due);
     }
 }

@@ -39,6 +39,9 @@ enum Chore {
         /// Walk with the development build, as `cargo xtask test` does.
         #[arg(long)]
         dev: bool,
+        /// Walk on a Ceph cluster, started for it.
+        #[arg(long)]
+        ceph: bool,
     },
     /// Measures Volary beside what a user would run instead.
     #[command(subcommand)]
@@ -76,9 +79,11 @@ enum Cluster {
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Test => test::run(),
-        Chore::Demo { mib, dev } => {
+        Chore::Demo { mib, dev, ceph } => {
             let binary = if dev { tools::dev_binary() } else { tools::release_binary() };
-            binary.and_then(|binary| demo::run(&binary, mib))
+            binary.and_then(
+                |binary| if ceph { demo::run_on_ceph(&binary, mib) } else { demo::run(&binary, mib) },
+            )
         }
         Chore::Bench(bench) => bench::run(&bench),
         Chore::Cluster(Cluster::Up(options)) => cluster::up(&options),

@@ -40,6 +40,7 @@ pub(crate) fn run() -> Outcome {
     demo::run(&binary, 96)?;
     let qemu = qemu::with_rbd()?;
     let cluster = cluster::for_tests()?;
+    demo::on_cluster(&binary, 96, &cluster)?;
     // Last, so that the closing lines of `cargo test` close the output.
     let seen = cargo_test(&cluster, &qemu)?;
     cluster.down()?;

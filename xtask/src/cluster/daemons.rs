@@ -43,7 +43,12 @@ pub(super) fn start(cluster: &Cluster) -> Outcome {
     tools::output(&mut ceph(dir, &["osd", "pool", "application", "enable", "rbd", "rbd"]))?;
     let mut init = tools::program("rbd");
     tools::output(init.env_remove("CEPH_ARGS").arg("--conf").arg(conf(dir)).args(["pool", "init", "rbd"]))?;
-    if cluster.bluestore { Ok(()) } else { ballast(dir) }
+    if !cluster.bluestore {
+        ballast(dir)?;
+    }
+    until("the manager tells the pool's figures", || {
+        Ok(tools::output(&mut ceph(dir, &["df", "--format", "json"]))?.contains("\"name\":\"rbd\""))
+    })
 }
 
 /// A memstore's threads count its bytes without a lock: an empty one soon counts fewer than none, takes itself for full, and
