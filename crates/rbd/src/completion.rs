@@ -18,45 +18,26 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-/// What an operation reads into or writes from.
-enum Buffer {
-    None,
-    Read(Vec<u8>),
-    Write(Bytes),
-}
-
-impl Buffer {
-    /// Where the bytes are; moving the buffer does not move them.
-    fn start(&mut self) -> *mut c_char {
-        match self {
-            Buffer::None => ptr::null_mut(),
-            Buffer::Read(buffer) => buffer.as_mut_ptr().cast(),
-            // librbd only reads what is to be written.
-            Buffer::Write(data) => data.as_ptr().cast_mut().cast(),
-        }
-    }
-}
-
 /// Brings an operation's answer and its buffer.
-type Answered = oneshot::Receiver<(i64, Buffer)>;
+type Answered<B> = oneshot::Receiver<(i64, B)>;
 
-/// An operation in flight; librbd has the pointer to it.
-struct Operation {
+/// An operation in flight; librbd has the pointer to it, and to what its buffer points to.
+struct Operation<B> {
     held: Held<Handle>,
-    buffer: Buffer,
+    buffer: B,
     permit: OwnedSemaphorePermit,
     answer: sys::AnswerOf,
     release: sys::ReleaseOf,
-    done: oneshot::Sender<(i64, Buffer)>,
+    done: oneshot::Sender<(i64, B)>,
 }
 
 /// The callback of librbd, on a thread of its own: it must not block.
 ///
 /// # Safety
-/// `argument` is a leaked `Box<Operation>` that nobody else takes back; `completion` is its completion.
-unsafe extern "C" fn ended(completion: sys::rbd_completion_t, argument: *mut c_void) {
+/// `argument` is a leaked `Box<Operation<B>>` that nobody else takes back; `completion` is its completion.
+unsafe extern "C" fn ended<B>(completion: sys::rbd_completion_t, argument: *mut c_void) {
     // SAFETY: the caller's promise.
-    let operation = unsafe { Box::from_raw(argument.cast::<Operation>()) };
+    let operation = unsafe { Box::from_raw(argument.cast::<Operation<B>>()) };
     // SAFETY: the completion is done, and this is its only release.
     let answer = unsafe {
         let answer = (operation.answer)(completion);
@@ -88,19 +69,39 @@ impl Image {
     /// C: `rbd_aio_read`.
     #[doc(alias = "rbd_aio_read")]
     pub async fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let (mut buffer, read) = self.read_into(offset, vec![0; len]).await?;
+        buffer.truncate(read);
+        Ok(buffer)
+    }
+
+    /// Reads into a buffer of the caller's, and gives it back with how many of its bytes were read: fewer at the image's end.
+    ///
+    /// # Errors
+    /// What the operation answers; the buffer is gone then.
+    ///
+    /// C: `rbd_aio_read`.
+    #[doc(alias = "rbd_aio_read")]
+    pub async fn read_into<B>(&self, offset: u64, mut buffer: B) -> Result<(B, usize)>
+    where
+        B: AsMut<[u8]> + Send + 'static,
+    {
+        let len = buffer.as_mut().len();
         if len == 0 {
-            return self.gate.hold().map(|_| Vec::new());
+            return self.gate.hold().map(|_| (buffer, 0));
         }
         let submit = |to: &Request| {
             let (image, start, completion) = (to.image.0, to.start, to.completion.0);
-            // SAFETY: the operation keeps the image open and the buffer alive until the callback has run.
+            // SAFETY: the operation keeps the image open and the buffer where it is until the callback has run. `operate` has
+            // made sure of its length.
             unsafe { call!(to.library, to.at, rbd_aio_read(image, offset, len, start, completion)) }
         };
-        let (read, buffer) =
-            self.operate("rbd_aio_read", offset, len, || Buffer::Read(vec![0; len]), submit).await?;
-        let Buffer::Read(mut buffer) = buffer else { return Err(Error::Closed) };
-        buffer.truncate(usize::try_from(read).unwrap_or(usize::MAX));
-        Ok(buffer)
+        let start = |buffer: &mut B| {
+            let bytes = buffer.as_mut();
+            // A buffer that changes its length from call to call gets no more than it has.
+            (bytes.len() == len).then_some(bytes.as_mut_ptr().cast())
+        };
+        let (read, buffer) = self.operate("rbd_aio_read", offset, len, buffer, start, submit).await?;
+        Ok((buffer, usize::try_from(read).unwrap_or(len)))
     }
 
     /// Writes; durable after [`flush`](Self::flush).
@@ -121,7 +122,9 @@ impl Image {
             // SAFETY: the operation keeps the image open and the data alive until the callback has run.
             unsafe { call!(to.library, to.at, rbd_aio_write(image, offset, len, start, completion)) }
         };
-        self.operate("rbd_aio_write", offset, len, || Buffer::Write(data), submit).await.map(drop)
+        // librbd only reads what is to be written.
+        let start = |data: &mut Bytes| Some(data.as_ptr().cast_mut().cast());
+        self.operate("rbd_aio_write", offset, len, data, start, submit).await.map(drop)
     }
 
     /// Makes a range read as zeros, over a parent too, and frees what it can.
@@ -142,7 +145,9 @@ impl Image {
                 call!(to.library, to.at, rbd_aio_write_zeroes(to.image.0, offset, len, to.completion.0, 0, 0))
             }
         };
-        self.operate("rbd_aio_write_zeroes", offset, len, || Buffer::None, submit).await.map(drop)
+        self.operate("rbd_aio_write_zeroes", offset, len, (), |()| Some(ptr::null_mut()), submit)
+            .await
+            .map(drop)
     }
 
     /// Makes durable what was written before.
@@ -159,7 +164,7 @@ impl Image {
             // SAFETY: the operation keeps the image open until the callback has run.
             unsafe { call!(to.library, to.at, rbd_aio_flush(to.image.0, to.completion.0)) }
         };
-        self.operate("rbd_aio_flush", 0, 0, || Buffer::None, submit).await.map(drop)
+        self.operate("rbd_aio_flush", 0, 0, (), |()| Some(ptr::null_mut()), submit).await.map(drop)
     }
 
     /// Refuses a range that librbd would cut at the image's end. The size is asked for, off the async threads, only when
@@ -180,19 +185,21 @@ impl Image {
         beyond.check(symbol, -i64::from(crate::Errno::EINVAL.number())).map(drop)
     }
 
-    async fn operate(
+    /// `start` tells where the buffer's bytes are, and `None` when they are not as many as before.
+    async fn operate<B: Send + 'static>(
         &self,
         symbol: &'static str,
         offset: u64,
         len: usize,
-        buffer: impl FnOnce() -> Buffer,
+        buffer: B,
+        start: impl FnOnce(&mut B) -> Option<*mut c_char>,
         submit: impl FnOnce(&Request) -> Result<u64>,
-    ) -> Result<(u64, Buffer)> {
+    ) -> Result<(u64, B)> {
         // More than the connection may have in flight goes alone.
         let share = u32::try_from(len.min(self.in_flight_bytes)).unwrap_or(u32::MAX);
         let permit =
             Arc::clone(&self.in_flight).acquire_many_owned(share).await.map_err(|_| Error::Closed)?;
-        let (at, receiver) = self.submit(buffer(), permit, submit)?;
+        let (at, receiver) = self.submit(buffer, permit, start, submit)?;
         let (answer, buffer) = receiver.await.map_err(|_| Error::Closed)?;
         let count = at.with(format!("{len} bytes at {offset}")).check(symbol, answer)?;
         if count > len as u64 {
@@ -201,23 +208,31 @@ impl Image {
         Ok((count, buffer))
     }
 
-    fn submit(
+    fn submit<B: Send + 'static>(
         &self,
-        mut buffer: Buffer,
+        buffer: B,
         permit: OwnedSemaphorePermit,
+        start: impl FnOnce(&mut B) -> Option<*mut c_char>,
         submit: impl FnOnce(&Request) -> Result<u64>,
-    ) -> Result<(Place, Answered)> {
+    ) -> Result<(Place, Answered<B>)> {
         let held = self.gate.hold()?;
         let (library, image, at) = (held.io.on.library.clone(), held.raw, held.at.clone());
         let answer = symbol!(library, rbd_aio_get_return_value);
         let release = symbol!(library, rbd_aio_release);
         let (done, answered) = oneshot::channel();
-        let start = buffer.start();
         let operation = Box::into_raw(Box::new(Operation { held, buffer, permit, answer, release, done }));
+        // Where it stays: what the buffer points to may be in the buffer itself.
+        // SAFETY: leaked just now, and nobody else has the pointer.
+        let Some(start) = start(unsafe { &mut (*operation).buffer }) else {
+            // SAFETY: as above.
+            drop(unsafe { Box::from_raw(operation) });
+            let detail = "the buffer's length changes".to_owned();
+            return Err(Error::Malformed { symbol: "rbd_aio_read", detail });
+        };
         let mut completion = ptr::null_mut();
         // SAFETY: the argument is the leaked operation, and a place for the completion.
         let made = unsafe {
-            call!(library, at, rbd_aio_create_completion(operation.cast(), Some(ended), &mut completion))
+            call!(library, at, rbd_aio_create_completion(operation.cast(), Some(ended::<B>), &mut completion))
         };
         if let Err(error) = made {
             // SAFETY: without a completion no callback runs; nobody else has the pointer.

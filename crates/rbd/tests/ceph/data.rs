@@ -26,6 +26,7 @@ async fn what_is_written_is_read_and_zeroes_and_ends_are_exact() {
     image.write(16 * MIB, Bytes::new()).await.unwrap();
     image.write_zeroes(16 * MIB, 0).await.unwrap();
     assert!(image.read(16 * MIB, 0).await.unwrap().is_empty());
+    assert_eq!(image.read_into(16 * MIB - 3, [9; 5]).await.unwrap(), ([0, 0, 0, 9, 9], 3));
     let error = image.write(16 * MIB - 1, Bytes::from_static(b"xy")).await.unwrap_err();
     assert_eq!((error.symbol(), error.errno()), (Some("rbd_aio_write"), Some(Errno::EINVAL)));
     let options = |whole_object| {

@@ -4,6 +4,7 @@ use super::connection::Connection;
 use super::directory::check_size;
 use super::writers::Claim;
 use super::{NO_LIMIT, extents, holders, snapshots};
+use crate::buffer::Buffer;
 use crate::engine::{
     Child, Extent, Holder, Locker, MAX_EXTENTS_WINDOW_BYTES, Parent, SnapshotInfo, Stat, Volume,
 };
@@ -161,9 +162,9 @@ impl Volume for Handle {
         self.on
             .transfer(ctl, "read", async {
                 self.within(offset, len as u64).await?;
-                let data = self.image.read(offset, len).await?;
+                let (buffer, read) = self.image.read_into(offset, Buffer::take(len)).await?;
                 ctl.touch();
-                if data.len() == len { Ok(data.into()) } else { Err(usage("beyond the end of the volume")) }
+                if read == len { Ok(buffer.into_bytes()) } else { Err(usage("beyond the end of the volume")) }
             })
             .await
     }
