@@ -80,7 +80,7 @@ impl Store {
             Fill { size_bytes: stat.size_bytes, data_bytes, verify: true, snapshot: None, protect: false };
         let (staging, volume) = Staging::begin(self, "copy", to, stat.size_bytes, ctl).await?;
         let filled: Result<ContentDigest, Error> = async {
-            let blocks = VolumeBlocks { volume: source.clone(), size_bytes: stat.size_bytes };
+            let blocks = VolumeBlocks::new(source.clone(), stat.size_bytes);
             let digest = fill.copy_in(&volume, Arc::new(blocks), ctl).await?;
             let provenance = json!({
                 "volume": from.to_string(),

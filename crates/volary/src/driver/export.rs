@@ -4,7 +4,7 @@ use super::audit::Audit;
 use super::checksum::{Algorithm, Checksum, FileHasher, digest_file};
 use super::digest::ContentDigest;
 use super::image_error::image_error;
-use super::output_file::OutputFile;
+use super::output_file::{OutputFile, write_behind};
 use super::qcow2_writer::Qcow2Writer;
 use super::store::Store;
 use super::transfer::{Block, BlockSink, Pass, VolumeBlocks, on_thread};
@@ -152,7 +152,7 @@ async fn export_open(
     let stat = volume.stat(ctl).await?;
     let size_bytes = stat.size_bytes;
     let data_bytes = data_bytes(&**volume, size_bytes, ctl).await?;
-    let source = Arc::new(VolumeBlocks { volume: volume.clone(), size_bytes });
+    let source = Arc::new(VolumeBlocks::new(volume.clone(), size_bytes));
     ctl.phase(Phase::Copy, Some(data_bytes));
     let pass = Pass { step: "export", size_bytes, in_order: matches!(target, ExportTarget::Stream(_)) };
     let (digest, file_bytes, checksum) = match target {
@@ -229,6 +229,7 @@ impl BlockSink for RawSink {
                 file.write_all_at(&block.bytes[run.clone()], start + run.start as u64)
                     .map_err(|error| Error::io("writing the file", error))?;
             }
+            write_behind(&file, start, block.bytes.len() as u64);
             Ok(())
         })
         .await

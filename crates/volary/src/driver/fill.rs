@@ -27,7 +27,7 @@ impl Fill {
         ctl: &Ctl,
     ) -> Result<ContentDigest> {
         ctl.phase(Phase::Copy, Some(self.data_bytes));
-        let sink = Arc::new(VolumeBlocks { volume: volume.clone(), size_bytes: self.size_bytes });
+        let sink = Arc::new(VolumeBlocks::new(volume.clone(), self.size_bytes));
         Pass { step: "copy", size_bytes: self.size_bytes, in_order: false }.run(from, Some(sink), ctl).await
     }
 

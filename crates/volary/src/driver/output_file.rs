@@ -1,10 +1,11 @@
 //! A file that appears under its name complete and synced, or not at all.
 
 use crate::{Error, ErrorKind, Result};
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{Advice, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::num::NonZeroU64;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -80,6 +81,14 @@ impl Drop for OutputFile {
         {
             tracing::warn!(name = ?temporary, error = %errno, "a temporary file was left");
         }
+    }
+}
+
+/// Has the kernel begin to write a part of a file to the disk, so that the sync at the end finds little left to do.
+pub(crate) fn write_behind(file: &File, start: u64, len: u64) {
+    // Linux takes this advice by writing back what is dirty; it lets go only of pages that were clean before.
+    if let Err(errno) = rustix::fs::fadvise(file, start, NonZeroU64::new(len), Advice::DontNeed) {
+        tracing::trace!(error = %errno, "the file is not written behind");
     }
 }
 

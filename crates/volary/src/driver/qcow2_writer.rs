@@ -4,6 +4,7 @@
 //! the reference counts need not be kept: they are all one, and written at the end. Layout: header, L1 table, then data
 //! and L2 tables as they come, then the reference counts.
 
+use super::output_file::write_behind;
 use super::transfer::{Block, BlockSink, GRANULE_BYTES, on_thread};
 use crate::{Ctl, Error, ErrorKind, Result};
 use async_trait::async_trait;
@@ -90,6 +91,7 @@ impl Inner {
             allocated.next += clusters;
             (*l2, first)
         };
+        let first = cluster;
         let mut entries = vec![0; block.bytes.len().div_ceil(GRANULE_BYTES) * 8];
         for run in &block.runs {
             self.file.write_all_at(&block.bytes[run.clone()], cluster * CLUSTER)?;
@@ -99,6 +101,7 @@ impl Inner {
                 cluster += 1;
             }
         }
+        write_behind(&self.file, first * CLUSTER, clusters * CLUSTER);
         self.file.write_all_at(&entries, l2 + start % L2_SPAN / CLUSTER * 8)
     }
 

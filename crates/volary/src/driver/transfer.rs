@@ -9,14 +9,19 @@ use crate::engine::Volume;
 use crate::{Ctl, Error, ErrorKind, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::join_all;
 use futures::{StreamExt, stream};
 use std::ops::Range;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// How many blocks are in flight at once. Allocators keep several times as much for their threads, so that this, not
 /// the block size, decides the peak of memory.
 const IN_FLIGHT: usize = 6;
+/// How many of them are being read from a volume: Ceph's libraries have each once more in memory meanwhile, and more
+/// are not faster, at 5 ms a message either.
+const READS: usize = 4;
 /// The mapping is asked for in windows, so that it is never in memory whole.
 const WINDOW_BYTES: u64 = 64 * BLOCK_BYTES;
 /// Runs of zeros are found in pieces of this length, a cluster of an exported image.
@@ -83,8 +88,16 @@ pub(crate) trait BlockSink: Send + Sync {
 
 /// An open volume as source and sink.
 pub(crate) struct VolumeBlocks {
-    pub(crate) volume: Arc<dyn Volume>,
-    pub(crate) size_bytes: u64,
+    volume: Arc<dyn Volume>,
+    size_bytes: u64,
+    reads: Semaphore,
+}
+
+impl VolumeBlocks {
+    /// The volume's first `size_bytes`.
+    pub(crate) fn new(volume: Arc<dyn Volume>, size_bytes: u64) -> Self {
+        VolumeBlocks { volume, size_bytes, reads: Semaphore::new(READS) }
+    }
 }
 
 #[async_trait]
@@ -101,7 +114,9 @@ impl BlockSource for VolumeBlocks {
 
     async fn read(&self, start: u64, data: Vec<Range<u64>>, ctl: &Ctl) -> Result<Block> {
         let end = data.last().map_or(start, |range| range.end);
+        let reading = self.reads.acquire().await;
         let bytes = self.volume.read(start, (end - start) as usize, ctl).await?;
+        drop(reading);
         on_thread("examining a block", move || Ok(Block::examine(bytes))).await
     }
 }
@@ -109,10 +124,10 @@ impl BlockSource for VolumeBlocks {
 #[async_trait]
 impl BlockSink for VolumeBlocks {
     async fn write(&self, start: u64, block: Block, ctl: &Ctl) -> Result<()> {
-        for run in block.coarse_runs() {
-            self.volume.write(start + run.start as u64, block.bytes.slice(run), ctl).await?;
-        }
-        Ok(())
+        let runs = block.coarse_runs().into_iter();
+        let writes = runs.map(|run| self.volume.write(start + run.start as u64, block.bytes.slice(run), ctl));
+        // Each is awaited, also after another has failed.
+        join_all(writes).await.into_iter().collect()
     }
 
     async fn flush(&self, ctl: &Ctl) -> Result<()> {

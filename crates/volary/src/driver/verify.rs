@@ -96,7 +96,7 @@ impl Store {
 /// The digest of what an open volume holds, by its own extents and blocks.
 pub(crate) async fn read_back(volume: &Arc<dyn Volume>, size_bytes: u64, ctl: &Ctl) -> Result<ContentDigest> {
     ctl.phase(Phase::Verify, Some(data_bytes(&**volume, size_bytes, ctl).await?));
-    let source = VolumeBlocks { volume: volume.clone(), size_bytes };
+    let source = VolumeBlocks::new(volume.clone(), size_bytes);
     Pass { step: "verify", size_bytes, in_order: false }.run(Arc::new(source), None, ctl).await
 }
 
