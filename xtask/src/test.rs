@@ -16,6 +16,9 @@ pub(crate) const PROGRAMS: &[(&str, &str)] =
 /// Names the configuration file of the cluster to the tests that need one.
 pub(crate) const CONF: &str = "VOLARY_TEST_CEPH_CONF";
 
+/// Names that of a second cluster, whose daemons tests freeze.
+const FAULTS: &str = "VOLARY_TEST_CEPH_FAULTS";
+
 /// Names a qemu-img that reads and writes RBD to the same tests.
 pub(crate) const QEMU_IMG: &str = "VOLARY_TEST_QEMU_IMG";
 
@@ -41,8 +44,10 @@ pub(crate) fn run() -> Outcome {
     let qemu = qemu::with_rbd()?;
     let cluster = cluster::for_tests()?;
     demo::on_cluster(&binary, 96, &cluster)?;
+    let faults = cluster::for_faults()?;
     // Last, so that the closing lines of `cargo test` close the output.
-    let seen = cargo_test(&cluster, &qemu)?;
+    let seen = cargo_test(&cluster, &faults, &qemu)?;
+    faults.down()?;
     cluster.down()?;
     seen.check()?;
     eprintln!("xtask: everything passed in {} s", begun.elapsed().as_secs());
@@ -50,9 +55,9 @@ pub(crate) fn run() -> Outcome {
 }
 
 /// Runs all tests, passes on what they print as it comes, and remembers which ones passed.
-fn cargo_test(cluster: &Running, qemu: &Path) -> Outcome<Seen> {
+fn cargo_test(cluster: &Running, faults: &Running, qemu: &Path) -> Outcome<Seen> {
     let mut command = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
-    command.args(FEATURES).env(CONF, cluster.conf()).env(QEMU_IMG, qemu);
+    command.args(FEATURES).env(CONF, cluster.conf()).env(FAULTS, faults.conf()).env(QEMU_IMG, qemu);
     for variable in ["CEPH_ARGS", "CEPH_LIB", "CEPH_KEYRING", "CEPH_CONF"] {
         command.env_remove(variable);
     }

@@ -37,7 +37,13 @@ pub(crate) async fn run(cli: Cli) -> u8 {
     session.clear_bar();
     match result {
         Ok(()) => 0,
-        Err(error) => failure::report(&error, format, interrupts.code()),
+        Err(error) => {
+            let unanswered = matches!(error.kind(), ErrorKind::Deadline | ErrorKind::Unreachable);
+            let named = error.contexts().any(|(key, _)| key == "store");
+            let error =
+                if unanswered && !named { error.context("store", &session.global.store) } else { error };
+            failure::report(&error, format, interrupts.code())
+        }
     }
 }
 

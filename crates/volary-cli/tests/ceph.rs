@@ -14,6 +14,8 @@ mod harness;
 mod interop;
 #[path = "ceph/memory.rs"]
 mod memory;
+#[path = "ceph/secrets.rs"]
+mod secrets;
 
 fn bench() -> harness::Bench {
     harness::Bench::ceph()

@@ -13,24 +13,29 @@ pub(crate) struct Running {
 
 /// Starts a cluster for tests in a directory of its own.
 pub(crate) fn for_tests() -> Outcome<Running> {
-    start(false, None)
+    start("tests", ObjectStore::Memstore, false, None)
+}
+
+/// Starts one whose daemons tests may freeze, on files: what it has acknowledged is there whatever happens to the daemon.
+pub(crate) fn for_faults() -> Outcome<Running> {
+    start("faults", ObjectStore::Bluestore, false, None)
 }
 
 /// Starts one with Ceph's own timings, and every message of its clients delayed.
 pub(crate) fn for_benchmarks(latency: Option<&str>) -> Outcome<Running> {
-    start(true, latency.map(str::to_owned))
+    start("bench", ObjectStore::Memstore, true, latency.map(str::to_owned))
 }
 
-fn start(stock: bool, latency: Option<String>) -> Outcome<Running> {
+fn start(name: &str, objectstore: ObjectStore, stock: bool, latency: Option<String>) -> Outcome<Running> {
     // Short: the names of the daemons' sockets may have 107 bytes.
-    let dir = std::env::temp_dir().join(format!("volary-ceph-{}", std::process::id()));
+    let dir = std::env::temp_dir().join(format!("volary-ceph-{}-{name}", std::process::id()));
     // By this link, which holds also when the file has been built anew since.
     let mut guard = Command::new("/proc/self/exe");
     guard.args(["cluster", "guard", "--dir"]).arg(&dir).stdin(Stdio::piped()).stdout(Stdio::null());
     // A group of its own: what Ctrl-C ends at the terminal is the chore; the guard sees it go and cleans up.
     std::os::unix::process::CommandExt::process_group(&mut guard, 0);
     let running = Running { guard: guard.spawn()?, dir: dir.clone() };
-    up(&Up { dir, objectstore: ObjectStore::Memstore, osds: 1, stock, latency })?;
+    up(&Up { dir, objectstore, osds: 1, stock, latency })?;
     Ok(running)
 }
 

@@ -4,7 +4,7 @@ mod config;
 mod daemons;
 mod guard;
 
-pub(crate) use guard::{Running, for_benchmarks, for_tests, watch};
+pub(crate) use guard::{Running, for_benchmarks, for_faults, for_tests, watch};
 
 use crate::tools::{self, Outcome};
 use clap::{Args, ValueEnum};

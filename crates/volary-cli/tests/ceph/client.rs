@@ -1,7 +1,10 @@
 //! A user and a configuration of a test's own on the cluster, and commands that use them.
 
-use crate::harness::{Ended, cluster, ended};
+use crate::harness::{Ended, cluster};
 use serde_json::Value;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -71,15 +74,15 @@ impl Client {
         command
     }
 
-    pub(crate) fn run(&self, args: &[&str]) -> Ended {
-        ended(self.command(args).output().unwrap())
-    }
-
-    /// Runs with `-o json`; it must end well.
-    pub(crate) fn json(&self, args: &[&str]) -> Value {
-        let ended = self.run(&[args, &["-o", "json"]].concat());
-        assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.stderr);
-        serde_json::from_str(&ended.stdout).unwrap()
+    /// The command as a user who is not root, from where that user can run it.
+    pub(crate) fn as_nobody(&self, args: &[&str]) -> Command {
+        std::fs::set_permissions(self.dir(), Permissions::from_mode(0o755)).unwrap();
+        let volary = self.path("volary");
+        std::fs::copy(env!("CARGO_BIN_EXE_volary"), &volary).unwrap();
+        let mut command = Command::new(&volary);
+        command.uid(65534).gid(65534).env_clear().args(args).current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 }
 

@@ -146,22 +146,16 @@ fn a_key_that_is_missing_or_wrong_names_user_monitors_and_keyring() {
 
 #[test]
 fn files_that_others_may_not_read_are_named() {
-    // As a user who is not root, from where that user can run it.
     let client = Client::admin();
-    std::fs::set_permissions(client.dir(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let volary = client.path("volary");
-    std::fs::copy(env!("CARGO_BIN_EXE_volary"), &volary).unwrap();
     let keyring = client.path("keyring");
     std::fs::write(&keyring, format!("[client.admin]\n\tkey = {WRONG_KEY}\n")).unwrap();
     let conf = client.conf("own.conf", &[("keyring", keyring.to_str().unwrap())]);
     let store = format!("ceph:{}", conf.display());
     let ask = |wanted: &Wanted<'_>| {
-        let mut command = std::process::Command::new(&volary);
-        std::os::unix::process::CommandExt::uid(&mut command, 65534);
-        command.env_clear().args(["--store", &store, "-o", "json", "ls"]).current_dir("/");
+        let mut command = client.as_nobody(&["--store", &store, "-o", "json", "ls"]);
         check(&store, &ended(command.output().unwrap()), wanted);
     };
-    let closed = std::fs::Permissions::from_mode(0);
+    let closed = std::fs::Permissions::from_mode(0o000);
     std::fs::set_permissions(&keyring, closed.clone()).unwrap();
     let more = &[("keyring", keyring.to_str().unwrap())];
     ask(&Wanted { message: "keyring cannot be read", hint: "let this process read", more, ..refused() });

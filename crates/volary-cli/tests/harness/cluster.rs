@@ -4,12 +4,17 @@ use serde_json::Value;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// Which variable names the cluster: tests that freeze daemons have one of their own.
+const VARIABLE: &str = match env!("CARGO_CRATE_NAME").as_bytes() {
+    b"ceph_faults" => "VOLARY_TEST_CEPH_FAULTS",
+    _ => "VOLARY_TEST_CEPH_CONF",
+};
+
 /// The configuration file of the cluster; a test that needs one fails without it.
 pub fn conf() -> String {
-    let conf = std::env::var("VOLARY_TEST_CEPH_CONF");
-    conf.expect(
-        "VOLARY_TEST_CEPH_CONF names no ceph.conf: run `cargo xtask test`, or `cargo xtask cluster env`",
-    )
+    std::env::var(VARIABLE).unwrap_or_else(|_| {
+        panic!("{VARIABLE} names no ceph.conf: run `cargo xtask test`, or see `cargo xtask cluster --help`")
+    })
 }
 
 /// `ceph`, `rbd` or `rados` as the administrator.

@@ -14,7 +14,7 @@ pub(crate) const STAGING_PREFIX: &str = "volary-staging-";
 const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How long undoing may take on a store that has just not answered.
-const MOMENT: Duration = Duration::from_secs(3);
+const MOMENT: Duration = Duration::from_secs(2);
 
 const LEFT: &str = "`volary trash ls` shows what is left, `volary trash rm` removes it";
 

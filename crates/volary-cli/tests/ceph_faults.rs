@@ -1,0 +1,188 @@
+//! Daemons of Ceph that stop answering, on a cluster of their own, named by `VOLARY_TEST_CEPH_FAULTS`: `cargo xtask test`
+//! starts one and sets it; by hand, `cargo xtask cluster up --objectstore bluestore` does.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod harness;
+
+use harness::{Bench, Ended, cluster, ended};
+use serde_json::Value;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The tests share the daemons: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A daemon that does nothing until this is dropped.
+struct Frozen(String);
+
+impl Frozen {
+    fn new(daemon: &str) -> Self {
+        let conf = cluster::conf();
+        let file = Path::new(&conf).with_file_name("run").join(format!("{daemon}.daemon"));
+        let frozen = Frozen(std::fs::read_to_string(&file).unwrap().trim().to_owned());
+        frozen.signal("-STOP");
+        frozen
+    }
+
+    fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.0]).status().unwrap().success());
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.signal("-CONT");
+    }
+}
+
+const OSD: &str = "ceph-osd.0";
+const MONITOR: &str = "ceph-mon.a";
+
+/// Beyond its limit a command may take this long: to notice, to undo for a moment, to end, on a machine that is busy.
+const GRACE: Duration = Duration::from_secs(5);
+
+fn gives_up(ended: &Ended) -> Value {
+    let line = ended.stderr.lines().last().unwrap_or_default();
+    let document: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {}", ended.stderr));
+    assert_eq!(ended.code, Some(8), "{document:#}");
+    assert_eq!(document["error"]["kind"], "deadline", "{document:#}");
+    assert!(document["error"]["hint"].is_string(), "{document:#}");
+    let context = &document["error"]["context"];
+    assert!(context["store"].as_str().unwrap().starts_with("ceph:"), "{document:#}");
+    context.clone()
+}
+
+#[test]
+fn s05_an_import_ends_at_the_stall_limit_and_the_next_one_of_that_name_works() {
+    let _alone = alone();
+    let bench = Bench::ceph();
+    let image = bench.image("disk.raw", 96);
+    let (image, web) = (image.to_str().unwrap(), bench.at("web"));
+    let mut child = bench.start(&["import", "--stall", "5s", "-o", "json", image, &web]);
+    bench.wait_for_objects(&mut child);
+    let frozen = Frozen::new(OSD);
+    let began = Instant::now();
+    let stalled = ended(child.wait_with_output().unwrap());
+    assert!(began.elapsed() < Duration::from_secs(5) + GRACE, "it took {:?}", began.elapsed());
+    let context = gives_up(&stalled);
+    let intent = context["intent"].as_str().unwrap();
+    assert!(context["pending"].as_str().unwrap().contains("volary trash rm"), "{context:#}");
+    drop(frozen);
+    // What could not be undone is known, and the name is free.
+    let records =
+        cluster::output("rados", &["-p", "rbd", "-N", &bench.home[4..], "listomapkeys", "volary_journal"]);
+    assert_eq!(records.trim(), format!("intent.{intent}"));
+    assert_eq!(bench.json(&["ls", &bench.home]), serde_json::json!([]));
+    let report = bench.json(&["import", image, &web]);
+    assert_eq!(report["verified"], true);
+    assert_eq!(bench.json(&["verify", &web])["match"], true);
+    let id = format!("{}/id:{}", bench.home, context["id"].as_str().unwrap());
+    bench.ok(&["trash", "rm", "--force", &id]);
+    assert_eq!(bench.json(&["trash", "ls", &bench.home]), serde_json::json!([]));
+}
+
+#[test]
+fn s05_an_export_ends_at_the_stall_limit_and_leaves_no_file() {
+    let _alone = alone();
+    let bench = Bench::ceph();
+    let (image, web) = (bench.image("disk.raw", 48), bench.at("web"));
+    bench.ok(&["import", image.to_str().unwrap(), &web]);
+    // What is read from the pipe has been read from the store; what the pipe does not hold has not been asked for.
+    let mut child = bench.command(&["export", "--stall", "4s", "-o", "json", &web, "-"]).spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut vec![0; 1 << 20]).unwrap();
+    let frozen = Frozen::new(OSD);
+    let began = Instant::now();
+    let rest = std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()).unwrap());
+    let stalled = ended(child.wait_with_output().unwrap());
+    assert!(began.elapsed() < Duration::from_secs(4) + GRACE, "it took {:?}", began.elapsed());
+    gives_up(&stalled);
+    assert!(rest.join().unwrap() < 47 * (4 << 20));
+    drop(frozen);
+    let out = bench.path("out.raw");
+    bench.ok(&["export", &web, out.to_str().unwrap()]);
+    assert!(std::fs::read(&out).unwrap() == std::fs::read(&image).unwrap());
+}
+
+#[test]
+fn s05_every_command_ends_by_its_timeout_when_an_osd_is_frozen() {
+    let _alone = alone();
+    let bench = Bench::ceph();
+    let image = bench.image("disk.raw", 2);
+    let (image, web) = (image.to_str().unwrap(), bench.at("web"));
+    bench.ok(&["import", "--snapshot", "s", "--protect", image, &web]);
+    let (snapshot, new, out) = (bench.at("web@s"), bench.at("new"), bench.path("out.raw"));
+    let commands: &[&[&str]] = &[
+        &["ls", &bench.home],
+        &["info", &web],
+        &["du", &web],
+        &["verify", &web],
+        &["export", &web, out.to_str().unwrap()],
+        &["import", image, &new],
+        &["create", "--size", "1M", &new],
+        &["clone", &snapshot, &new],
+        &["cp", &web, &new],
+        &["mv", &web, &new],
+        &["resize", &web, "--size", "64M"],
+        &["snap", "create", &bench.at("web@new")],
+        &["snap", "ls", &web],
+        &["snap", "rm", "--force", &snapshot],
+        &["snap", "rollback", &snapshot],
+        &["children", &snapshot],
+        &["meta", "set", &web, "a", "b"],
+        &["meta", "ls", &web],
+        &["rm", &web],
+        &["rm", "--purge-snapshots", &web],
+        &["trash", "ls", &bench.home],
+        &["namespace", "ls", "rbd"],
+    ];
+    let frozen = Frozen::new(OSD);
+    let run = |args: &[&str]| {
+        let began = Instant::now();
+        let bounds: &[&str] = &["--timeout", "2s", "--stall", "2s", "-o", "json"];
+        let ended = bench.run(&[bounds, args].concat());
+        (ended, began.elapsed())
+    };
+    let mut ended = Vec::new();
+    for some in commands.chunks(6) {
+        let begun = std::thread::scope(|scope| {
+            let begun: Vec<_> = some.iter().map(|args| (args, scope.spawn(|| run(args)))).collect();
+            begun.into_iter().map(|(args, ended)| (args, ended.join().unwrap())).collect::<Vec<_>>()
+        });
+        ended.extend(begun);
+    }
+    drop(frozen);
+    for (args, (ended, took)) in ended {
+        assert!(took < Duration::from_secs(2) + GRACE, "{args:?} took {took:?}: {}", ended.stderr);
+        assert_eq!(ended.code, Some(8), "{args:?}: {}", ended.stderr);
+        let context = gives_up(&ended);
+        assert_eq!(context["errno"], "ETIMEDOUT", "{args:?}");
+        assert!(context["monitors"].is_string() && context["step"].is_string(), "{args:?}: {context:#}");
+    }
+    assert!(!out.exists());
+    assert_eq!(bench.json(&["verify", &snapshot])["match"], true);
+}
+
+#[test]
+fn s05_a_frozen_monitor_ends_connecting_in_time_and_thawed_it_serves() {
+    let _alone = alone();
+    let bench = Bench::ceph();
+    let frozen = Frozen::new(MONITOR);
+    let began = Instant::now();
+    let command = &mut bench.command(&["--timeout", "4s", "-o", "json", "ls"]);
+    let late = ended(command.stdin(Stdio::null()).output().unwrap());
+    let took = began.elapsed();
+    drop(frozen);
+    assert!(took < Duration::from_secs(5), "it took {took:?}");
+    let context = gives_up(&late);
+    assert_eq!((&context["step"], &context["errno"]), (&"connect".into(), &"ETIMEDOUT".into()));
+    assert!(context["monitors"].as_str().unwrap().contains("127.0.0.1:"), "{context:#}");
+    bench.ok(&["ls"]);
+}
