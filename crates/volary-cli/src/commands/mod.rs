@@ -16,6 +16,7 @@ mod ls;
 mod man;
 mod meta;
 mod mv;
+mod pending;
 mod place;
 mod pool;
 mod resize;
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Parent(lineage::Parent),
     Snap(snap::Snap),
     Trash(trash::Trash),
+    Pending(pending::Pending),
+    Reap(pending::Reap),
     Namespace(pool::NamespaceCommand),
     Pool(pool::Pool),
     Lock(lock::Lock),
@@ -86,6 +89,8 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<()> {
         Command::Parent(args) => lineage::parent(args, session).await,
         Command::Snap(args) => snap::run(args, session).await,
         Command::Trash(args) => trash::run(args, session).await,
+        Command::Pending(args) => pending::pending(args, session).await,
+        Command::Reap(args) => pending::reap(args, session).await,
         Command::Namespace(args) => pool::namespace(args, session).await,
         Command::Pool(args) => pool::pool(args, session).await,
         Command::Lock(args) => lock::run(args, session).await,

@@ -31,6 +31,9 @@ pub(crate) struct Rm {
     /// Keep it in trash for so long instead
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     defer: Option<Duration>,
+    /// When something is in the way, leave the order in the journal: `reap` carries it out once nothing is
+    #[arg(long)]
+    retry_later: bool,
     /// A volume that is not there is fine
     #[arg(long)]
     if_exists: bool,
@@ -43,6 +46,7 @@ pub(crate) async fn run(args: Rm, session: &Session) -> Result<()> {
         defer: args.defer,
         if_exists: args.if_exists,
         wait: args.wait,
+        retry_later: args.retry_later,
     };
     let remove = async |store: &volary::Store| {
         if args.dry_run {

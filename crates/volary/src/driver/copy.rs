@@ -3,7 +3,7 @@
 use super::audit::Audit;
 use super::digest::ContentDigest;
 use super::fill::Fill;
-use super::staging::Staging;
+use super::staging::{Origin, Staging};
 use super::store::Store;
 use super::transfer::VolumeBlocks;
 use super::verify::data_bytes;
@@ -78,7 +78,8 @@ impl Store {
         self.require_space(to, data_bytes, ctl).await?;
         let fill =
             Fill { size_bytes: stat.size_bytes, data_bytes, verify: true, snapshot: None, protect: false };
-        let (staging, volume) = Staging::begin(self, "copy", to, stat.size_bytes, ctl).await?;
+        let origin = Origin::Empty { size_bytes: stat.size_bytes };
+        let (staging, volume) = Staging::begin(self, "copy", to, origin, ctl).await?.opened(ctl).await?;
         let filled: Result<ContentDigest, Error> = async {
             let blocks = VolumeBlocks::new(source.clone(), stat.size_bytes);
             let digest = fill.copy_in(&volume, Arc::new(blocks), ctl).await?;

@@ -1,6 +1,7 @@
 //! Making empty volumes, and asking whether one is there.
 
-use crate::engine::{CreateOptions, OpenOptions};
+use super::staging::{Origin, Staging};
+use crate::engine::OpenOptions;
 use crate::{Ctl, ErrorKind, Result, Store, VolumeId, VolumeSpec};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -24,10 +25,12 @@ impl Store {
     /// pool or namespace.
     #[tracing::instrument(name = "create", skip_all, fields(volume = %spec, size_bytes))]
     pub async fn create(&self, spec: &VolumeSpec, size_bytes: u64, ctl: &Ctl) -> Result<CreateReport> {
-        let name = spec.new_name()?;
-        let options = CreateOptions::new(size_bytes);
-        let made = self.engine().create(&spec.namespace, &name, &options, ctl).await;
-        let id = made.map_err(|error| error.context("volume", spec))?;
+        self.require_new(spec, ctl).await?;
+        let staged = async {
+            let staging = Staging::begin(self, "create", spec, Origin::Empty { size_bytes }, ctl).await?;
+            staging.publish(ctl).await
+        };
+        let id = staged.await.map_err(|error| error.context("volume", spec))?;
         tracing::info!(%id, "created");
         Ok(CreateReport { volume: spec.clone(), id, size_bytes })
     }

@@ -1,11 +1,13 @@
 //! Executing a plan: each step checks by id that it still means what was planned.
 
 use super::handle::closing;
+use super::journal::Intent;
 use super::outcome::{Step, StepOutcome};
 use super::plan::{Act, Subject};
 use crate::engine::{Child, OpenOptions, SnapshotInfo, Volume, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Phase, Result, Store, Target};
 use std::sync::Arc;
+use std::time::Duration;
 
 impl Store {
     /// Takes the steps in order until one fails, and writes down how each ended.
@@ -13,6 +15,7 @@ impl Store {
         &self,
         subject: &Subject,
         acts: &[Act],
+        intent: &Intent,
         steps: &mut Vec<Step>,
         ctl: &Ctl,
     ) -> Result<()> {
@@ -27,10 +30,17 @@ impl Store {
                 steps.push(act.step(subject, StepOutcome::Skipped));
                 continue;
             }
-            let result = match ctl.check("remove") {
-                Ok(()) => self.perform(subject, act, &mut writer, ctl).await,
+            let ours = match ctl.check("remove") {
+                // What somebody else has taken over must not go on here.
+                Ok(()) => intent.step(&act.step(subject, StepOutcome::Planned).action, None, ctl).await,
                 cancelled => cancelled,
             };
+            if let Err(error) = ours {
+                steps.push(act.step(subject, StepOutcome::Skipped));
+                failed = Some(error);
+                continue;
+            }
+            let result = self.perform(subject, act, &mut writer, ctl).await;
             let outcome = if result.is_ok() { StepOutcome::Done } else { StepOutcome::Failed };
             steps.push(act.step(subject, outcome));
             failed = result.err();
@@ -61,7 +71,7 @@ impl Store {
                 return volume.remove_snapshot(&snapshot.name, ctl).await;
             }
             Act::Flatten(child) => return self.flatten_child(subject, child, ctl).await,
-            Act::MoveToTrash(..) | Act::Remove | Act::RemoveFromTrash { .. } => {}
+            Act::MoveToTrash(..) | Act::TakeName | Act::RemoveFromTrash { .. } => {}
         }
         // What follows needs the volume closed, by this process too.
         if let Some(volume) = writer.take() {
@@ -71,10 +81,9 @@ impl Store {
             Act::MoveToTrash(keep, purge_snapshots) => {
                 self.put_into_trash(subject, *keep, *purge_snapshots, ctl).await.map(|_| ())
             }
-            Act::Remove => {
-                ctl.phase(Phase::Remove, None);
+            Act::TakeName => {
                 let entry = self.entry(subject, ctl).await?;
-                self.engine().remove(subject.namespace(), &entry, ctl).await
+                self.engine().trash_move(subject.namespace(), &entry, Duration::ZERO, ctl).await
             }
             Act::RemoveFromTrash { force } => {
                 ctl.phase(Phase::Remove, None);

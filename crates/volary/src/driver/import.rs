@@ -5,7 +5,7 @@ use super::checksum::{Algorithm, Checksum, digest_file};
 use super::digest::ContentDigest;
 use super::fill::Fill;
 use super::source::{ImageBlocks, ImportSource, OpenSource};
-use super::staging::Staging;
+use super::staging::{Origin, Staging};
 use super::store::Store;
 use super::transfer::on_thread;
 use crate::engine::Volume;
@@ -264,7 +264,9 @@ impl Store {
             snapshot: plan.snapshot.clone(),
             protect: plan.protect,
         };
-        let (staging, volume) = Staging::begin(self, "import", &request.spec, plan.size_bytes, ctl).await?;
+        let origin = Origin::Empty { size_bytes: plan.size_bytes };
+        let staging = Staging::begin(self, "import", &request.spec, origin, ctl).await?;
+        let (staging, volume) = staging.opened(ctl).await?;
         let filled = fill_from(&fill, &volume, request, &source, image, ctl).await;
         drop(volume);
         let (digest, sha256) = match filled {

@@ -1,7 +1,9 @@
 //! Clones, what they are clones of, and parting the two.
 
 use super::handle::{closing, named};
-use crate::engine::{Child, CloneOptions, Parent, SnapshotRef};
+use super::journal::{Intent, Work};
+use super::staging::{Origin, Staging};
+use crate::engine::{Child, Parent, SnapshotRef};
 use crate::{Ctl, Error, ErrorKind, Name, Phase, Result, Store, Target, VolumeId, VolumeSpec};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -106,16 +108,18 @@ impl Store {
         ctl: &Ctl,
     ) -> Result<CloneReport> {
         let snapshot = parent.required_snapshot()?.clone();
-        let name = child.new_name()?;
+        self.require_new(child, ctl).await?;
         let shown = self.shown(parent, ctl).await?;
         let volume = match &parent.volume {
             Target::Id(id) => id.clone(),
             Target::Name(_) => self.resolve(parent, ctl).await?.id,
         };
         let parent_ref = SnapshotRef { namespace: parent.namespace.clone(), volume, snapshot };
-        let options = CloneOptions::default();
-        let cloned = self.engine().clone_volume(&parent_ref, &child.namespace, &name, &options, ctl).await;
-        let id = cloned.map_err(|error| {
+        let staged = async {
+            let staging = Staging::begin(self, "clone", child, Origin::Clone(&parent_ref), ctl).await?;
+            staging.publish(ctl).await
+        };
+        let id = staged.await.map_err(|error| {
             let blocked = error.kind() == ErrorKind::Blocked;
             let error = error.context("parent", &shown).context("volume", child);
             if blocked { error.hint(format!("`volary snap protect {shown}` first")) } else { error }
@@ -155,8 +159,12 @@ impl Store {
                         .context("volume", &shown));
                 }
             };
+            let id = Some(entry.id.clone());
+            let intent =
+                Intent::begin(self.shared_engine(), "flatten", &shown, id, Work::Flatten, ctl).await?;
             ctl.phase(Phase::Flatten, Some(parent.overlap_bytes));
-            volume.flatten(ctl).await.map_err(|error| error.context("volume", &shown))?;
+            let flattened = volume.flatten(ctl).await.map_err(|error| error.context("volume", &shown));
+            intent.conclude(flattened, ctl).await?;
             tracing::info!(id = %entry.id, parent = %parent.volume, "flattened");
             Ok(FlattenReport { volume: shown.clone(), id: entry.id, parent })
         };

@@ -97,6 +97,8 @@ pub struct SnapshotOutcome {
     pub snapshot: Name,
     /// How it ended.
     pub outcome: Outcome,
+    /// Whether something is left that is settled later.
+    pub pending: bool,
     /// What is in the way.
     pub blockers: Vec<Holder>,
     /// Every step, in order.
@@ -143,21 +145,30 @@ impl RemoveReport {
     ///
     /// `absent` is an error unless the caller said that it may be.
     pub fn error(&self) -> Option<Error> {
-        match self.outcome {
+        let error = match self.outcome {
             Outcome::Blocked => Some(blocked("the volume cannot be removed", &self.volume, &self.blockers)),
             _ => self.failure.as_ref().map(Failure::error),
-        }
+        };
+        error.map(|error| if self.pending { unfinished(error) } else { error })
     }
+}
+
+/// What is left stands in the journal, so that trying by hand is not all that can be done.
+fn unfinished(error: Error) -> Error {
+    let hint = "`volary reap` goes on with it, `volary pending` shows it";
+    let hint = error.remedy().map_or_else(|| hint.to_owned(), |first| format!("{first}; then {hint}"));
+    Error::new(ErrorKind::Partial, "not finished, and pending").because(error).hint(hint)
 }
 
 impl SnapshotOutcome {
     /// The error this outcome stands for; `None` when the snapshot is gone.
     pub fn error(&self) -> Option<Error> {
         let spec = self.volume.at(self.snapshot.clone());
-        match self.outcome {
+        let error = match self.outcome {
             Outcome::Blocked => Some(blocked("the snapshot cannot be removed", &spec, &self.blockers)),
             _ => self.failure.as_ref().map(Failure::error),
-        }
+        };
+        error.map(|error| if self.pending { unfinished(error) } else { error })
     }
 }
 

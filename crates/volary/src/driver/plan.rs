@@ -30,7 +30,8 @@ pub(crate) enum Act {
     RemoveSnapshot(SnapshotInfo),
     /// Keep it in trash for so long; whether its snapshots may go with it then.
     MoveToTrash(Duration, bool),
-    Remove,
+    /// Into trash, to be removed there at once.
+    TakeName,
     RemoveFromTrash {
         force: bool,
     },
@@ -43,8 +44,8 @@ impl Act {
             Act::Flatten(child) => ("flatten", child_spec(child)),
             Act::Unprotect(snapshot) => ("unprotect", at(snapshot)),
             Act::RemoveSnapshot(snapshot) => ("remove_snapshot", at(snapshot)),
-            Act::MoveToTrash(..) => ("move_to_trash", subject.shown.clone()),
-            Act::Remove | Act::RemoveFromTrash { .. } => ("remove", subject.shown.clone()),
+            Act::MoveToTrash(..) | Act::TakeName => ("move_to_trash", subject.shown.clone()),
+            Act::RemoveFromTrash { .. } => ("remove", subject.shown.clone()),
         };
         Step { action: action.into(), target, outcome }
     }

@@ -2,14 +2,16 @@
 
 use super::audit::Audit;
 use super::handle::named;
-use super::outcome::{Failure, Outcome, RemoveReport, StepOutcome};
+use super::journal::Work;
+use super::order::Order;
+use super::outcome::{Failure, Outcome, RemoveReport, Step, StepOutcome};
+use super::patience::Patience;
 use super::plan::{Act, Plan, Rules, Subject};
 use super::store::no_such_volume;
 use crate::engine::{Holder, HolderKind, TrashEntry};
 use crate::{Ctl, Error, ErrorKind, Result, Store, Target, VolumeSpec};
 use serde_json::json;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// How to remove a volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +26,25 @@ pub struct RemoveOptions {
     pub if_exists: bool,
     /// How long to try again while only watchers are in the way.
     pub wait: Duration,
+    /// Leave the order in the journal when it is refused: a reaper carries it out once nothing is in the way.
+    pub retry_later: bool,
+}
+
+/// How a round ended, unless it failed.
+enum Attempt {
+    Again,
+    Done,
+    Blocked(Vec<Holder>),
+}
+
+impl RemoveOptions {
+    fn work(&self) -> Work {
+        Work::Remove {
+            purge_snapshots: self.purge_snapshots,
+            flatten_children: self.flatten_children,
+            keep_seconds: self.defer.map(|keep| keep.as_secs()),
+        }
+    }
 }
 
 impl Store {
@@ -102,12 +123,9 @@ impl Store {
             return self.not_there(spec, options, ctl).await;
         };
         let subject = Subject { shown: named(spec, &entry), id: entry.id };
-        let done = if options.defer.is_some() { Outcome::Deferred } else { Outcome::Removed };
-        let patience = Patience::new(options.wait);
-        let report = self
-            .carry_out(&subject, done, patience, ctl, || self.plan_volume(&subject, options, ctl))
-            .await?;
-        match report {
+        let mut order = Order::new("remove", options.work());
+        order.retry_later = options.retry_later;
+        match self.remove_ordered(&subject, options, order, ctl).await? {
             Some(report) if report.outcome == Outcome::Deferred => {
                 let trash = self.engine().trash(&spec.namespace, &ctl.for_cleanup()).await?;
                 let until = trash.into_iter().find(|entry| entry.id == subject.id).map(|entry| entry.until);
@@ -118,12 +136,29 @@ impl Store {
         }
     }
 
+    /// Removes what an order, new or found in the journal, is about.
+    pub(crate) async fn remove_ordered(
+        &self,
+        subject: &Subject,
+        options: &RemoveOptions,
+        order: Order,
+        ctl: &Ctl,
+    ) -> Result<Option<RemoveReport>> {
+        let done = if options.defer.is_some() { Outcome::Deferred } else { Outcome::Removed };
+        let patience = Patience::new(options.wait);
+        self.carry_out(subject, done, patience, order, ctl, || self.plan_volume(subject, options, ctl)).await
+    }
+
     /// Plans and executes until it is done or cannot be; `None` when the volume turns out not to be there.
+    ///
+    /// # Errors
+    /// When nothing was changed.
     pub(crate) async fn carry_out<F>(
         &self,
         subject: &Subject,
         done: Outcome,
         mut patience: Patience,
+        mut order: Order,
         ctl: &Ctl,
         plan: impl Fn() -> F,
     ) -> Result<Option<RemoveReport>>
@@ -131,61 +166,72 @@ impl Store {
         F: Future<Output = Result<Plan>>,
     {
         let mut report = RemoveReport::new(subject.shown.clone(), Some(subject.id.clone()), Outcome::Failed);
-        loop {
-            let attempt = self.attempt(subject, done, &mut patience, &mut report, ctl, &plan).await;
-            match attempt {
-                Ok(true) => return Ok(Some(report)),
-                Ok(false) => {}
-                // Nothing was changed yet, so there is nothing to report but the error.
-                Err(error) if report.steps.is_empty() => {
-                    let gone = error.kind() == ErrorKind::NotFound && self.is_gone(subject, ctl).await?;
-                    return if gone { Ok(None) } else { Err(error) };
-                }
-                Err(error) => {
-                    report.failure = Some(Failure::from(&error));
-                    return Ok(Some(report));
-                }
+        let ended = loop {
+            let steps = &mut report.steps;
+            match self.attempt(subject, &mut order, &mut patience, steps, ctl, &plan).await {
+                Ok(Attempt::Again) => {}
+                ended => break ended,
             }
+        };
+        let failure = match ended {
+            Ok(Attempt::Blocked(blockers)) => {
+                (report.outcome, report.blockers) = (Outcome::Blocked, blockers);
+                report.error()
+            }
+            Ok(_) => {
+                report.outcome = done;
+                None
+            }
+            Err(error) => {
+                let gone = error.kind() == ErrorKind::NotFound && self.is_gone(subject, ctl).await?;
+                report.outcome = if gone { Outcome::Absent } else { Outcome::Failed };
+                Some(error)
+            }
+        };
+        let (outcome, steps) = (report.outcome, &report.steps);
+        report.pending = order.close(self, subject, outcome, steps, failure.as_ref(), ctl).await?;
+        match failure {
+            // Nothing was changed, so there is nothing to report but the error.
+            Some(_) if outcome == Outcome::Absent && report.steps.is_empty() => return Ok(None),
+            Some(error) if outcome == Outcome::Failed && report.steps.is_empty() => return Err(error),
+            Some(error) if outcome != Outcome::Blocked => report.failure = Some(Failure::from(&error)),
+            _ => {}
         }
+        Ok(Some(report))
     }
 
-    /// One round of planning and executing; says whether it was the last.
+    /// One round of planning and executing.
     async fn attempt<F>(
         &self,
         subject: &Subject,
-        done: Outcome,
+        order: &mut Order,
         patience: &mut Patience,
-        report: &mut RemoveReport,
+        steps: &mut Vec<Step>,
         ctl: &Ctl,
         plan: &impl Fn() -> F,
-    ) -> Result<bool>
+    ) -> Result<Attempt>
     where
         F: Future<Output = Result<Plan>>,
     {
         let found = plan().await?;
         if !found.blockers.is_empty() {
-            if found.blockers.iter().all(|blocker| may_go(blocker.kind)) && patience.pause(ctl).await? {
-                return Ok(false);
+            let may_go = found.blockers.iter().all(|blocker| may_go(blocker.kind));
+            let again = may_go && patience.pause(ctl).await?;
+            return Ok(if again { Attempt::Again } else { Attempt::Blocked(found.blockers) });
+        }
+        let intent = order.intent(self, subject, ctl).await?;
+        match self.execute(subject, &found.acts, intent, steps, ctl).await {
+            Ok(()) => Ok(Attempt::Done),
+            Err(error) if error.kind() == ErrorKind::Blocked => {
+                if patience.pause(ctl).await? {
+                    return Ok(Attempt::Again);
+                }
+                // It appeared after the plan was made: name it as well as can be.
+                let again = plan().await.map(|plan| plan.blockers).unwrap_or_default();
+                Ok(Attempt::Blocked(if again.is_empty() { vec![blocker_of(&error)] } else { again }))
             }
-            (report.outcome, report.blockers) = (Outcome::Blocked, found.blockers);
-            return Ok(true);
+            Err(error) => Err(error),
         }
-        let Err(error) = self.execute(subject, &found.acts, &mut report.steps, ctl).await else {
-            report.outcome = done;
-            return Ok(true);
-        };
-        if error.kind() != ErrorKind::Blocked {
-            report.failure = Some(Failure::from(&error));
-            return Ok(true);
-        }
-        if patience.pause(ctl).await? {
-            return Ok(false);
-        }
-        // It appeared after the plan was made: name it as well as can be.
-        let again = plan().await.map(|plan| plan.blockers).unwrap_or_default();
-        report.blockers = if again.is_empty() { vec![blocker_of(&error)] } else { again };
-        report.outcome = Outcome::Blocked;
-        Ok(true)
     }
 
     async fn plan_volume(&self, subject: &Subject, options: &RemoveOptions, ctl: &Ctl) -> Result<Plan> {
@@ -195,7 +241,8 @@ impl Store {
         let mut plan = self.plan_snapshots(subject, &seen, options.purge_snapshots, rules, ctl).await?;
         plan.blockers.extend(seen.holders);
         match options.defer {
-            None => plan.acts.push(Act::Remove),
+            // By name it goes first, so that whatever happens nobody finds half a volume under it.
+            None => plan.acts.extend([Act::TakeName, Act::RemoveFromTrash { force: true }]),
             Some(keep) => {
                 // The snapshots stay until the purge, so that a restore brings them back.
                 plan.acts.retain(|act| !matches!(act, Act::RemoveSnapshot(_)));
@@ -253,31 +300,5 @@ pub(crate) fn blocker_of(error: &Error) -> Holder {
         kind: HolderKind::Watcher,
         detail: error.report(),
         remedy: error.remedy().unwrap_or("try again, or give more time with --wait").into(),
-    }
-}
-
-/// How long to try again, with growing pauses.
-pub(crate) struct Patience {
-    until: Instant,
-    next: Duration,
-}
-
-impl Patience {
-    pub(crate) fn new(wait: Duration) -> Self {
-        Patience { until: Instant::now() + wait, next: Duration::from_millis(100) }
-    }
-
-    /// Pauses and says yes, or says no when the time is up.
-    async fn pause(&mut self, ctl: &Ctl) -> Result<bool> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(false);
-        }
-        tokio::select! {
-            () = ctl.cancel_token().cancelled() => ctl.check("wait")?,
-            () = tokio::time::sleep(self.next.min(left)) => {}
-        }
-        self.next = (self.next * 2).min(Duration::from_secs(2));
-        Ok(true)
     }
 }

@@ -2,7 +2,9 @@
 
 use super::audit::Audit;
 use super::handle::closing;
+use super::journal::{Intent, Work};
 use super::listing::SnapshotListing;
+use super::order::Order;
 use super::outcome::{Failure, Outcome, SnapshotOutcome};
 use super::plan::{Rules, Seen, Subject};
 use super::remove::blocker_of;
@@ -54,6 +56,22 @@ enum Change<'a> {
 }
 
 impl<'a> Change<'a> {
+    /// What must be finished by another if this process dies in it; the rest are single steps that a dead process has
+    /// taken or not.
+    async fn work(&self, volume: &dyn Volume, ctl: &Ctl) -> Result<Option<(&'static str, Work)>> {
+        match self {
+            Change::Create { name, protect: true } => {
+                Ok(Some(("snapshot_create", Work::Protect { snapshot: name.to_string() })))
+            }
+            Change::RollBack(name) => {
+                let snapshots = volume.snapshots(ctl).await?;
+                let found = snapshots.into_iter().find(|snapshot| snapshot.name == **name);
+                Ok(found.map(|found| ("rollback", Work::Rollback { snapshot: found.id })))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Does it, and returns the name the snapshot has then.
     async fn make(self, volume: &dyn Volume, spec: &VolumeSpec, ctl: &Ctl) -> Result<&'a Name> {
         match self {
@@ -263,7 +281,8 @@ impl Store {
         result
     }
 
-    async fn subject(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<(Subject, Seen)> {
+    /// A volume, and what it has that matters to removing a snapshot of it.
+    pub(crate) async fn subject(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<(Subject, Seen)> {
         let head = spec.head();
         let shown = self.shown(&head, ctl).await?;
         let volume = self.open_to_read(&head, ctl).await?;
@@ -280,29 +299,55 @@ impl Store {
         options: SnapshotRemoveOptions,
         ctl: &Ctl,
     ) -> SnapshotOutcome {
+        let SnapshotRemoveOptions { force: unprotect, flatten_children } = options;
+        let work = Work::RemoveSnapshot { snapshot: snapshot.id, unprotect, flatten_children };
+        let order = Order::new("snapshot_remove", work);
+        self.remove_snapshot_ordered(subject, seen, snapshot, options, order, ctl).await
+    }
+
+    /// Removes the snapshot an order, new or found in the journal, is about.
+    pub(crate) async fn remove_snapshot_ordered(
+        &self,
+        subject: &Subject,
+        seen: &Seen,
+        snapshot: &SnapshotInfo,
+        options: SnapshotRemoveOptions,
+        mut order: Order,
+        ctl: &Ctl,
+    ) -> SnapshotOutcome {
         let mut outcome = untouched(subject, &snapshot.name);
-        let mut planned = self.plan_snapshot(subject, seen, snapshot, options.rules(), ctl).await;
-        if let Ok(plan) = &mut planned {
+        let steps = &mut outcome.steps;
+        let work = async {
+            let mut plan = self.plan_snapshot(subject, seen, snapshot, options.rules(), ctl).await?;
             // Who has the volume open does not matter to a snapshot; who locked it does, and what may not be seen.
             let counts = |holder: &&Holder| matches!(holder.kind, HolderKind::Unknown | HolderKind::Lock);
             plan.blockers.extend(seen.holders.iter().filter(counts).cloned());
-        }
-        let result = match planned {
-            Ok(plan) if plan.blockers.is_empty() => {
-                self.execute(subject, &plan.acts, &mut outcome.steps, ctl).await
+            if !plan.blockers.is_empty() {
+                return Ok(plan.blockers);
             }
-            Ok(plan) => {
-                (outcome.outcome, outcome.blockers) = (Outcome::Blocked, plan.blockers);
-                return outcome;
-            }
-            Err(error) => Err(error),
+            let intent = order.intent(self, subject, ctl).await?;
+            self.execute(subject, &plan.acts, intent, steps, ctl).await.map(|()| Vec::new())
         };
-        match result {
-            Ok(()) => outcome.outcome = Outcome::Removed,
-            Err(error) if error.kind() == ErrorKind::Blocked => {
-                outcome.outcome = Outcome::Blocked;
-                outcome.blockers = vec![blocker_of(&error)];
+        let failure = match work.await {
+            Ok(blockers) if blockers.is_empty() => {
+                outcome.outcome = Outcome::Removed;
+                None
             }
+            Ok(blockers) => {
+                (outcome.outcome, outcome.blockers) = (Outcome::Blocked, blockers);
+                outcome.error()
+            }
+            Err(error) if error.kind() == ErrorKind::Blocked => {
+                (outcome.outcome, outcome.blockers) = (Outcome::Blocked, vec![blocker_of(&error)]);
+                Some(error)
+            }
+            Err(error) => {
+                outcome.failure = Some(Failure::from(&error));
+                Some(error)
+            }
+        };
+        match order.close(self, subject, outcome.outcome, &outcome.steps, failure.as_ref(), ctl).await {
+            Ok(pending) => outcome.pending = pending,
             Err(error) => outcome.failure = Some(Failure::from(&error)),
         }
         outcome
@@ -314,12 +359,20 @@ impl Store {
         let shown = self.shown(&head, ctl).await?;
         let volume: Arc<dyn Volume> = self.open_to_write(&head, ctl).await?;
         let work = async {
-            let name = change
-                .make(&*volume, spec, ctl)
-                .await
-                .map_err(|error| error.context("snapshot", spec))?
-                .clone();
             let id = volume.stat(ctl).await?.id;
+            let intent = match change.work(&*volume, ctl).await? {
+                Some((operation, work)) => {
+                    let (engine, id) = (self.shared_engine(), Some(id.clone()));
+                    Some(Intent::begin(engine, operation, &shown.head(), id, work, ctl).await?)
+                }
+                None => None,
+            };
+            let made = change.make(&*volume, spec, ctl).await.cloned();
+            let made = match intent {
+                Some(intent) => intent.conclude(made, ctl).await,
+                None => made,
+            };
+            let name = made.map_err(|error| error.context("snapshot", spec))?;
             let found = volume.snapshots(ctl).await?.into_iter().find(|snapshot| snapshot.name == name);
             let found = found.ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, "the snapshot was removed meanwhile")
@@ -344,6 +397,7 @@ fn untouched(subject: &Subject, snapshot: &Name) -> SnapshotOutcome {
         id: subject.id.clone(),
         snapshot: snapshot.clone(),
         outcome: Outcome::Failed,
+        pending: false,
         blockers: Vec::new(),
         steps: Vec::new(),
         failure: None,

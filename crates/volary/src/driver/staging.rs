@@ -1,25 +1,36 @@
-//! Staging: a new volume is filled where no listing shows it, and published whole under its name in one step.
+//! Staging: a new volume is made where no listing shows it, and published whole under its name in one step.
 
-use super::journal::{Intent, random_hex};
+use super::handle::closing;
+use super::journal::{Intent, Work, random_hex};
+use super::patience::patiently;
 use super::store::Store;
 use super::transfer::on_thread;
-use crate::engine::{CreateOptions, OpenOptions, Volume, VolumeEntry};
+use crate::engine::{CloneOptions, CreateOptions, OpenOptions, SnapshotRef, TrashState, Volume, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId, VolumeSpec};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How staging volumes are called until they lie in trash.
 pub(crate) const STAGING_PREFIX: &str = "volary-staging-";
+/// The step from which on there is no way back: the volume may be seen under its name.
+pub(crate) const PUBLISHING: &str = "publishing";
 /// How long trash keeps a staging volume from being purged by others: longer than any transfer, yet not for good.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
-
 /// How long undoing may take on a store that has just not answered.
 const MOMENT: Duration = Duration::from_secs(2);
 
-const LEFT: &str = "`volary trash ls` shows what is left, `volary trash rm` removes it";
+const LEFT: &str = "`volary pending` shows what is left, `volary reap` settles it";
 
 fn unanswered(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Deadline | ErrorKind::Unreachable)
+}
+
+/// What a staging volume begins as.
+pub(crate) enum Origin<'a> {
+    /// So many bytes that read as zeros.
+    Empty { size_bytes: u64 },
+    /// A snapshot's content.
+    Clone(&'a SnapshotRef),
 }
 
 /// A volume on its way; it ends in [`publish`](Staging::publish) or [`undo`](Staging::undo).
@@ -31,10 +42,12 @@ pub(crate) struct Staging {
     id: Option<VolumeId>,
     volume: Option<Arc<dyn Volume>>,
     intent: Intent,
+    /// How long to wait for who holds it, when it is to be taken away: a dead process still watches for a while.
+    wait: Duration,
 }
 
 impl Staging {
-    /// Makes a staging volume for `spec`, of which `size_bytes` read as zeros.
+    /// Makes a staging volume for `spec`.
     ///
     /// # Errors
     /// As the engine; what had been begun is undone then.
@@ -42,42 +55,72 @@ impl Staging {
         store: &Store,
         operation: &'static str,
         spec: &VolumeSpec,
-        size_bytes: u64,
+        origin: Origin<'_>,
         ctl: &Ctl,
-    ) -> Result<(Staging, Arc<dyn Volume>)> {
+    ) -> Result<Staging> {
         let name = spec.new_name()?;
         let staging = Name::new(&format!("{STAGING_PREFIX}{}", random_hex()?))?;
         let namespace = spec.namespace.clone();
-        let intent =
-            Intent::begin(store.shared_engine(), &namespace, operation, &name, &staging, ctl).await?;
+        let work = Work::Make { staging: staging.to_string() };
+        let intent = Intent::begin(store.shared_engine(), operation, spec, None, work, ctl).await?;
         let store = store.clone();
-        let mut this = Staging { store, namespace, name, staging, id: None, volume: None, intent };
-        match this.make(size_bytes, ctl).await {
-            Ok(volume) => Ok((this, volume)),
+        let mut this =
+            Staging { store, namespace, name, staging, id: None, volume: None, intent, wait: Duration::ZERO };
+        match this.make(origin, ctl).await {
+            Ok(()) => Ok(this),
             Err(error) => Err(this.undo(error, ctl).await),
         }
     }
 
-    async fn make(&mut self, size_bytes: u64, ctl: &Ctl) -> Result<Arc<dyn Volume>> {
-        let (engine, namespace) = (self.store.shared_engine(), &self.namespace);
-        let id = engine.create(namespace, &self.staging, &CreateOptions::new(size_bytes), ctl).await?;
+    /// What another process had begun and this one has taken over.
+    pub(crate) fn resume(
+        store: &Store,
+        spec: &VolumeSpec,
+        staging: Name,
+        id: Option<VolumeId>,
+        intent: Intent,
+        wait: Duration,
+    ) -> Result<Staging> {
+        let (store, namespace, name) = (store.clone(), spec.namespace.clone(), spec.new_name()?);
+        Ok(Staging { store, namespace, name, staging, id, volume: None, intent, wait })
+    }
+
+    async fn make(&mut self, origin: Origin<'_>, ctl: &Ctl) -> Result<()> {
+        let (engine, namespace, staging) = (self.store.shared_engine(), &self.namespace, &self.staging);
+        let id = match origin {
+            Origin::Empty { size_bytes } => {
+                engine.create(namespace, staging, &CreateOptions::new(size_bytes), ctl).await?
+            }
+            Origin::Clone(parent) => {
+                engine.clone_volume(parent, namespace, staging, &CloneOptions::default(), ctl).await?
+            }
+        };
         self.id = Some(id.clone());
         self.intent.step("staged", Some(&id), ctl).await?;
-        let entry = VolumeEntry { name: self.staging.clone(), id: id.clone() };
-        engine.trash_move(namespace, &entry, KEEP, ctl).await?;
-        let volume = engine.open(namespace, &Target::Id(id), &OpenOptions::write(), ctl).await?;
-        self.volume = Some(volume.clone());
-        Ok(volume)
+        engine.trash_move(namespace, &VolumeEntry { name: staging.clone(), id }, KEEP, ctl).await
+    }
+
+    /// Opens it to be filled.
+    ///
+    /// # Errors
+    /// As the engine; everything is undone then.
+    pub(crate) async fn opened(mut self, ctl: &Ctl) -> Result<(Staging, Arc<dyn Volume>)> {
+        let opened = async {
+            let target = Target::Id(self.id()?.clone());
+            self.store.engine().open(&self.namespace, &target, &OpenOptions::write(), ctl).await
+        };
+        match opened.await {
+            Ok(volume) => {
+                self.volume = Some(volume.clone());
+                Ok((self, volume))
+            }
+            Err(error) => Err(self.undo(error, ctl).await),
+        }
     }
 
     /// The id the volume will have.
     pub(crate) fn id(&self) -> Result<&VolumeId> {
         self.id.as_ref().ok_or_else(|| Error::new(ErrorKind::Internal, "a staging volume without id"))
-    }
-
-    /// Records the next step of the operation.
-    pub(crate) async fn step(&self, step: &'static str, ctl: &Ctl) -> Result<()> {
-        self.intent.step(step, None, ctl).await
     }
 
     /// Gives the volume its name; when another has it already, everything is undone.
@@ -86,13 +129,17 @@ impl Staging {
     /// `AlreadyExists`; `Interrupted` if cancelled before; `Partial` when it is not known whether it was published.
     pub(crate) async fn publish(self, ctl: &Ctl) -> Result<VolumeId> {
         let announced = match ctl.check("publish") {
-            Ok(()) => self.step("publishing", ctl).await,
+            Ok(()) => self.intent.step(PUBLISHING, None, ctl).await,
             interrupted => interrupted,
         };
-        if let Err(error) = announced {
-            return Err(self.undo(error, ctl).await);
+        match announced {
+            Ok(()) => self.publish_announced(ctl).await,
+            Err(error) => Err(self.undo(error, ctl).await),
         }
-        // From here on there is no way back but another's name: a cancel comes too late.
+    }
+
+    /// From here on there is no way back but another's name: a cancel comes too late.
+    pub(crate) async fn publish_announced(self, ctl: &Ctl) -> Result<VolumeId> {
         let ctl = &ctl.for_cleanup();
         let id = self.id()?.clone();
         let engine = self.store.shared_engine();
@@ -136,6 +183,10 @@ impl Staging {
                 }
             };
         }
+        if self.id.is_none() {
+            // What was not answered may still be done, and then has to be found.
+            return self.left(error, "whether it was made is unknown");
+        }
         let rest = match tokio::time::timeout(MOMENT, self.try_undo(ctl)).await {
             Ok(Ok(())) => return error,
             Ok(Err(rest)) => rest.report(),
@@ -161,9 +212,7 @@ impl Staging {
     }
 
     async fn take_away(&mut self, ctl: &Ctl) -> Result<()> {
-        let (engine, namespace) = (self.store.shared_engine(), &self.namespace);
         if let Some(volume) = self.volume.take() {
-            let snapshots = volume.snapshots(ctl).await?;
             // Dropped, not closed: what is not flushed is to be lost, and on a full disk only that makes the room
             // that removing needs.
             on_thread("letting go of a staging volume", move || {
@@ -171,28 +220,51 @@ impl Staging {
                 Ok(())
             })
             .await?;
-            // Opened anew, as a handle that a failed flush has poisoned removes none.
-            if let (false, Some(id)) = (snapshots.is_empty(), self.id.clone()) {
-                let options = OpenOptions::write();
-                let volume = engine.open(namespace, &Target::Id(id), &options, ctl).await?;
-                for snapshot in snapshots {
-                    volume.unprotect_snapshot(&snapshot.name, ctl).await?;
-                    volume.remove_snapshot(&snapshot.name, ctl).await?;
-                }
-                volume.close(ctl).await?;
+        }
+        patiently(self.wait, ctl, || self.remove(ctl)).await
+    }
+
+    async fn remove(&self, ctl: &Ctl) -> Result<()> {
+        let (engine, namespace) = (self.store.shared_engine(), &self.namespace);
+        let trash = engine.trash(namespace, ctl).await?;
+        let Some(found) = trash.into_iter().find(|found| self.id.as_ref() == Some(&found.id)) else {
+            // Under its staging name it is found even if its creation was cut short before it told its id.
+            return match engine.find(namespace, &Target::Name(self.staging.clone()), ctl).await? {
+                Some(entry) => engine.remove(namespace, &entry, ctl).await,
+                None => Ok(()),
+            };
+        };
+        if found.state == TrashState::Moving {
+            let entry = VolumeEntry { name: self.staging.clone(), id: found.id.clone() };
+            engine.trash_move(namespace, &entry, KEEP, ctl).await?;
+        }
+        self.remove_snapshots(&found.id, ctl).await?;
+        engine.trash_remove(namespace, &found.id, true, ctl).await
+    }
+
+    /// Takes the snapshots away that were made before it failed.
+    async fn remove_snapshots(&self, id: &VolumeId, ctl: &Ctl) -> Result<()> {
+        let (engine, target) = (self.store.engine(), Target::Id(id.clone()));
+        let volume = match engine.open(&self.namespace, &target, &OpenOptions::read(None), ctl).await {
+            // Half removed already.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            volume => volume?,
+        };
+        let snapshots = volume.snapshots(ctl).await;
+        let snapshots = closing(&volume, snapshots, ctl).await?;
+        if snapshots.is_empty() {
+            return Ok(());
+        }
+        // A handle of its own, as one that a failed flush has poisoned removes none.
+        let volume = engine.open(&self.namespace, &target, &OpenOptions::write(), ctl).await?;
+        let removed = async {
+            for snapshot in snapshots {
+                volume.unprotect_snapshot(&snapshot.name, ctl).await?;
+                volume.remove_snapshot(&snapshot.name, ctl).await?;
             }
-        }
-        // Under its staging name it is found even if its creation was cut short before it told its id.
-        if let Some(entry) = engine.find(namespace, &Target::Name(self.staging.clone()), ctl).await? {
-            return engine.remove(namespace, &entry, ctl).await;
-        }
-        match &self.id {
-            None => Ok(()),
-            Some(id) => match engine.trash_remove(namespace, id, true, ctl).await {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-                removed => removed,
-            },
-        }
+            Ok(())
+        };
+        closing(&volume, removed.await, ctl).await
     }
 
     /// Lets go of the published volume. A failed close loses nothing: it was flushed before.

@@ -2,9 +2,12 @@
 
 use super::audit::Audit;
 use super::handle::{closing, named};
+use super::journal::{Intent, Work};
+use super::order::Order;
 use super::outcome::{Outcome, RemoveReport};
+use super::patience::Patience;
 use super::plan::{Act, Plan, Rules, Subject};
-use super::remove::{Patience, trash_blocker};
+use super::remove::trash_blocker;
 use super::staging::STAGING_PREFIX;
 use crate::engine::{TrashEntry, TrashState};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Store, Target, VolumeId, VolumeSpec};
@@ -99,7 +102,11 @@ impl Store {
         let moved = async {
             let entry = self.resolve(spec, ctl).await?;
             let subject = Subject { shown: named(spec, &entry), id: entry.id };
-            let until = self.put_into_trash(&subject, keep, false, ctl).await?;
+            let work = Work::MoveToTrash { keep_seconds: keep.as_secs() };
+            let (engine, id) = (self.shared_engine(), Some(subject.id.clone()));
+            let intent = Intent::begin(engine, "trash_move", &subject.shown, id, work, ctl).await?;
+            let moved = self.put_into_trash(&subject, keep, false, ctl).await;
+            let until = intent.conclude(moved, ctl).await?;
             Ok(TrashMoveReport { volume: subject.shown, id: subject.id, until })
         };
         let result = moved.await;
@@ -175,7 +182,11 @@ impl Store {
             Some(name) => name.clone().checked_for_creation()?,
             None => entry.name.clone(),
         };
+        let work = Work::Restore { name: name.to_string() };
+        let intent =
+            Intent::begin(self.shared_engine(), "trash_restore", spec, Some(id.clone()), work, ctl).await?;
         let restored = self.engine().trash_restore(&spec.namespace, id, &name, ctl).await;
+        let restored = intent.conclude(restored, ctl).await;
         let shown = spec.namespace.volume(name);
         restored.map_err(|error| {
             let taken = error.kind() == ErrorKind::AlreadyExists;
@@ -198,7 +209,11 @@ impl Store {
         let audit = Audit::begin("trash_remove", spec, &json!({"force": force}));
         let removed = async {
             match self.trashed(spec, id, ctl).await? {
-                Some(entry) => self.remove_trashed(spec, entry, force, ctl).await,
+                Some(entry) => {
+                    let order = Order::new("trash_remove", Work::RemoveTrashed);
+                    let report = self.remove_trashed(spec, entry, force, order, ctl).await?;
+                    Ok(report.unwrap_or_else(|| absent(spec)))
+                }
                 None => Ok(absent(spec)),
             }
         };
@@ -235,7 +250,8 @@ impl Store {
                         return Ok(None);
                     }
                     // Never with force: the engine refuses while somebody, such as an import, has it open.
-                    self.remove_trashed(&spec, entry, false, ctl).await.map(Some)
+                    let order = Order::new("trash_purge", Work::RemoveTrashed);
+                    self.remove_trashed(&spec, entry, false, order, ctl).await
                 };
                 reports.extend(match report.await {
                     Ok(report) => report,
@@ -249,18 +265,19 @@ impl Store {
         result
     }
 
-    async fn remove_trashed(
+    /// Removes what an order, new or found in the journal, is about; `None` when it turns out not to be there.
+    pub(crate) async fn remove_trashed(
         &self,
         spec: &VolumeSpec,
         entry: TrashEntry,
         force: bool,
+        order: Order,
         ctl: &Ctl,
-    ) -> Result<RemoveReport> {
+    ) -> Result<Option<RemoveReport>> {
         let subject = Subject { shown: spec.clone(), id: entry.id.clone() };
         let plan = || self.plan_trashed(&subject, &entry, force, ctl);
         let patience = Patience::new(Duration::ZERO);
-        let report = self.carry_out(&subject, Outcome::Removed, patience, ctl, plan).await?;
-        Ok(report.unwrap_or_else(|| absent(spec)))
+        self.carry_out(&subject, Outcome::Removed, patience, order, ctl, plan).await
     }
 
     async fn plan_trashed(

@@ -308,11 +308,11 @@ async fn a_failed_move_to_trash_leaves_no_note() {
     f.create("a").await;
     let before = f.state().await;
     let store = f.faulty(|call| match call {
-        "trash_move" => Err(Error::new(ErrorKind::Unreachable, "made to fail")),
+        "trash_move" => Err(Error::new(ErrorKind::Blocked, "made to fail")),
         _ => Ok(()),
     });
     let failed = store.trash_move(&f.spec("a"), Duration::ZERO, &f.ctl).await;
-    assert_eq!(failed.unwrap_err().kind(), ErrorKind::Unreachable);
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::Blocked);
     assert_eq!(f.state().await, before);
 }
 

@@ -157,7 +157,10 @@ impl Scene {
                     volumes.push(json!({"info": info, "children": children}));
                 }
                 let trash = self.store.trash(&namespace, &self.ctl).await.unwrap();
-                all.push(json!({"namespace": namespace, "volumes": volumes, "trash": trash}));
+                let pending = self.store.pending(&namespace, &self.ctl).await.unwrap();
+                all.push(
+                    json!({"namespace": namespace, "volumes": volumes, "trash": trash, "pending": pending}),
+                );
             }
         }
         json!(all)

@@ -1,0 +1,201 @@
+use super::place::Place;
+use crate::arguments::duration;
+use crate::output::{or_dash, table};
+use crate::session::Session;
+use clap::{Args, Subcommand};
+use serde_json::Value;
+use std::time::Duration;
+use volary::{
+    Error, ErrorKind, Namespace, PendingListing, ReapOptions, ReapOutcome, ReapReport, Result, Store,
+};
+
+/// Work with operations that have begun and are not finished
+///
+/// They stand in the store's journal, those at work included; any host can settle what a dead one left.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  volary pending
+  volary pending ls --all-namespaces ssd
+  volary pending show 6f1c0d…
+  volary pending retry 6f1c0d…")]
+pub(crate) struct Pending {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List them; the same as `pending` alone
+    #[command(
+        after_help = "Examples:\n  volary pending ls\n  volary pending ls --all-namespaces ssd -o json"
+    )]
+    Ls {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Show everything the journal has of one
+    #[command(after_help = "Examples:\n  volary pending show 6f1c0d…")]
+    Show {
+        /// Its id, as `pending ls` prints it
+        id: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Settle one now: finish it, or undo it
+    #[command(after_help = "Examples:\n  volary pending retry 6f1c0d…")]
+    Retry {
+        /// Its id, as `pending ls` prints it
+        id: String,
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        patience: Patience,
+    },
+    /// Take one out of the journal; what it had begun stays as it is
+    #[command(after_help = "Examples:\n  volary pending forget 6f1c0d…")]
+    Forget {
+        /// Its id, as `pending ls` prints it
+        id: String,
+        #[command(flatten)]
+        place: Place,
+        /// Also while its owner may be at work
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Patience {
+    /// How long to wait for those who have a volume open
+    #[arg(long, value_name = "DURATION", default_value = "40s", value_parser = duration)]
+    wait: Duration,
+}
+
+/// Settle what interrupted and failed operations left: finish it, or undo it
+///
+/// What a process of this host left is settled at once. The beat of any other is watched first, for half a minute, until
+/// it is known to be dead.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  volary reap
+  volary reap --all-namespaces ssd --max 10")]
+pub(crate) struct Reap {
+    #[command(flatten)]
+    place: Place,
+    /// Settle so many at most
+    #[arg(long, value_name = "N")]
+    max: Option<usize>,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+pub(crate) async fn reap(args: Reap, session: &Session) -> Result<()> {
+    let max = args.max.unwrap_or(usize::MAX);
+    let options = ReapOptions { max, wait: args.patience.wait, ..ReapOptions::default() };
+    session
+        .on_store(async |store| {
+            let namespaces = args.place.namespaces(store, &session.ctl).await?;
+            settle(store, &namespaces, &options, session).await.map(drop)
+        })
+        .await
+}
+
+pub(crate) async fn pending(args: Pending, session: &Session) -> Result<()> {
+    session.on_store(async |store| pending_on(store, args.verb, session).await).await
+}
+
+async fn pending_on(store: &Store, verb: Option<Verb>, session: &Session) -> Result<()> {
+    let ctl = &session.ctl;
+    match verb {
+        None => list(store, &[Namespace::default()], session).await,
+        Some(Verb::Ls { place }) => list(store, &place.namespaces(store, ctl).await?, session).await,
+        Some(Verb::Show { id, place }) => {
+            for namespace in place.namespaces(store, ctl).await? {
+                if let Some(record) = store.pending_record(&namespace, &id, ctl).await? {
+                    return session.emit(&record, show);
+                }
+            }
+            Err(not_pending(&id))
+        }
+        Some(Verb::Retry { id, place, patience }) => {
+            let options =
+                ReapOptions { only: Some(id.clone()), wait: patience.wait, ..ReapOptions::default() };
+            let namespaces = place.namespaces(store, ctl).await?;
+            let reports = settle(store, &namespaces, &options, session).await?;
+            match reports.first().map(|report| report.outcome) {
+                None => Err(not_pending(&id)),
+                Some(ReapOutcome::Running) => {
+                    Err(Error::new(ErrorKind::Blocked, "its owner is at work on it")
+                        .context("intent", id)
+                        .hint("wait for it to end, or end it"))
+                }
+                Some(_) => Ok(()),
+            }
+        }
+        Some(Verb::Forget { id, place, force }) => {
+            for namespace in place.namespaces(store, ctl).await? {
+                if store.forget(&namespace, &id, force, ctl).await? {
+                    session.status(format_args!("forgot {id}"));
+                    return Ok(());
+                }
+            }
+            Err(not_pending(&id))
+        }
+    }
+}
+
+async fn list(store: &Store, namespaces: &[Namespace], session: &Session) -> Result<()> {
+    let mut listing = Vec::new();
+    for namespace in namespaces {
+        listing.extend(store.pending(namespace, &session.ctl).await?);
+    }
+    session.emit(&listing, |listing: &Vec<PendingListing>| {
+        let rows = listing.iter().map(|of| {
+            let (step, owner) = (or_dash(of.step.as_ref()), or_dash(of.owner.as_ref()));
+            let error = or_dash(of.last_error.as_ref());
+            let age = format!("{}s", of.age_seconds);
+            [of.id.clone(), of.operation.clone(), of.volume.clone(), step, owner, age, error]
+        });
+        table(["ID", "OPERATION", "VOLUME", "STEP", "OWNER", "AGE", "LAST ERROR"], rows)
+    })
+}
+
+async fn settle(
+    store: &Store,
+    namespaces: &[Namespace],
+    options: &ReapOptions,
+    session: &Session,
+) -> Result<Vec<ReapReport>> {
+    let reports = store.reap(namespaces, options, &session.ctl).await?;
+    session.emit(&reports, |reports| {
+        let rows = reports.iter().map(|of| {
+            let outcome = match of.outcome {
+                ReapOutcome::Settled => "settled",
+                ReapOutcome::Running => "running",
+                _ => "PENDING",
+            };
+            let error = of.error.clone().unwrap_or_default();
+            [of.id.clone(), of.operation.clone(), of.volume.clone(), outcome.to_owned(), error]
+        });
+        table(["ID", "OPERATION", "VOLUME", "OUTCOME", "REASON"], rows)
+    })?;
+    match reports.iter().find(|report| report.outcome == ReapOutcome::Pending) {
+        None => Ok(reports),
+        Some(left) => Err(Error::new(ErrorKind::Partial, "not everything could be settled")
+            .context("intent", &left.id)
+            .context("volume", &left.volume)
+            .context("reason", left.error.as_deref().unwrap_or_default())
+            .hint("`volary pending` shows what is left; remove what is in the way and reap again")),
+    }
+}
+
+/// The record as indented JSON: it is shown for what it is.
+fn show(record: &Value) -> String {
+    serde_json::to_string_pretty(record).unwrap_or_default()
+}
+
+fn not_pending(id: &str) -> Error {
+    Error::new(ErrorKind::NotFound, "no such intent in the journal")
+        .context("intent", volary::escape(id.as_bytes()))
+        .hint("`volary pending` shows what is there; it may have been settled")
+}

@@ -1,0 +1,255 @@
+//! How each kind of work that was begun is finished, or undone.
+
+use super::record::{IntentRecord, Work};
+use super::{Intent, reap::ReapOptions};
+use crate::driver::handle::{closing, named};
+use crate::driver::order::Order;
+use crate::driver::patience::patiently;
+use crate::driver::plan::Subject;
+use crate::driver::remove::RemoveOptions;
+use crate::driver::snapshots::SnapshotRemoveOptions;
+use crate::driver::staging::{PUBLISHING, Staging};
+use crate::engine::{SnapshotInfo, TrashEntry, TrashState, Volume, VolumeEntry};
+use crate::{Ctl, Error, ErrorKind, Name, Result, Store, Target, VolumeId, VolumeSpec};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What was found of a volume that somebody had begun to remove.
+enum Found {
+    Gone,
+    Named(VolumeSpec),
+    Trashed(TrashEntry),
+}
+
+impl Store {
+    /// Finishes or undoes what an intent of this process, taken over from another, had begun.
+    ///
+    /// # Errors
+    /// Why it could not; the intent is left in the journal then.
+    pub(super) async fn settle(
+        &self,
+        intent: Intent,
+        record: &IntentRecord,
+        options: &ReapOptions,
+        ctl: &Ctl,
+    ) -> Result<()> {
+        let wait = options.wait;
+        let spec = match record.spec() {
+            Ok(spec) => spec,
+            unreadable => return concluded(intent, unreadable.map(drop), ctl).await,
+        };
+        if let Work::Make { staging } = &record.work {
+            return self.settle_made(intent, record, &spec, staging, wait, ctl).await;
+        }
+        let Some(id) = &record.volume_id else {
+            let error = Error::new(ErrorKind::Internal, "an intent names no volume");
+            return concluded(intent, Err(error), ctl).await;
+        };
+        match &record.work {
+            Work::Make { .. } => Ok(()),
+            Work::Remove { purge_snapshots, flatten_children, keep_seconds } => {
+                let options = RemoveOptions {
+                    purge_snapshots: *purge_snapshots,
+                    flatten_children: *flatten_children,
+                    defer: keep_seconds.map(Duration::from_secs),
+                    wait,
+                    ..RemoveOptions::default()
+                };
+                self.settle_removal(intent, record, &spec, id, &options, ctl).await
+            }
+            Work::MoveToTrash { keep_seconds } => {
+                let moved = async {
+                    match self.look_for(&spec, id, ctl).await? {
+                        Found::Named(shown) if shown == spec => {
+                            let (subject, keep) =
+                                (Subject { shown, id: id.clone() }, Duration::from_secs(*keep_seconds));
+                            self.put_into_trash(&subject, keep, false, ctl).await.map(drop)
+                        }
+                        // Under another name it is somebody's again.
+                        Found::Named(_) | Found::Trashed(_) | Found::Gone => Ok(()),
+                    }
+                };
+                concluded(intent, moved.await, ctl).await
+            }
+            Work::RemoveSnapshot { snapshot, unprotect, flatten_children } => {
+                let options =
+                    SnapshotRemoveOptions { force: *unprotect, flatten_children: *flatten_children };
+                self.settle_snapshot_removal(intent, record, (&spec, id, *snapshot), options, ctl).await
+            }
+            Work::RemoveTrashed => {
+                let by_id = spec.namespace.volume_by_id(id.clone());
+                match self.trashed(&spec, id, ctl).await {
+                    Ok(Some(entry)) => {
+                        let order = Order::resumed(record.work.clone(), intent);
+                        let report = self.remove_trashed(&by_id, entry, true, order, ctl).await?;
+                        report.and_then(|report| report.error()).map_or(Ok(()), Err)
+                    }
+                    other => concluded(intent, other.map(drop), ctl).await,
+                }
+            }
+            Work::Restore { name } => {
+                let restored = async {
+                    let name = Name::from_bytes(crate::unescape(name)?);
+                    if self.trashed(&spec, id, ctl).await?.is_none() {
+                        return Ok(());
+                    }
+                    self.engine().trash_restore(&spec.namespace, id, &name, ctl).await
+                };
+                concluded(intent, unless(restored.await, ErrorKind::AlreadyExists), ctl).await
+            }
+            work @ (Work::Flatten | Work::Rollback { .. } | Work::Protect { .. }) => {
+                let by_id = spec.namespace.volume_by_id(id.clone());
+                let done = patiently(wait, ctl, || self.repeat(&by_id, work, ctl)).await;
+                concluded(intent, unless(done, ErrorKind::NotFound), ctl).await
+            }
+        }
+    }
+
+    async fn settle_made(
+        &self,
+        intent: Intent,
+        record: &IntentRecord,
+        spec: &VolumeSpec,
+        staging: &str,
+        wait: Duration,
+        ctl: &Ctl,
+    ) -> Result<()> {
+        let announced = record.steps.iter().any(|step| step == PUBLISHING);
+        let look = async {
+            let in_trash = match &record.volume_id {
+                Some(id) => self.trashed(spec, id, ctl).await?.is_some(),
+                None => false,
+            };
+            Ok((in_trash, Name::from_bytes(crate::unescape(staging)?)))
+        };
+        let staging = match look.await {
+            // It was published, and what became of it since is no matter of ours.
+            Ok((false, _)) if announced => return concluded(intent, Ok(()), ctl).await,
+            Ok((_, staging)) => staging,
+            Err(error) => return concluded(intent, Err(error), ctl).await,
+        };
+        let staging = Staging::resume(self, spec, staging, record.volume_id.clone(), intent, wait)?;
+        let error = if announced {
+            match staging.publish_announced(ctl).await {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            }
+        } else {
+            staging.undo(Error::new(ErrorKind::Interrupted, "its process is gone"), ctl).await
+        };
+        if error.kind() == ErrorKind::Partial { Err(error) } else { Ok(()) }
+    }
+
+    async fn settle_removal(
+        &self,
+        intent: Intent,
+        record: &IntentRecord,
+        spec: &VolumeSpec,
+        id: &VolumeId,
+        options: &RemoveOptions,
+        ctl: &Ctl,
+    ) -> Result<()> {
+        let report = match self.look_for(spec, id, ctl).await {
+            Ok(Found::Named(shown)) if shown == *spec => {
+                let subject = Subject { shown, id: id.clone() };
+                let order = Order::resumed(record.work.clone(), intent);
+                self.remove_ordered(&subject, options, order, ctl).await?
+            }
+            Ok(Found::Named(shown)) => {
+                let error = Error::new(ErrorKind::Blocked, "the volume has been renamed since")
+                    .context("volume", spec)
+                    .context("now", &shown)
+                    .hint(format!(
+                        "`volary pending forget {}` keeps it; `volary rm {shown}` removes it",
+                        record.id
+                    ));
+                return concluded(intent, Err(error), ctl).await;
+            }
+            Ok(Found::Trashed(entry)) if options.defer.is_none() => {
+                let order = Order::resumed(record.work.clone(), intent);
+                let by_id = spec.namespace.volume_by_id(id.clone());
+                self.remove_trashed(&by_id, entry, true, order, ctl).await?
+            }
+            Ok(Found::Trashed(_) | Found::Gone) => return concluded(intent, Ok(()), ctl).await,
+            Err(error) => return concluded(intent, Err(error), ctl).await,
+        };
+        report.and_then(|report| report.error()).map_or(Ok(()), Err)
+    }
+
+    /// Where a volume is now; a move into trash that was cut short is finished.
+    async fn look_for(&self, spec: &VolumeSpec, id: &VolumeId, ctl: &Ctl) -> Result<Found> {
+        if let Some(entry) = self.engine().find(&spec.namespace, &Target::Id(id.clone()), ctl).await? {
+            return Ok(Found::Named(named(spec, &entry)));
+        }
+        let Some(entry) = self.trashed(spec, id, ctl).await? else { return Ok(Found::Gone) };
+        if entry.state == TrashState::Moving {
+            let volume = VolumeEntry { name: entry.name.clone(), id: id.clone() };
+            self.engine().trash_move(&spec.namespace, &volume, Duration::ZERO, ctl).await?;
+        }
+        Ok(Found::Trashed(entry))
+    }
+
+    async fn settle_snapshot_removal(
+        &self,
+        intent: Intent,
+        record: &IntentRecord,
+        (spec, id, snapshot): (&VolumeSpec, &VolumeId, u64),
+        options: SnapshotRemoveOptions,
+        ctl: &Ctl,
+    ) -> Result<()> {
+        let by_id = spec.namespace.volume_by_id(id.clone());
+        let (subject, seen) = match self.subject(&by_id, ctl).await {
+            Ok(read) => read,
+            Err(error) => return concluded(intent, unless(Err(error), ErrorKind::NotFound), ctl).await,
+        };
+        let Some(found) = seen.snapshots.iter().find(|found| found.id == snapshot) else {
+            return concluded(intent, Ok(()), ctl).await;
+        };
+        let order = Order::resumed(record.work.clone(), intent);
+        let outcome = self.remove_snapshot_ordered(&subject, &seen, found, options, order, ctl).await;
+        outcome.error().map_or(Ok(()), Err)
+    }
+
+    /// Does once more what may have been cut short.
+    async fn repeat(&self, spec: &VolumeSpec, work: &Work, ctl: &Ctl) -> Result<()> {
+        let volume: Arc<dyn Volume> = self.open_to_write(spec, ctl).await?;
+        let done = async {
+            let snapshots = volume.snapshots(ctl).await?;
+            let find = |wanted: &dyn Fn(&SnapshotInfo) -> bool| {
+                snapshots.iter().find(|snapshot| wanted(snapshot)).map(|snapshot| &snapshot.name)
+            };
+            match work {
+                Work::Flatten if volume.stat(ctl).await?.parent.is_some() => volume.flatten(ctl).await,
+                Work::Rollback { snapshot } => match find(&|found| found.id == *snapshot) {
+                    Some(name) => volume.rollback(name, ctl).await,
+                    None => Ok(()),
+                },
+                Work::Protect { snapshot } => match find(&|found| found.name.to_string() == *snapshot) {
+                    Some(name) => volume.protect_snapshot(name, ctl).await,
+                    None => Ok(()),
+                },
+                _ => Ok(()),
+            }
+        };
+        closing(&volume, done.await, ctl).await
+    }
+}
+
+/// Success, where failing so means that nothing is left to do.
+fn unless(result: Result<()>, settled: ErrorKind) -> Result<()> {
+    match result {
+        Err(error) if error.kind() == settled => Ok(()),
+        result => result,
+    }
+}
+
+/// Takes the intent out of the journal when its work is settled, and else leaves it there with the reason.
+async fn concluded(intent: Intent, result: Result<()>, ctl: &Ctl) -> Result<()> {
+    match result {
+        Ok(()) => intent.finish(ctl).await,
+        Err(error) => {
+            intent.leave(&error, ctl).await;
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Trying again while something may go away by itself.
+
+use crate::{Ctl, ErrorKind, Result};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long to try again, with growing pauses.
+pub(crate) struct Patience {
+    until: Instant,
+    next: Duration,
+}
+
+impl Patience {
+    pub(crate) fn new(wait: Duration) -> Self {
+        Patience { until: Instant::now() + wait, next: Duration::from_millis(100) }
+    }
+
+    /// Pauses and says yes, or says no when the time is up.
+    pub(crate) async fn pause(&mut self, ctl: &Ctl) -> Result<bool> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        tokio::select! {
+            () = ctl.cancel_token().cancelled() => ctl.check("wait")?,
+            () = tokio::time::sleep(self.next.min(left)) => {}
+        }
+        self.next = (self.next * 2).min(Duration::from_secs(2));
+        Ok(true)
+    }
+}
+
+/// Tries again for so long while somebody holds what the work needs.
+pub(crate) async fn patiently<T, F>(wait: Duration, ctl: &Ctl, mut work: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let mut patience = Patience::new(wait);
+    loop {
+        match work().await {
+            Err(error) if error.kind() == ErrorKind::Blocked && patience.pause(ctl).await? => {}
+            ended => return ended,
+        }
+    }
+}

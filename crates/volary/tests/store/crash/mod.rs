@@ -1,0 +1,102 @@
+//! What a dead process leaves, and what a reaper makes of it: every operation of many steps, cut short at every call.
+//!
+//! After one `reap` the store holds the whole result or nothing of it, nothing is pending, trying again succeeds, and
+//! other volumes are as they were.
+mod case;
+mod yard;
+
+use case::Operation;
+use futures::stream::{self, StreamExt};
+use serde_json::Value;
+use std::sync::Arc;
+use volary::engine::Engine;
+use volary::{ErrorKind, Store};
+use volary_testkit::fault::{Fault, Faulty};
+use yard::Yard;
+
+/// Cases at a time: what one waits for, another uses.
+const AT_ONCE: usize = 6;
+
+/// The calls of a clean run, and what the store looks like before and after.
+async fn clean_run(engine: &Arc<dyn Engine>, operation: Operation) -> (usize, Value, Value) {
+    let yard = Yard::new(engine.clone(), operation).await;
+    let before = yard.shape().await;
+    let counted = Faulty::at(engine.clone(), usize::MAX, Fault::Crash);
+    yard.run(&Store::over(Arc::new(counted.clone())), operation).await.unwrap();
+    let after = yard.shape().await;
+    assert_ne!(before, after, "the operation shows");
+    yard.assert_nothing_pending().await;
+    (counted.calls(), before, after)
+}
+
+/// Plays an operation with a fault at every call in turn.
+async fn play(engine: Arc<dyn Engine>, operation: Operation, fault: Fault) {
+    let (calls, before, after) = clean_run(&engine, operation).await;
+    assert!(calls >= 5, "{operation:?} made only {calls} calls");
+    let cut = |call: usize| {
+        let (engine, before, after) = (engine.clone(), &before, &after);
+        async move {
+            let yard = Yard::new(engine.clone(), operation).await;
+            let faulty = Faulty::at(engine, call, fault);
+            let result = yard.run(&Store::over(Arc::new(faulty)), operation).await;
+            let told = format!("{operation:?}, {fault:?} at call {call} of {calls}: {result:?}");
+            yard.orphan().await;
+            let reports = yard.reap().await;
+            let told = format!("{told}, reaped {reports:?}");
+            yard.assert_nothing_pending_because(&told).await;
+            let shape = yard.shape().await;
+            assert!(
+                shape == *before || shape == *after,
+                "{told}: {shape:#}\nbefore {before:#}\nafter {after:#}"
+            );
+            if result.is_ok() {
+                assert_eq!(shape, *after, "success was told: {told}");
+            }
+            if shape == *before {
+                yard.run(&yard.store, operation)
+                    .await
+                    .unwrap_or_else(|error| panic!("again: {error:?}: {told}"));
+                assert_eq!(yard.shape().await, *after, "again: {told}");
+                yard.assert_nothing_pending_because(&told).await;
+            }
+        }
+    };
+    stream::iter((0..calls).map(cut)).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+}
+
+/// Cut short by the death of the process.
+async fn crash(engine: Arc<dyn Engine>, operation: Operation) {
+    play(engine, operation, Fault::Crash).await;
+}
+
+/// One call fails; the operation goes on, or undoes.
+async fn fail(engine: Arc<dyn Engine>, operation: Operation) {
+    play(engine.clone(), operation, Fault::Fail(ErrorKind::NoSpace)).await;
+    play(engine, operation, Fault::LoseAnswer(ErrorKind::Deadline)).await;
+}
+
+macro_rules! operations {
+    ($($name:ident $operation:ident),* $(,)?) => { $(
+        mod $name {
+            use super::case::Operation;
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn s04_a_crash_at_any_call_leaves_all_or_nothing() {
+                let (engine, _store) = crate::new_store().await;
+                super::crash(engine, Operation::$operation).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn s04_a_failure_at_any_call_leaves_all_or_nothing() {
+                let (engine, _store) = crate::new_store().await;
+                super::fail(engine, Operation::$operation).await;
+            }
+        }
+    )* };
+}
+
+operations! {
+    create Create, import Import, copy Copy, clone Clone, flatten Flatten, rollback Rollback, protect Protect,
+    snapshot_removal RemoveSnapshot, trash_move TrashMove, restore Restore, trash_removal RemoveTrashed,
+    removal Remove, removal_with_all Purge, deferral Defer,
+}
