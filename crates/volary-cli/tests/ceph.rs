@@ -12,6 +12,8 @@ mod figures;
 mod harness;
 #[path = "ceph/interop.rs"]
 mod interop;
+#[path = "ceph/least_privilege.rs"]
+mod least_privilege;
 #[path = "ceph/memory.rs"]
 mod memory;
 #[path = "ceph/secrets.rs"]

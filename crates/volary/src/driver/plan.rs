@@ -95,8 +95,11 @@ fn visible<T: Default>(result: Result<T>, what: &str, hidden: &mut Vec<Holder>) 
         Err(error) if error.kind() == ErrorKind::Permission => {
             hidden.push(Holder {
                 kind: HolderKind::Unknown,
-                detail: format!("{what} may not be seen: {}", error.report()),
-                remedy: "try again as a user with the rights to see all pools".into(),
+                detail: format!("{what} may not be seen: {}", error.message()),
+                remedy: error
+                    .remedy()
+                    .unwrap_or("try again as a user with the rights to see all pools")
+                    .into(),
             });
             Ok(T::default())
         }

@@ -31,6 +31,19 @@ pub(super) async fn list(image: &Image) -> Result<Vec<SnapshotInfo>> {
     Ok(all)
 }
 
+/// The children in every pool; one that may not be read hides them, and they are never taken for none.
+async fn all_children(image: &Image) -> Result<Vec<rbd::Child>> {
+    match image.children(NO_LIMIT).await {
+        Err(error) if matches!(error.errno(), Some(Errno::EPERM | Errno::EACCES)) => {
+            Err(Error::new(ErrorKind::Permission, "some are in a pool that this user may not read")
+                .context("errno", "EPERM")
+                .hint("let the user read the pool that they are in: osd 'profile rbd-read-only pool=POOL'")
+                .because(error))
+        }
+        children => Ok(children?),
+    }
+}
+
 pub(super) async fn find(image: &Image, name: &Name) -> Result<SnapshotInfo> {
     list(image).await?.into_iter().find(|snapshot| snapshot.name == *name).ok_or_else(|| missing(name))
 }
@@ -51,7 +64,7 @@ impl Handle {
             find(&self.image, name).await?;
         }
         let mut children = Vec::new();
-        if self.snapshot.is_none() && self.image.children(NO_LIMIT).await?.is_empty() {
+        if self.snapshot.is_none() && all_children(&self.image).await?.is_empty() {
             return Ok(children);
         }
         for snapshot in self.image.snapshots(NO_LIMIT).await? {
@@ -63,7 +76,7 @@ impl Handle {
                 Err(error) if error.errno() == Some(Errno::ENOENT) => continue,
                 at => at?,
             };
-            let found = at.children(NO_LIMIT).await;
+            let found = all_children(&at).await;
             at.close(NO_LIMIT).await?;
             for child in found? {
                 children.push(Child {
