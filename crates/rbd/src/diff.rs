@@ -2,13 +2,17 @@
 
 use crate::call::text;
 use crate::error::Result;
-use crate::image::Image;
+use crate::image::{Image, stat_now};
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::time::Duration;
 
 /// The longest range one call answers for: librbd collects all extents before it tells the first.
 pub const MAX_DIFF_WINDOW_BYTES: u64 = 1 << 30;
+
+/// How many objects one call answers for at most when whole objects are told, if they are longer than
+/// [`MAX_DIFF_WINDOW_BYTES`]. Each such call reads the object map of the whole image, so that long ranges are cheaper.
+pub const MAX_DIFF_WINDOW_OBJECTS: u64 = 16384;
 
 /// A range that changed: it holds data now, or it held some and reads as zeros now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +49,7 @@ unsafe extern "C" fn found(offset: u64, len: usize, exists: c_int, argument: *mu
 impl Image {
     /// Where a range changed, or holds data.
     ///
-    /// The range is cut to the image's size and to [`MAX_DIFF_WINDOW_BYTES`].
+    /// The range is cut to the image's size and to [`MAX_DIFF_WINDOW_BYTES`], or [`MAX_DIFF_WINDOW_OBJECTS`].
     ///
     /// # Errors
     /// ENOENT for the snapshot.
@@ -63,10 +67,10 @@ impl Image {
         let (parent, whole) = (u8::from(options.parent), u8::from(options.whole_object));
         self.run("rbd_diff_iterate2", limit, move |image| {
             let library = &image.io.on.library;
-            let mut size = 0;
-            // SAFETY: an open image and a number to fill.
-            unsafe { call!(library, image.at, rbd_get_size(image.raw.0, &mut size)) }?;
-            let len = len.min(MAX_DIFF_WINDOW_BYTES).min(size.saturating_sub(offset));
+            let stat = stat_now(image)?;
+            let objects = stat.object_bytes.saturating_mul(MAX_DIFF_WINDOW_OBJECTS);
+            let most = if whole == 0 { MAX_DIFF_WINDOW_BYTES } else { objects.max(MAX_DIFF_WINDOW_BYTES) };
+            let len = len.min(most).min(stat.size_bytes.saturating_sub(offset));
             let mut extents: Vec<Extent> = Vec::new();
             if len == 0 {
                 return Ok(extents);

@@ -156,15 +156,7 @@ impl Image {
     /// C: `rbd_stat`.
     #[doc(alias = "rbd_stat")]
     pub async fn stat(&self, limit: Duration) -> Result<ImageStat> {
-        self.run("rbd_stat", limit, |image| {
-            // SAFETY: the struct is plain numbers and arrays of characters.
-            let mut info: sys::rbd_image_info_t = unsafe { std::mem::zeroed() };
-            let len = size_of::<sys::rbd_image_info_t>();
-            // SAFETY: an open image and a struct of the size told.
-            unsafe { call!(image.io.on.library, image.at, rbd_stat(image.raw.0, &mut info, len)) }?;
-            Ok(ImageStat { size_bytes: info.size, object_bytes: info.obj_size, objects: info.num_objs })
-        })
-        .await
+        self.run("rbd_stat", limit, |image| stat_now(image)).await
     }
 
     /// The features.
@@ -279,6 +271,16 @@ impl Image {
         })
         .await
     }
+}
+
+/// Blocks.
+pub(crate) fn stat_now(image: &Handle) -> Result<ImageStat> {
+    // SAFETY: the struct is plain numbers and arrays of characters.
+    let mut info: sys::rbd_image_info_t = unsafe { std::mem::zeroed() };
+    let len = size_of::<sys::rbd_image_info_t>();
+    // SAFETY: an open image and a struct of the size told.
+    unsafe { call!(image.io.on.library, image.at, rbd_stat(image.raw.0, &mut info, len)) }?;
+    Ok(ImageStat { size_bytes: info.size, object_bytes: info.obj_size, objects: info.num_objs })
 }
 
 impl fmt::Debug for Image {

@@ -35,7 +35,7 @@ mod workers;
 pub use children::{Child, Parent};
 pub use cluster::{Cluster, ClusterStat};
 pub use connect::ConnectOptions;
-pub use diff::{DiffOptions, Extent, MAX_DIFF_WINDOW_BYTES};
+pub use diff::{DiffOptions, Extent, MAX_DIFF_WINDOW_BYTES, MAX_DIFF_WINDOW_OBJECTS};
 pub use directory::{ImageEntry, ImageOptions};
 pub use environment::{Environment, HOSTILE_VARIABLES, forget_environment};
 pub use errno::Errno;

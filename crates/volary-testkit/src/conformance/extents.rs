@@ -58,6 +58,22 @@ pub(super) async fn they_show_a_parents_data(s: &Stage) {
     assert_eq!(w.extents(0, 4 * BLOCK, &CTL).await.unwrap(), [hole], "a zeroed block hides the parent's");
 }
 
+pub(super) async fn a_walk_sees_what_is_written_on_the_way(s: &Stage) {
+    let a = s.volume("a", 6 * BLOCK).await;
+    let w = s.writer(&a).await;
+    let hole = |index| [Extent { offset: index * BLOCK, len: BLOCK, data: false }];
+    let data = |index| [Extent { offset: index * BLOCK, len: BLOCK, data: true }];
+    assert_eq!(w.extents(0, BLOCK, &CTL).await.unwrap(), hole(0));
+    w.fill(BLOCK, BLOCK, 1).await;
+    assert_eq!(w.extents(BLOCK, BLOCK, &CTL).await.unwrap(), data(1));
+    assert_eq!(w.extents(2 * BLOCK, BLOCK, &CTL).await.unwrap(), hole(2));
+    w.fill(3 * BLOCK, BLOCK, 1).await;
+    w.fill(4 * BLOCK, BLOCK, 1).await;
+    w.zero(4 * BLOCK, BLOCK).await;
+    assert_eq!(w.extents(3 * BLOCK, BLOCK, &CTL).await.unwrap(), data(3));
+    assert_eq!(w.extents(4 * BLOCK, BLOCK, &CTL).await.unwrap(), hole(4));
+}
+
 pub(super) async fn windows_are_bounded(s: &Stage) {
     let size = 2 * MAX_EXTENTS_WINDOW_BYTES;
     let a = s.volume("a", size).await;

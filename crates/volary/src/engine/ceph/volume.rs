@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use super::directory::check_size;
+use super::extents::{Ahead, Changing};
 use super::writers::Claim;
 use super::{NO_LIMIT, extents, holders, snapshots};
 use crate::buffer::Buffer;
@@ -30,6 +31,7 @@ pub(super) struct Handle {
     /// As last seen: what lies within it needs no asking.
     size: AtomicU64,
     poisoned: AtomicBool,
+    ahead: Ahead,
 }
 
 pub(super) fn timestamp(from: Option<SystemTime>) -> Option<Timestamp> {
@@ -93,7 +95,8 @@ impl Handle {
     ) -> Result<Self> {
         let size = AtomicU64::new(image.size(NO_LIMIT).await?);
         let (write, claim, image) = (claim.is_some(), Mutex::new(claim), Arc::new(image));
-        Ok(Handle { on, pool, id, image, snapshot, claim, write, size, poisoned: AtomicBool::new(false) })
+        let (poisoned, ahead) = (AtomicBool::new(false), Ahead::default());
+        Ok(Handle { on, pool, id, image, snapshot, claim, write, size, poisoned, ahead })
     }
 
     /// The image once more, to read, at a snapshot.
@@ -101,8 +104,9 @@ impl Handle {
         self.pool.open_by_id_read_only(self.id.as_str().as_bytes(), snapshot, NO_LIMIT).await
     }
 
-    fn changes(&self) -> Result<()> {
-        if self.write { Ok(()) } else { Err(usage("the volume is open to read only")) }
+    /// Before anything is changed; what changes content keeps the answer until it is done.
+    fn changes(&self) -> Result<Changing<'_>> {
+        if self.write { Ok(Changing(&self.ahead)) } else { Err(usage("the volume is open to read only")) }
     }
 
     fn sound(&self) -> Result<()> {
@@ -170,7 +174,7 @@ impl Volume for Handle {
     }
 
     async fn write(&self, offset: u64, data: Bytes, ctl: &Ctl) -> Result<()> {
-        self.changes()?;
+        let _changing = self.changes()?;
         self.on
             .transfer(ctl, "write", async {
                 self.sound()?;
@@ -183,7 +187,7 @@ impl Volume for Handle {
     }
 
     async fn write_zeroes(&self, offset: u64, len: u64, ctl: &Ctl) -> Result<()> {
-        self.changes()?;
+        let _changing = self.changes()?;
         self.on
             .transfer(ctl, "write zeros", async {
                 self.sound()?;
@@ -222,7 +226,7 @@ impl Volume for Handle {
         self.on
             .call(ctl, "find data", async {
                 self.within(offset, len).await?;
-                extents::window(&self.image, offset, len).await
+                self.ahead.window(&self.image, offset, len).await
             })
             .await
     }
@@ -234,7 +238,7 @@ impl Volume for Handle {
     }
 
     async fn resize(&self, size_bytes: u64, ctl: &Ctl) -> Result<()> {
-        self.changes()?;
+        let _changing = self.changes()?;
         check_size(size_bytes)?;
         self.on
             .transfer(ctl, "resize", async {
@@ -245,7 +249,7 @@ impl Volume for Handle {
     }
 
     async fn flatten(&self, ctl: &Ctl) -> Result<()> {
-        self.changes()?;
+        let _changing = self.changes()?;
         self.on
             .transfer(ctl, "flatten", async {
                 if self.image.parent(NO_LIMIT).await?.is_none() {
@@ -259,7 +263,7 @@ impl Volume for Handle {
     }
 
     async fn rollback(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
-        self.changes()?;
+        let _changing = self.changes()?;
         self.on
             .transfer(ctl, "roll back", async {
                 self.image.rollback(snapshot.as_bytes(), &progress(ctl, 0), NO_LIMIT).await?;
