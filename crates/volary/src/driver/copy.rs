@@ -3,6 +3,7 @@
 use super::audit::Audit;
 use super::digest::ContentDigest;
 use super::fill::Fill;
+use super::import::require_room;
 use super::staging::{Origin, Staging};
 use super::store::Store;
 use super::transfer::VolumeBlocks;
@@ -75,7 +76,8 @@ impl Store {
         let started = Instant::now();
         let stat = source.stat(ctl).await?;
         let data_bytes = data_bytes(&**source, stat.size_bytes, ctl).await?;
-        self.require_space(to, data_bytes, ctl).await?;
+        let room = self.engine().pool_info(&to.namespace.pool, ctl).await?;
+        require_room(data_bytes, room.available_bytes)?;
         let fill =
             Fill { size_bytes: stat.size_bytes, data_bytes, verify: true, snapshot: None, protect: false };
         let origin = Origin::Empty { size_bytes: stat.size_bytes };

@@ -54,7 +54,13 @@ impl Fill {
                 .hint("suspect the disk or the memory of the store"));
             }
         }
-        set_json(&**volume, SOURCE_KEY, provenance, ctl).await?;
+        let source = set_json(&**volume, SOURCE_KEY, provenance, ctl);
+        let (kept, recorded) = futures::join!(source, self.record(volume, digest, ctl));
+        kept.and(recorded)?;
+        volume.flush(ctl).await
+    }
+    /// Takes the snapshot, and records the digest of head and snapshot.
+    async fn record(&self, volume: &Arc<dyn Volume>, digest: ContentDigest, ctl: &Ctl) -> Result<()> {
         if let Some(snapshot) = &self.snapshot {
             volume.create_snapshot(snapshot, ctl).await?;
             if self.protect {
@@ -66,7 +72,6 @@ impl Fill {
             let record = DigestRecord { snapshot_id: Some(snapshot.id), ..head.clone() };
             record.write(&**volume, ctl).await?;
         }
-        head.write(&**volume, ctl).await?;
-        volume.flush(ctl).await
+        head.write(&**volume, ctl).await
     }
 }

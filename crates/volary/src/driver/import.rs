@@ -189,7 +189,13 @@ impl Store {
     /// Everything that can be refused without creating anything, the cheapest first.
     async fn prepare(&self, request: &ImportRequest, ctl: &Ctl) -> Result<Prepared> {
         let spec = &request.spec;
-        self.require_new(spec, ctl).await?;
+        let pool = &spec.namespace.pool;
+        let (new, store, room) = futures::join!(
+            self.require_new(spec, ctl),
+            self.describe(ctl),
+            self.engine().pool_info(pool, ctl)
+        );
+        new?;
         if let Some(snapshot) = &request.snapshot {
             snapshot.clone().checked_for_creation()?;
         } else if request.protect {
@@ -197,7 +203,7 @@ impl Store {
                 Error::new(ErrorKind::Usage, "no snapshot to protect").hint("name one with --snapshot")
             );
         }
-        let store = self.describe(ctl).await?;
+        let (store, available_bytes) = (store?, room?.available_bytes);
         let source = request.source.open(ctl).await?;
         let defaults = Limits::default();
         let largest = defaults.max_virtual_bytes.min(store.max_volume_bytes);
@@ -209,7 +215,7 @@ impl Store {
                 .context("image", image.size_bytes()));
         }
         let data_bytes = image.data_bytes();
-        let available_bytes = self.require_space(spec, data_bytes, ctl).await?;
+        require_room(data_bytes, available_bytes)?;
         let plan = ImportPlan {
             volume: spec.clone(),
             size_bytes,
@@ -236,17 +242,6 @@ impl Store {
             Some(_) => Err(Error::new(ErrorKind::AlreadyExists, "a volume of that name exists")
                 .hint("choose another name, or remove or rename the other volume")),
         }
-    }
-
-    /// Checks that the pool can take so many bytes, and tells what it can take.
-    pub(crate) async fn require_space(&self, spec: &VolumeSpec, data_bytes: u64, ctl: &Ctl) -> Result<u64> {
-        let available = self.engine().pool_info(&spec.namespace.pool, ctl).await?.available_bytes;
-        if data_bytes <= available {
-            return Ok(available);
-        }
-        Err(Error::new(ErrorKind::NoSpace, "the pool has no room for the data")
-            .context("needed_bytes", data_bytes)
-            .context("available_bytes", available))
     }
 
     async fn import_prepared(
@@ -286,6 +281,16 @@ impl Store {
             source: SourceReport { sha256, ..plan.source },
         })
     }
+}
+
+/// Refuses what a pool has no room for.
+pub(crate) fn require_room(data_bytes: u64, available_bytes: u64) -> Result<()> {
+    if data_bytes <= available_bytes {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::NoSpace, "the pool has no room for the data")
+        .context("needed_bytes", data_bytes)
+        .context("available_bytes", available_bytes))
 }
 
 /// Copies, compares with the expected digest and with the source itself, seals.
