@@ -1,7 +1,7 @@
 //! The environment, which librados lets outrank the configuration file.
 
 use crate::error::{Error, Result};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// Variables through which the environment outranks the configuration file: code run, files written, keys shown.
@@ -30,7 +30,7 @@ impl Environment {
     }
 }
 
-/// Removes every variable that begins with `CEPH_` from the environment of this process.
+/// Removes every variable that begins with `CEPH_` from the environment of this process, and gives their names.
 ///
 /// For programs, as the first act of `main`; a library leaves the environment to its host.
 ///
@@ -41,15 +41,16 @@ impl Environment {
 ///
 /// # Errors
 /// [`Error::NotAlone`], and nothing is changed, unless the calling thread is the only one.
-pub fn forget_environment() -> Result<()> {
+pub fn forget_environment() -> Result<Vec<OsString>> {
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
     if threads != 1 {
         return Err(Error::NotAlone { threads });
     }
     let ours = |name: &OsStr| name.as_bytes().starts_with(b"CEPH_");
-    for (name, _) in std::env::vars_os().filter(|(name, _)| ours(name)) {
+    let found: Vec<OsString> = std::env::vars_os().map(|(name, _)| name).filter(|name| ours(name)).collect();
+    for name in &found {
         // SAFETY: the process has one thread, this one, which starts none here: nobody reads the environment meanwhile.
         unsafe { std::env::remove_var(name) };
     }
-    Ok(())
+    Ok(found)
 }

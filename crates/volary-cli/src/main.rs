@@ -18,7 +18,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // First of all, while there is one thread: Ceph's libraries would let these outrank the configuration. Where this
     // cannot be done, the store refuses to be connected to while they are set.
-    let _ = volary::engine::ceph::forget_environment();
+    let ignored = volary::engine::ceph::forget_environment().unwrap_or_default();
     // A core dump would hold whatever secrets the process knows; without one there is nothing to leak.
     let no_core = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, no_core);
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
             return ExitCode::from(failure::report(&error, cli.global.output, None));
         }
     };
-    let code = runtime.block_on(session::run(cli));
+    let code = runtime.block_on(session::run(cli, ignored));
     // A blocking call that never returns must not keep the process: its thread is left behind.
     runtime.shutdown_background();
     if on_ceph {

@@ -7,22 +7,25 @@ use crate::signals::Interrupts;
 use crate::{commands, failure};
 use futures::stream::BoxStream;
 use serde::Serialize;
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use volary::{Ctl, Error, ErrorKind, Result, Store, StoreUrl};
+use volary::{Ctl, Error, ErrorKind, Result, Store, StoreUrl, escape};
 
 /// What a command works with.
 pub(crate) struct Session {
     /// The bounds, the cancel token and the progress bar: the last argument of every library call.
     pub(crate) ctl: Ctl,
+    /// The environment's variables for Ceph, which were removed before they could do anything.
+    pub(crate) ignored: Vec<String>,
     global: Global,
     bar: Option<Arc<Bar>>,
 }
 
 /// Runs the command and gives its exit code.
-pub(crate) async fn run(cli: Cli) -> u8 {
+pub(crate) async fn run(cli: Cli, ignored: Vec<OsString>) -> u8 {
     let ctl = Ctl::new().timeout(timeout(&cli.global)).stall(cli.global.stall);
     let interrupts = Interrupts::watch(ctl.cancel_token().clone());
     let visible = !cli.global.no_progress && !cli.global.quiet && std::io::stderr().is_terminal();
@@ -32,7 +35,8 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         None => ctl,
     };
     let format = cli.global.output;
-    let session = Session { ctl, global: cli.global, bar };
+    let ignored = ignored.iter().map(|name| escape(name.as_encoded_bytes()).into_owned()).collect();
+    let session = Session { ctl, ignored, global: cli.global, bar };
     let result = commands::run(cli.command, &session).await;
     session.clear_bar();
     match result {

@@ -7,6 +7,8 @@ mod both;
 mod client;
 #[path = "ceph/connecting.rs"]
 mod connecting;
+#[path = "ceph/doctor.rs"]
+mod doctor;
 #[path = "ceph/figures.rs"]
 mod figures;
 mod harness;
@@ -14,6 +16,8 @@ mod harness;
 mod interop;
 #[path = "ceph/least_privilege.rs"]
 mod least_privilege;
+#[path = "ceph/locks.rs"]
+mod locks;
 #[path = "ceph/memory.rs"]
 mod memory;
 #[path = "ceph/secrets.rs"]
@@ -22,5 +26,3 @@ mod secrets;
 fn bench() -> harness::Bench {
     harness::Bench::ceph()
 }
-#[path = "ceph/locks.rs"]
-mod locks;

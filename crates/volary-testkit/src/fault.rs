@@ -143,6 +143,10 @@ impl Engine for Faulty {
         self.faults.call("describe", self.inner.describe(ctl)).await
     }
 
+    async fn examine(&self, ctl: &Ctl) -> Result<Vec<Check>> {
+        self.faults.call("examine", self.inner.examine(ctl)).await
+    }
+
     async fn pools(&self, ctl: &Ctl) -> Result<Vec<Name>> {
         self.faults.call("pools", self.inner.pools(ctl)).await
     }

@@ -125,7 +125,7 @@ const SCHEMAS: &[CommandSchema] = &[
     ("status", schema_of::<volary::StatusReport>),
     ("mons", schema_of::<Vec<volary::engine::Monitor>>),
     ("fsid", schema_of::<super::status::StoreId>),
-    ("doctor", schema_of::<super::doctor::Report>),
+    ("doctor", schema_of::<volary::DoctorReport>),
 ];
 
 fn json_schemas() -> String {

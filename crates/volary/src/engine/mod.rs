@@ -31,6 +31,10 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     /// What this store is and what it can do.
     async fn describe(&self, ctl: &Ctl) -> Result<StoreDescription>;
 
+    /// What else there is to say of how fit the store is for use, found out by reading only. What the user may not see is
+    /// `Unknown`, no error.
+    async fn examine(&self, ctl: &Ctl) -> Result<Vec<Check>>;
+
     /// The names of the pools, sorted.
     async fn pools(&self, ctl: &Ctl) -> Result<Vec<Name>>;
 

@@ -371,6 +371,63 @@ pub struct Holder {
     pub remedy: String,
 }
 
+/// How one check of a store came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It serves, but somebody should know.
+    Warning,
+    /// It does not serve.
+    Failed,
+    /// It could not be found out.
+    Unknown,
+}
+
+/// One check of a store ([`Engine::examine`](super::Engine::examine)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Check {
+    /// What was looked at.
+    pub name: String,
+    /// How it came out.
+    pub verdict: Verdict,
+    /// What was found.
+    pub detail: String,
+    /// What would make it better.
+    pub remedy: Option<String>,
+    /// Of a check that failed: the kind of error that use of the store meets.
+    #[serde(skip)]
+    pub kind: Option<ErrorKind>,
+}
+
+impl Check {
+    fn new(name: impl Into<String>, verdict: Verdict, detail: impl Into<String>) -> Self {
+        Check { name: name.into(), verdict, detail: detail.into(), remedy: None, kind: None }
+    }
+
+    /// All is well.
+    pub fn ok(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Check::new(name, Verdict::Ok, detail)
+    }
+
+    /// It serves, but somebody should know.
+    pub fn warning(name: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Check { remedy: Some(remedy.into()), ..Check::new(name, Verdict::Warning, detail) }
+    }
+
+    /// It could not be found out.
+    pub fn unknown(name: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Check { remedy: Some(remedy.into()), ..Check::new(name, Verdict::Unknown, detail) }
+    }
+
+    /// It does not serve, for this reason.
+    pub fn failed(name: impl Into<String>, why: &Error) -> Self {
+        let remedy = why.remedy().map(str::to_owned);
+        Check { remedy, kind: Some(why.kind()), ..Check::new(name, Verdict::Failed, why.report()) }
+    }
+}
+
 /// What stands in the way of changing a volume that somebody has locked.
 pub(crate) fn locked(by: &Locker) -> Error {
     Error::new(ErrorKind::Blocked, "the volume is locked")

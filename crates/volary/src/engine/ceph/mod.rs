@@ -7,6 +7,7 @@ mod connect;
 mod connection;
 mod directory;
 mod errors;
+mod examine;
 mod extents;
 mod figures;
 mod holders;
@@ -18,6 +19,7 @@ mod volume;
 mod writers;
 
 pub use connect::open;
+pub(crate) use examine::libraries;
 pub use rbd::{forget_environment, leave};
 
 use std::time::Duration;

@@ -2,10 +2,10 @@
 
 use super::connection::Ceph;
 use super::volume::{Handle, progress};
-use super::{NO_LIMIT, directory, figures, holders, lockers, trash};
+use super::{NO_LIMIT, directory, examine, figures, holders, lockers, trash};
 use crate::engine::locked;
 use crate::engine::{
-    CloneOptions, CreateOptions, Engine, OpenOptions, PoolInfo, Record, SnapshotRef, StoreDescription,
+    Check, CloneOptions, CreateOptions, Engine, OpenOptions, PoolInfo, Record, SnapshotRef, StoreDescription,
     TrashEntry, Volume, VolumeEntry,
 };
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
@@ -91,6 +91,10 @@ impl Engine for Ceph {
                 Ok(description)
             })
             .await
+    }
+
+    async fn examine(&self, ctl: &Ctl) -> Result<Vec<Check>> {
+        self.0.call(ctl, "examine the store", examine::examine(&self.0)).await
     }
 
     async fn pools(&self, ctl: &Ctl) -> Result<Vec<Name>> {
