@@ -234,3 +234,29 @@ fn s08_the_environment_does_not_outrank_the_configuration() {
     let listed: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_ne!(listed, json!(null));
 }
+
+/// Says to a process of its own whether it trusts the environment.
+const TRUST: &str = "VOLARY_TEST_TRUST";
+
+#[tokio::test]
+async fn a_library_connects_in_a_hostile_environment_only_when_it_is_told_to_trust_it() {
+    let url = volary::CephUrl::new(cluster::conf());
+    if let Ok(trusted) = std::env::var(TRUST) {
+        let url = if trusted == "yes" { url.trusting_environment() } else { url };
+        let connected = volary::Store::connect(&volary::StoreUrl::Ceph(url), &volary::Ctl::new()).await;
+        let code = match connected {
+            Ok(store) => store.shutdown().await.map_or(1, |()| 0),
+            Err(error) => {
+                assert!(error.report().contains("CEPH_ARGS"), "{}", error.report());
+                error.kind().exit_code()
+            }
+        };
+        volary::engine::ceph::leave(code);
+    }
+    let test = "connecting::a_library_connects_in_a_hostile_environment_only_when_it_is_told_to_trust_it";
+    for (trusted, code) in [("yes", 0), ("no", 2)] {
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", test]).env(TRUST, trusted).env("CEPH_ARGS", "--debug-rados=0");
+        assert_eq!(again.output().unwrap().status.code(), Some(code), "{trusted}");
+    }
+}

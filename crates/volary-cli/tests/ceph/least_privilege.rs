@@ -19,6 +19,10 @@ impl Pools {
             cluster::output("ceph", &["osd", "pool", "create", pool, "4"]);
             cluster::output("rbd", &["pool", "init", pool]);
         }
+        // A manager tells a new pool's figures when it has them.
+        while !cluster::json("ceph", &["df"])["pools"].to_string().contains(&format!("\"{own}\"")) {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
         let caps = format!("profile rbd pool={own}");
         let client = Client::with_caps(&["mon", "profile rbd", "osd", &caps, "mgr", &caps]);
         std::fs::write(client.path("disk.raw"), [[5; 4096], [6; 4096]].concat().repeat(900)).unwrap();
