@@ -140,7 +140,14 @@ fn the_architecture_page_names_files_that_exist() {
 #[test]
 fn pages_link_to_files_that_exist() {
     let mut pages = vec!["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
-    pages.extend(["docs/semantics.md", "docs/digest.md", "docs/errors.md", "docs/parity.md", "docs/json.md"]);
+    pages.extend([
+        "docs/semantics.md",
+        "docs/digest.md",
+        "docs/errors.md",
+        "docs/parity.md",
+        "docs/json.md",
+        "docs/operations.md",
+    ]);
     let mut found = Vec::new();
     for page in pages {
         let text = fs::read_to_string(root().join(page)).unwrap();

@@ -385,7 +385,7 @@ pub enum Verdict {
     Unknown,
 }
 
-/// One check of a store ([`Engine::examine`](super::Engine::examine)).
+/// One check of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Check {
     /// What was looked at.
