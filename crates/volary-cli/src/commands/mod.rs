@@ -1,5 +1,6 @@
 //! The commands, one file each: arguments, the library call, how its result is shown.
 
+mod cleanup;
 mod completions;
 mod cp;
 mod create;
@@ -16,6 +17,7 @@ mod ls;
 mod man;
 mod meta;
 mod mv;
+mod orphans;
 mod pending;
 mod place;
 mod pool;
@@ -26,6 +28,7 @@ mod source;
 mod status;
 mod trash;
 mod verify;
+mod why;
 
 use crate::session::Session;
 use clap::Subcommand;
@@ -52,6 +55,9 @@ pub(crate) enum Command {
     Parent(lineage::Parent),
     Snap(snap::Snap),
     Trash(trash::Trash),
+    Cleanup(cleanup::Cleanup),
+    Orphans(orphans::Orphans),
+    Why(why::Why),
     Pending(pending::Pending),
     Reap(pending::Reap),
     Namespace(pool::NamespaceCommand),
@@ -89,6 +95,9 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<()> {
         Command::Parent(args) => lineage::parent(args, session).await,
         Command::Snap(args) => snap::run(args, session).await,
         Command::Trash(args) => trash::run(args, session).await,
+        Command::Cleanup(args) => cleanup::run(args, session).await,
+        Command::Orphans(args) => orphans::run(args, session).await,
+        Command::Why(args) => why::run(args, session).await,
         Command::Pending(args) => pending::pending(args, session).await,
         Command::Reap(args) => pending::reap(args, session).await,
         Command::Namespace(args) => pool::namespace(args, session).await,

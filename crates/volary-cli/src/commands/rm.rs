@@ -19,6 +19,16 @@ pub(crate) struct Rm {
     /// Only show what would be done
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    flags: RemovalFlags,
+    /// A volume that is not there is fine
+    #[arg(long)]
+    if_exists: bool,
+}
+
+/// How volumes are removed, one or many.
+#[derive(Debug, Args)]
+pub(super) struct RemovalFlags {
     /// How long to wait for those who have it open
     #[arg(long, value_name = "DURATION", default_value = "40s", value_parser = duration)]
     wait: Duration,
@@ -34,20 +44,23 @@ pub(crate) struct Rm {
     /// When something is in the way, leave the order in the journal: `reap` carries it out once nothing is
     #[arg(long)]
     retry_later: bool,
-    /// A volume that is not there is fine
-    #[arg(long)]
-    if_exists: bool,
+}
+
+impl RemovalFlags {
+    pub(super) fn options(&self, if_exists: bool) -> RemoveOptions {
+        RemoveOptions {
+            purge_snapshots: self.purge_snapshots,
+            flatten_children: self.flatten_children,
+            defer: self.defer,
+            if_exists,
+            wait: self.wait,
+            retry_later: self.retry_later,
+        }
+    }
 }
 
 pub(crate) async fn run(args: Rm, session: &Session) -> Result<()> {
-    let options = RemoveOptions {
-        purge_snapshots: args.purge_snapshots,
-        flatten_children: args.flatten_children,
-        defer: args.defer,
-        if_exists: args.if_exists,
-        wait: args.wait,
-        retry_later: args.retry_later,
-    };
+    let options = args.flags.options(args.if_exists);
     let remove = async |store: &volary::Store| {
         if args.dry_run {
             store.plan_remove(&args.spec, &options, &session.ctl).await

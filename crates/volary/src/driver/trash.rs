@@ -222,6 +222,14 @@ impl Store {
         result
     }
 
+    /// What keeps a volume in trash from being removed for good, found out by reading only.
+    pub(crate) async fn plan_trash_remove(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<Plan> {
+        let id = trash_id(spec)?;
+        let entry = self.trashed(spec, id, ctl).await?.ok_or_else(|| not_in_trash(spec))?;
+        let subject = Subject { shown: spec.clone(), id: id.clone() };
+        self.plan_trashed(&subject, &entry, false, ctl).await
+    }
+
     /// Removes for good what Volary itself put into a namespace's trash and whose date has passed; with `all` also
     /// what others put there. An entry that cannot go does not hide the others.
     ///
@@ -330,7 +338,7 @@ impl Store {
     }
 }
 
-fn is_staging(entry: &TrashEntry) -> bool {
+pub(crate) fn is_staging(entry: &TrashEntry) -> bool {
     entry.name.as_bytes().starts_with(STAGING_PREFIX.as_bytes())
 }
 

@@ -7,4 +7,5 @@ mod import;
 mod life;
 mod remove;
 pub(crate) mod scene;
+mod settle;
 mod verify;
