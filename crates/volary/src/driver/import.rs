@@ -7,7 +7,6 @@ use super::fill::Fill;
 use super::source::{ImageBlocks, ImportSource, OpenSource};
 use super::staging::{Origin, Staging};
 use super::store::Store;
-use super::transfer::on_thread;
 use crate::engine::Volume;
 use crate::{Ctl, Error, ErrorKind, Name, Result, Target, VolumeId, VolumeSpec};
 use jiff::Timestamp;
@@ -16,6 +15,8 @@ use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::task::JoinHandle;
+use tokio_util::sync::DropGuard;
 use volary_image::{Format, Image, Limits};
 
 /// Which digest of the source file is recorded.
@@ -259,10 +260,11 @@ impl Store {
             snapshot: plan.snapshot.clone(),
             protect: plan.protect,
         };
+        let digesting = Digesting::begin(request, &source, image.format(), ctl);
         let origin = Origin::Empty { size_bytes: plan.size_bytes };
         let staging = Staging::begin(self, "import", &request.spec, origin, ctl).await?;
         let (staging, volume) = staging.opened(ctl).await?;
-        let filled = fill_from(&fill, &volume, request, &source, image, ctl).await;
+        let filled = fill_from(&fill, &volume, request, &source, image, digesting, ctl).await;
         drop(volume);
         let (digest, sha256) = match filled {
             Ok(filled) => filled,
@@ -293,6 +295,37 @@ pub(crate) fn require_room(data_bytes: u64, available_bytes: u64) -> Result<()> 
         .context("available_bytes", available_bytes))
 }
 
+/// The file's own digests, computed beside everything else from the moment it is known to be imported: hashing takes as long as
+/// copying, and one core has nothing to do while staging waits for the cluster. Dropped, it ends at once.
+struct Digesting {
+    task: JoinHandle<Result<Vec<Checksum>>>,
+    _stop: DropGuard,
+}
+
+impl Digesting {
+    fn begin(request: &ImportRequest, source: &OpenSource, format: Format, ctl: &Ctl) -> Self {
+        let recorded = match request.source_digest {
+            SourceDigest::Of(algorithm) => Some(algorithm),
+            SourceDigest::Auto if !format.is_raw_content() || source.spooled => Some(Algorithm::Sha256),
+            SourceDigest::Auto | SourceDigest::None => None,
+        };
+        let mut algorithms: Vec<Algorithm> = recorded.into_iter().collect();
+        algorithms.extend(request.checksum.iter().map(Checksum::algorithm));
+        algorithms.dedup();
+        let stop = ctl.cancel_token().child_token();
+        let (file, ctl) = (source.file.clone(), ctl.clone().cancelled_by(stop.clone()));
+        let task = tokio::task::spawn_blocking(move || digest_file(&*file, &algorithms, &ctl));
+        Digesting { task, _stop: stop.drop_guard() }
+    }
+
+    async fn finish(self) -> Result<Vec<Checksum>> {
+        match self.task.await {
+            Ok(digests) => digests,
+            Err(error) => Err(Error::new(ErrorKind::Internal, "digesting the source").because(error)),
+        }
+    }
+}
+
 /// Copies, compares with the expected digest and with the source itself, seals.
 async fn fill_from(
     fill: &Fill,
@@ -300,31 +333,13 @@ async fn fill_from(
     request: &ImportRequest,
     source: &OpenSource,
     image: Image,
+    digesting: Digesting,
     ctl: &Ctl,
 ) -> Result<(ContentDigest, Option<String>)> {
     let format = image.format();
-    let recorded = match request.source_digest {
-        SourceDigest::Of(algorithm) => Some(algorithm),
-        SourceDigest::Auto if !format.is_raw_content() || source.spooled => Some(Algorithm::Sha256),
-        SourceDigest::Auto | SourceDigest::None => None,
-    };
-    let mut algorithms: Vec<Algorithm> = recorded.into_iter().collect();
-    algorithms.extend(request.checksum.iter().map(Checksum::algorithm));
-    algorithms.dedup();
-
-    let stop = ctl.cancel_token().child_token();
-    let (file, digest_ctl) = (source.file.clone(), ctl.clone().cancelled_by(stop.clone()));
-    let digesting = on_thread("digesting the source", move || digest_file(&*file, &algorithms, &digest_ctl));
-    let copying = async {
-        let copied = fill.copy_in(volume, Arc::new(ImageBlocks(Arc::new(image))), ctl).await;
-        if copied.is_err() {
-            stop.cancel();
-        }
-        copied
-    };
-    let (copied, digested) = futures::join!(copying, digesting);
+    let copied = fill.copy_in(volume, Arc::new(ImageBlocks(Arc::new(image))), ctl).await;
     let digest = copied.map_err(|error| source.explain(error))?;
-    let checksums = digested.map_err(|error| source.explain(error))?;
+    let checksums = digesting.finish().await.map_err(|error| source.explain(error))?;
     source.check_unchanged()?;
     let computed = |algorithm| checksums.iter().find(|checksum| checksum.algorithm() == algorithm);
     if let Some(expected) = &request.checksum {
