@@ -35,8 +35,10 @@ impl Environment {
 /// For programs, as the first act of `main`; a library leaves the environment to its host.
 ///
 /// ```
-/// // The thread that runs a test is never alone.
+/// let other = std::thread::spawn(std::thread::park);
 /// assert!(matches!(rbd::forget_environment(), Err(rbd::Error::NotAlone { .. })));
+/// # other.thread().unpark();
+/// # other.join().unwrap();
 /// ```
 ///
 /// # Errors
