@@ -1,6 +1,6 @@
 //! A user and a configuration of a test's own on the cluster, and commands that use them.
 
-use crate::harness::{Ended, cluster};
+use crate::harness::{Ended, cluster, ended};
 use serde_json::Value;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -72,6 +72,17 @@ impl Client {
         command.args(args).current_dir(self.dir());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Ended {
+        ended(self.command(args).output().unwrap())
+    }
+
+    /// Runs with `-o json`; it must end well.
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let ended = self.run(&[args, &["-o", "json"]].concat());
+        assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.stderr);
+        serde_json::from_str(&ended.stdout).unwrap()
     }
 
     /// The command as a user who is not root, from where that user can run it.
