@@ -73,6 +73,19 @@ impl Watch<'_> {
     }
 }
 
+impl Watch<'_> {
+    /// What is in the pool: objects' contents, their maps (the journal's among them) and attributes.
+    fn pool(&self, pool: &str) {
+        for object in cluster::output("rados", &["-p", pool, "ls"]).lines() {
+            for what in ["listomapvals", "listxattr"] {
+                self.clean(cluster::output("rados", &["-p", pool, what, object]).as_bytes(), object);
+            }
+            let content = cluster::command("rados", &["-p", pool, "get", object, "-"]).output().unwrap();
+            self.clean(&content.stdout, object);
+        }
+    }
+}
+
 #[test]
 fn s08_a_marked_key_is_in_no_output_log_file_record_or_command_line() {
     let pool = format!("s{}", std::process::id());
@@ -162,6 +175,14 @@ fn s08_a_marked_key_is_in_no_output_log_file_record_or_command_line() {
     }
     watch.runs(&own, &["pool", "create", "other"], 12);
     watch.runs(&own, &["rm", &web], 5);
+    watch.runs(&own, &["rm", "--retry-later", &web], 11);
+    let records = cluster::output("rados", &["-p", &pool, "listomapkeys", "volary_journal"]);
+    assert!(records.contains("intent."), "an order is in the journal: {records}");
+    watch.pool(&pool);
+    for args in [&["pending", "ls", &pool][..], &["lock", "ls", &web], &["lock", "add", &at("newer"), "l"]] {
+        watch.runs(&own, args, 0);
+    }
+    watch.runs(&own, &["reap", "--wait", "1ms", &pool], 11);
     watch.runs(&own, &["trash", "mv", &copy], 0);
     watch.runs(&own, &["trash", "purge", "--all", &pool], 0);
     watch.runs(&own, &["rm", "--dry-run", "--purge-snapshots", &web], 5);
@@ -171,14 +192,7 @@ fn s08_a_marked_key_is_in_no_output_log_file_record_or_command_line() {
 
     std::fs::remove_file(&stranger).unwrap();
     watch.files(client.dir(), &keyring);
-    // What is in the pool: objects' contents, their maps (the journal's among them) and attributes.
-    for object in cluster::output("rados", &["-p", &pool, "ls"]).lines() {
-        for what in ["listomapvals", "listxattr"] {
-            watch.clean(cluster::output("rados", &["-p", &pool, what, object]).as_bytes(), object);
-        }
-        let content = cluster::command("rados", &["-p", &pool, "get", object, "-"]).output().unwrap();
-        watch.clean(&content.stdout, object);
-    }
+    watch.pool(&pool);
 }
 
 #[test]
