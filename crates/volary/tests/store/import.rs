@@ -173,7 +173,7 @@ async fn s04_a_dropped_import_is_pending_and_its_name_is_free() {
     let trash = scene.engine.trash(&namespace, &scene.ctl).await.unwrap();
     assert_eq!((records.len(), trash.len()), (1, 1));
     assert_eq!(intent["volume_id"], trash[0].id.as_str());
-    assert_eq!((&intent["operation"], &intent["volume"]), (&"import".into(), &"rbd/web".into()));
+    assert_eq!((&intent["operation"], &intent["volume"]), (&"import".into(), &scene.shown("web").into()));
     let pending = scene.store.pending(&namespace, &scene.ctl).await.unwrap();
     assert_eq!((pending.len(), pending[0].step.as_deref()), (1, Some("staged")));
 }
