@@ -173,7 +173,7 @@ fn a_pool_that_is_missing_or_forbidden_is_named_with_the_remedy() {
     let user = client.user();
     let forbidden = format!("osd 'profile rbd pool={pool}'");
     for args in [&["ls", &pool][..], &["create", "--size", "1M", &format!("{pool}/web")]] {
-        let step = if args[0] == "ls" { "list volumes" } else { "create a volume" };
+        let step = if args[0] == "ls" { "list volumes" } else { "find a volume" };
         let more = &[("pool", pool.as_str())];
         let wanted = Wanted { errno: "EPERM", user, step, hint: &forbidden, more, ..refused() };
         fails(&client.url, args, &wanted);
