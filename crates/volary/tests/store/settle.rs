@@ -49,7 +49,8 @@ async fn s02_of_many_one_that_is_held_is_blocked_and_the_others_go() {
     assert_eq!(clones.len(), 30);
     let options = RemoveOptions { if_exists: true, ..RemoveOptions::default() };
     let planned = f.store.cleanup(&clones, &options, 8, true, &f.ctl).await;
-    assert_eq!(planned.iter().filter(|of| of.outcome == Outcome::Planned).count(), 29);
+    let not_planned: Vec<_> = planned.iter().filter(|of| of.outcome != Outcome::Planned).collect();
+    assert_eq!(not_planned.len(), 1, "{not_planned:?}");
     assert_eq!(f.names().await.len(), 31, "a dry run changes nothing");
     let reports = f.store.cleanup(&clones, &options, 8, false, &f.ctl).await;
     let not_removed: Vec<_> = reports.iter().filter(|of| of.outcome != Outcome::Removed).collect();
