@@ -61,7 +61,11 @@ impl Session {
     pub(crate) async fn on_store<T>(&self, work: impl AsyncFnOnce(&Store) -> Result<T>) -> Result<T> {
         let store = self.store().await?;
         let result = work(&store).await;
-        let released = store.shutdown().await;
+        let released = match &result {
+            // A store that did not answer is not asked to say good-bye: the process ends all the same.
+            Err(error) if matches!(error.kind(), ErrorKind::Deadline | ErrorKind::Unreachable) => Ok(()),
+            _ => store.shutdown().await,
+        };
         let value = result?;
         released?;
         Ok(value)

@@ -2,4 +2,5 @@
 
 mod findings;
 mod interrupts;
+mod kills;
 mod objects;

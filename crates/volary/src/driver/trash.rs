@@ -211,7 +211,7 @@ impl Store {
             match self.trashed(spec, id, ctl).await? {
                 Some(entry) => {
                     let order = Order::new("trash_remove", Work::RemoveTrashed);
-                    let report = self.remove_trashed(spec, entry, force, order, ctl).await?;
+                    let report = self.remove_trashed(spec, entry, force, Duration::ZERO, order, ctl).await?;
                     Ok(report.unwrap_or_else(|| absent(spec)))
                 }
                 None => Ok(absent(spec)),
@@ -259,7 +259,7 @@ impl Store {
                     }
                     // Never with force: the engine refuses while somebody, such as an import, has it open.
                     let order = Order::new("trash_purge", Work::RemoveTrashed);
-                    self.remove_trashed(&spec, entry, false, order, ctl).await
+                    self.remove_trashed(&spec, entry, false, Duration::ZERO, order, ctl).await
                 };
                 reports.extend(match report.await {
                     Ok(report) => report,
@@ -279,12 +279,13 @@ impl Store {
         spec: &VolumeSpec,
         entry: TrashEntry,
         force: bool,
+        wait: Duration,
         order: Order,
         ctl: &Ctl,
     ) -> Result<Option<RemoveReport>> {
         let subject = Subject { shown: spec.clone(), id: entry.id.clone() };
         let plan = || self.plan_trashed(&subject, &entry, force, ctl);
-        let patience = Patience::new(Duration::ZERO);
+        let patience = Patience::new(wait);
         self.carry_out(&subject, Outcome::Removed, patience, order, ctl, plan).await
     }
 

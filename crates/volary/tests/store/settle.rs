@@ -47,7 +47,9 @@ async fn s02_of_many_one_that_is_held_is_blocked_and_the_others_go() {
     let pattern = NamePattern::new("clone-*").unwrap();
     let clones = f.store.matching(&f.home(), &pattern, &f.ctl).await.unwrap();
     assert_eq!(clones.len(), 30);
-    let options = RemoveOptions { if_exists: true, ..RemoveOptions::default() };
+    // On the local engine what is just looked at is held for a moment.
+    let wait = Duration::from_secs(3);
+    let options = RemoveOptions { if_exists: true, wait, ..RemoveOptions::default() };
     let planned = f.store.cleanup(&clones, &options, 8, true, &f.ctl).await;
     let not_planned: Vec<_> = planned.iter().filter(|of| of.outcome != Outcome::Planned).collect();
     assert_eq!(not_planned.len(), 1, "{not_planned:?}");

@@ -81,7 +81,7 @@ impl Store {
                 match self.trashed(&spec, id, ctl).await {
                     Ok(Some(entry)) => {
                         let order = Order::resumed(record.work.clone(), intent);
-                        let report = self.remove_trashed(&by_id, entry, true, order, ctl).await?;
+                        let report = self.remove_trashed(&by_id, entry, true, wait, order, ctl).await?;
                         report.and_then(|report| report.error()).map_or(Ok(()), Err)
                     }
                     other => concluded(intent, other.map(drop), ctl).await,
@@ -168,7 +168,7 @@ impl Store {
             Ok(Found::Trashed(entry)) if options.defer.is_none() => {
                 let order = Order::resumed(record.work.clone(), intent);
                 let by_id = spec.namespace.volume_by_id(id.clone());
-                self.remove_trashed(&by_id, entry, true, order, ctl).await?
+                self.remove_trashed(&by_id, entry, true, options.wait, order, ctl).await?
             }
             Ok(Found::Trashed(_) | Found::Gone) => return concluded(intent, Ok(()), ctl).await,
             Err(error) => return concluded(intent, Err(error), ctl).await,

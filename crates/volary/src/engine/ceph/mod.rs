@@ -10,6 +10,7 @@ mod errors;
 mod examine;
 mod extents;
 mod figures;
+mod flatten;
 mod holders;
 mod lockers;
 mod snapshots;

@@ -9,7 +9,7 @@ use crate::buffer::Buffer;
 use crate::engine::{
     Child, Extent, Holder, Locker, MAX_EXTENTS_WINDOW_BYTES, Parent, SnapshotInfo, Stat, Volume,
 };
-use crate::{Ctl, Error, ErrorKind, Name, Namespace, Phase, Result, VolumeId};
+use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, VolumeId};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -31,7 +31,7 @@ pub(super) struct Handle {
     /// As last seen: what lies within it needs no asking.
     size: AtomicU64,
     poisoned: AtomicBool,
-    ahead: Ahead,
+    pub(super) ahead: Ahead,
 }
 
 pub(super) fn timestamp(from: Option<SystemTime>) -> Option<Timestamp> {
@@ -250,16 +250,7 @@ impl Volume for Handle {
 
     async fn flatten(&self, ctl: &Ctl) -> Result<()> {
         let _changing = self.changes()?;
-        self.on
-            .transfer(ctl, "flatten", async {
-                if self.image.parent(NO_LIMIT).await?.is_none() {
-                    return Err(usage("the volume has no parent"));
-                }
-                ctl.phase(Phase::Flatten, Some(self.image.overlap(NO_LIMIT).await?));
-                let unit = self.image.stat(NO_LIMIT).await?.object_bytes;
-                Ok(self.image.flatten(&progress(ctl, unit), NO_LIMIT).await?)
-            })
-            .await
+        self.on.transfer(ctl, "flatten", self.flatten_all(ctl)).await
     }
 
     async fn rollback(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
