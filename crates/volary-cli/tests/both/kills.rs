@@ -46,7 +46,7 @@ fn debris(bench: &Bench, ids: &HashSet<String>, removed: &HashSet<String>) -> Ve
         let prefixes = ["rbd_data.", "rbd_header.", "rbd_object_map."];
         let id = prefixes.iter().find_map(|prefix| object.strip_prefix(prefix));
         let id = id.and_then(|id| id.split('.').next());
-        id.is_some_and(|id| !ids.contains(id) && !(object.starts_with("rbd_data.") && removed.contains(id)))
+        id.is_some_and(|id| !(ids.contains(id) || object.starts_with("rbd_data.") && removed.contains(id)))
     };
     all.lines().filter(is_debris).map(str::to_owned).collect()
 }
