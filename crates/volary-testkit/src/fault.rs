@@ -182,6 +182,10 @@ impl Engine for Faulty {
         self.faults.call("find", self.inner.find(namespace, volume, ctl)).await
     }
 
+    async fn head(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<Head>> {
+        self.faults.call("head", self.inner.head(namespace, volume, ctl)).await
+    }
+
     async fn create(
         &self,
         namespace: &Namespace,

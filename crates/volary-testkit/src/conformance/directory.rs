@@ -187,3 +187,25 @@ pub(super) async fn cancelled_calls_change_nothing(s: &Stage) {
     assert_eq!(s.trash(&s.ns, &CTL).await.unwrap(), []);
     s.reader(&a).await.holds(&[(MIB, 0)]).await;
 }
+
+pub(super) async fn a_head_is_told_without_opening(s: &Stage) {
+    let parent = s.parent("a", 5 * MIB, 7).await;
+    let child = s.clone_of(&parent, "s", "b").await;
+    for target in [Target::Name(n("a")), Target::Id(parent.id.clone())] {
+        let head = s.head(&s.ns, &target, &CTL).await.unwrap().unwrap();
+        assert_eq!((head.entry, head.size_bytes, head.may_have_parent), (parent.clone(), 5 * MIB, false));
+    }
+    // It is as it is now, whoever has it open.
+    let w = s.writer(&child).await;
+    w.set_size(9 * MIB).await;
+    let name = Target::Name(n("b"));
+    let head = s.head(&s.ns, &name, &CTL).await.unwrap().unwrap();
+    assert_eq!((head.size_bytes, head.may_have_parent), (9 * MIB, true));
+    w.flatten(&CTL).await.unwrap();
+    w.shut().await;
+    assert!(!s.head(&s.ns, &name, &CTL).await.unwrap().unwrap().may_have_parent);
+    assert_eq!(s.head(&s.ns, &Target::Name(n("none")), &CTL).await.unwrap(), None);
+    s.to_trash(&child, Default::default()).await;
+    assert_eq!(s.head(&s.ns, &name, &CTL).await.unwrap(), None);
+    assert_eq!(s.head(&s.ns, &Target::Id(child.id), &CTL).await.unwrap(), None);
+}

@@ -64,4 +64,29 @@ impl Store {
             Err(error) => Err(error.context("volume", spec)),
         }
     }
+
+    /// The size of a volume, or of it as it was at a snapshot, in bytes; a head is not opened for it.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use volary::*; let dir = tempfile::tempdir().unwrap(); let ctl = &Ctl::new();
+    /// # let store = Store::connect(&StoreUrl::local(dir.path().join("store")), ctl).await?;
+    /// store.create(&"web".parse()?, 1 << 20, ctl).await?;
+    /// assert_eq!(store.size(&"web".parse()?, ctl).await?, 1 << 20);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `NotFound` for the volume or snapshot.
+    pub async fn size(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<u64> {
+        if spec.snapshot.is_none()
+            && let Some(head) = self.engine().head(&spec.namespace, &spec.volume, ctl).await?
+        {
+            return Ok(head.size_bytes);
+        }
+        // A snapshot, or a volume in trash by its id.
+        let volume = self.open_to_read(spec, ctl).await?;
+        let stat = volume.stat(ctl).await;
+        Ok(super::handle::closing(&volume, stat, ctl).await?.size_bytes)
+    }
 }

@@ -203,6 +203,12 @@ impl Store {
     /// `NotFound` when there is no such volume, which is not the same as having no parent.
     #[tracing::instrument(name = "parent", skip_all, fields(volume = %spec))]
     pub async fn parent(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<Option<ParentReport>> {
+        if spec.snapshot.is_none() {
+            let head = self.engine().head(&spec.namespace, &spec.volume, ctl).await?;
+            if head.is_some_and(|head| !head.may_have_parent) {
+                return Ok(None);
+            }
+        }
         let volume = self.open_to_read(spec, ctl).await?;
         let stat = volume.stat(ctl).await;
         Ok(closing(&volume, stat, ctl).await?.parent.map(Into::into))

@@ -116,6 +116,17 @@ pub struct VolumeEntry {
     pub id: VolumeId,
 }
 
+/// What can be said of a volume's head without opening it ([`Engine::head`](super::Engine::head)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Its name and id.
+    pub entry: VolumeEntry,
+    /// The size of the head.
+    pub size_bytes: u64,
+    /// `false` when it surely is no clone; opening it tells whose.
+    pub may_have_parent: bool,
+}
+
 /// A snapshot, by identity ([`Engine::clone_volume`](super::Engine::clone_volume)).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SnapshotRef {

@@ -65,6 +65,20 @@ pub(super) async fn find(pool: &rbd::Pool, target: &Target) -> Result<Option<Vol
     }
 }
 
+/// Size and whether there is a parent, from the header object (`cls_rbd`): key `size` is a number of 64 bits, key `parent`
+/// is there for clones. `None` when the object says less or more than that.
+pub(super) async fn header(pool: &rbd::Pool, id: &VolumeId) -> Result<Option<(u64, bool)>> {
+    let object = [b"rbd_header.", id.as_str().as_bytes()].concat();
+    let page = pool.omap_page(&object, b"", b"", 512, NO_LIMIT).await?;
+    let key = |key: &[u8]| page.entries.iter().find(|(found, _)| found == key).map(|(_, value)| value);
+    // One that is being migrated reads from elsewhere.
+    if page.more || key(b"migration").is_some() {
+        return Ok(None);
+    }
+    let size = key(b"size").and_then(|size| <[u8; 8]>::try_from(size.as_slice()).ok());
+    Ok(size.map(|size| (u64::from_le_bytes(size), key(b"parent").is_some())))
+}
+
 pub(super) fn no_volume(volume: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::NotFound, "no such volume").context("volume", volume)
 }

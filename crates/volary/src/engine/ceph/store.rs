@@ -5,8 +5,8 @@ use super::volume::{Handle, progress};
 use super::{NO_LIMIT, directory, examine, figures, holders, lockers, trash};
 use crate::engine::locked;
 use crate::engine::{
-    Check, CloneOptions, CreateOptions, Engine, OpenOptions, PoolInfo, Record, SnapshotRef, StoreDescription,
-    TrashEntry, Volume, VolumeEntry,
+    Check, CloneOptions, CreateOptions, Engine, Head, OpenOptions, PoolInfo, Record, SnapshotRef,
+    StoreDescription, TrashEntry, Volume, VolumeEntry,
 };
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use async_trait::async_trait;
@@ -159,6 +159,22 @@ impl Engine for Ceph {
     async fn find(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<VolumeEntry>> {
         let find = async { directory::find(&self.0.enter(namespace).await?, volume).await };
         self.0.call(ctl, "find a volume", find).await
+    }
+
+    async fn head(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<Head>> {
+        let look = async {
+            let pool = self.0.enter(namespace).await?;
+            let Some(entry) = directory::find(&pool, volume).await? else { return Ok(None) };
+            if let Some((size_bytes, may_have_parent)) = directory::header(&pool, &entry.id).await? {
+                return Ok(Some(Head { entry, size_bytes, may_have_parent }));
+            }
+            // What its header does not tell plainly, librbd does.
+            let image = pool.open_by_id_read_only(entry.id.as_str().as_bytes(), None, NO_LIMIT).await?;
+            let size = image.size(NO_LIMIT).await;
+            image.close(NO_LIMIT).await?;
+            Ok(Some(Head { entry, size_bytes: size?, may_have_parent: true }))
+        };
+        self.0.call(ctl, "look a volume up", look).await
     }
 
     async fn create(

@@ -1,11 +1,11 @@
 //! The names of volumes: each change is one transaction.
 
-use super::db::{Sql, int};
+use super::db::{Sql, int, uint};
 use super::ids::random_hex;
 use super::lockers::require_unlocked;
 use super::pools::namespace_row;
 use super::store::Store;
-use crate::engine::{CreateOptions, VolumeEntry};
+use crate::engine::{CreateOptions, Head, VolumeEntry};
 use crate::{Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -139,6 +139,19 @@ impl Store {
                 Ok(VolumeEntry { name: name_column(row, 0)?, id: id_column(row, 1)? })
             };
             Ok(rows.query_map((row, after, limit), entry)?.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    pub(super) fn head(&self, namespace: &Namespace, target: &Target) -> Result<Option<Head>> {
+        let Some(entry) = self.find(namespace, target)? else { return Ok(None) };
+        self.db.read(|tx| {
+            let found = tx.query_row(
+                "SELECT size, parent IS NOT NULL FROM volume WHERE id = ?1 AND trashed IS NULL",
+                [entry.id.as_str()],
+                |row| Ok((uint(row.get(0)?), row.get(1)?)),
+            );
+            let head = |(size_bytes, may_have_parent)| Head { entry, size_bytes, may_have_parent };
+            Ok(found.optional()?.map(head))
         })
     }
 

@@ -106,6 +106,11 @@ impl Engine for Local {
         self.call(ctl, "find a volume", move |store| store.find(&namespace, &volume)).await
     }
 
+    async fn head(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<Head>> {
+        let (namespace, volume) = (namespace.clone(), volume.clone());
+        self.call(ctl, "look a volume up", move |store| store.head(&namespace, &volume)).await
+    }
+
     async fn create(
         &self,
         namespace: &Namespace,
