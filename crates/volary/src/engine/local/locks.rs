@@ -103,6 +103,14 @@ impl Locks {
     }
 }
 
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a child that this process has just forked for another program has the
+        // descriptor too, until it starts that program, and would hold the lock for so long.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 impl Lock {
     /// Leaves this process's id in the lock file, for those it keeps out.
     pub(super) fn sign(&mut self) -> io::Result<()> {
@@ -180,5 +188,23 @@ pub(super) fn refuse_network(path: &Path) -> Result<()> {
                 .context("file_system", name)
                 .hint("put the store on a disk of this host, or use a Ceph store"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_goes_when_it_is_dropped_though_a_forked_child_has_its_descriptor() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("locks")).unwrap();
+        let locks = Locks::new(dir.path());
+        let lock = locks.acquire("a", Mode::Exclusive).unwrap();
+        // What a fork leaves: the same open file under another descriptor.
+        let child = lock.0.try_clone().unwrap();
+        drop(lock);
+        locks.acquire_within("a", Mode::Exclusive, Duration::ZERO).unwrap();
+        drop(child);
     }
 }
