@@ -106,6 +106,12 @@ impl Pair {
             }
             Op::Clone { volume, snapshot, name } => {
                 let index = pick(volume);
+                // A store that clones nothing in trash says so: a difference with a case of its own.
+                if matches!(self.model.vols[index].place, Place::Trash { .. })
+                    && !self.engine.describe(&self.ctl).await.unwrap().clones_from_trash
+                {
+                    return;
+                }
                 let from = SnapshotRef {
                     namespace: self.ns.clone(),
                     volume: self.ids[index].clone(),
