@@ -223,6 +223,39 @@ impl Image {
         .await
     }
 
+    /// Removes a snapshot by its id: one of kind [`Trash`](SnapshotKind::Trash) cannot be named.
+    ///
+    /// # Errors
+    /// ENOENT; EBUSY while it is protected or has children.
+    ///
+    /// C: `rbd_snap_remove_by_id`.
+    #[doc(alias = "rbd_snap_remove_by_id")]
+    pub async fn remove_snapshot_by_id(&self, id: u64, limit: Duration) -> Result<()> {
+        self.run("rbd_snap_remove_by_id", limit, move |image| {
+            let at = image.at.with(format!("snapshot id {id}"));
+            // SAFETY: an open image.
+            unsafe { call!(image.io.on.library, at, rbd_snap_remove_by_id(image.raw.0, id)) }.map(drop)
+        })
+        .await
+    }
+
+    /// From now on reads this handle at a snapshot of any kind.
+    ///
+    /// # Errors
+    /// ENOENT.
+    ///
+    /// C: `rbd_snap_set_by_id`.
+    #[doc(alias = "rbd_snap_set_by_id")]
+    pub async fn set_snapshot(&self, id: u64, limit: Duration) -> Result<()> {
+        self.run("rbd_snap_set_by_id", limit, move |image| {
+            image.size.store(0, Ordering::Relaxed);
+            let at = image.at.with(format!("snapshot id {id}"));
+            // SAFETY: an open image.
+            unsafe { call!(image.io.on.library, at, rbd_snap_set_by_id(image.raw.0, id)) }.map(drop)
+        })
+        .await
+    }
+
     /// Sets the head's content and size back to a snapshot's.
     ///
     /// # Errors

@@ -59,8 +59,8 @@ symbols! {
     rbd_get_data_pool_id rbd_get_overlap rbd_get_parent rbd_linked_image_spec_cleanup rbd_snap_spec_cleanup
     rbd_list_children3 rbd_linked_image_spec_list_cleanup
     rbd_resize2 rbd_flatten_with_progress
-    rbd_snap_list rbd_snap_list_end rbd_snap_create rbd_snap_remove2 rbd_snap_rename rbd_snap_protect
-    rbd_snap_unprotect rbd_snap_is_protected rbd_snap_rollback_with_progress rbd_snap_get_timestamp
+    rbd_snap_list rbd_snap_list_end rbd_snap_create rbd_snap_remove2 rbd_snap_remove_by_id rbd_snap_set_by_id
+    rbd_snap_rename rbd_snap_protect rbd_snap_unprotect rbd_snap_is_protected rbd_snap_rollback_with_progress rbd_snap_get_timestamp
     rbd_snap_get_namespace_type
     rbd_metadata_list rbd_metadata_get rbd_metadata_set rbd_metadata_remove
     rbd_trash_move rbd_trash_list rbd_trash_list_cleanup rbd_trash_get rbd_trash_get_cleanup rbd_trash_restore

@@ -11,6 +11,8 @@ mod connecting;
 mod doctor;
 #[path = "ceph/figures.rs"]
 mod figures;
+#[path = "ceph/half_removed.rs"]
+mod half_removed;
 mod harness;
 #[path = "ceph/interop.rs"]
 mod interop;

@@ -881,6 +881,10 @@ pub struct Table {
         ) -> ::std::os::raw::c_int,
         ::libloading::Error,
     >,
+    pub rbd_snap_remove_by_id: Result<
+        unsafe extern "C" fn(image: rbd_image_t, snap_id: u64) -> ::std::os::raw::c_int,
+        ::libloading::Error,
+    >,
     pub rbd_snap_rollback_with_progress: Result<
         unsafe extern "C" fn(
             image: rbd_image_t,
@@ -926,6 +930,10 @@ pub struct Table {
             snap_id: u64,
             timestamp: *mut timespec,
         ) -> ::std::os::raw::c_int,
+        ::libloading::Error,
+    >,
+    pub rbd_snap_set_by_id: Result<
+        unsafe extern "C" fn(image: rbd_image_t, snap_id: u64) -> ::std::os::raw::c_int,
         ::libloading::Error,
     >,
     pub rbd_snap_get_namespace_type: Result<
@@ -1267,6 +1275,7 @@ impl Table {
         let rbd_snap_list_end = __library.get(b"rbd_snap_list_end\0").map(|sym| *sym);
         let rbd_snap_create = __library.get(b"rbd_snap_create\0").map(|sym| *sym);
         let rbd_snap_remove2 = __library.get(b"rbd_snap_remove2\0").map(|sym| *sym);
+        let rbd_snap_remove_by_id = __library.get(b"rbd_snap_remove_by_id\0").map(|sym| *sym);
         let rbd_snap_rollback_with_progress =
             __library.get(b"rbd_snap_rollback_with_progress\0").map(|sym| *sym);
         let rbd_snap_rename = __library.get(b"rbd_snap_rename\0").map(|sym| *sym);
@@ -1274,6 +1283,7 @@ impl Table {
         let rbd_snap_unprotect = __library.get(b"rbd_snap_unprotect\0").map(|sym| *sym);
         let rbd_snap_is_protected = __library.get(b"rbd_snap_is_protected\0").map(|sym| *sym);
         let rbd_snap_get_timestamp = __library.get(b"rbd_snap_get_timestamp\0").map(|sym| *sym);
+        let rbd_snap_set_by_id = __library.get(b"rbd_snap_set_by_id\0").map(|sym| *sym);
         let rbd_snap_get_namespace_type = __library.get(b"rbd_snap_get_namespace_type\0").map(|sym| *sym);
         let rbd_flatten_with_progress = __library.get(b"rbd_flatten_with_progress\0").map(|sym| *sym);
         let rbd_list_children3 = __library.get(b"rbd_list_children3\0").map(|sym| *sym);
@@ -1391,12 +1401,14 @@ impl Table {
             rbd_snap_list_end,
             rbd_snap_create,
             rbd_snap_remove2,
+            rbd_snap_remove_by_id,
             rbd_snap_rollback_with_progress,
             rbd_snap_rename,
             rbd_snap_protect,
             rbd_snap_unprotect,
             rbd_snap_is_protected,
             rbd_snap_get_timestamp,
+            rbd_snap_set_by_id,
             rbd_snap_get_namespace_type,
             rbd_flatten_with_progress,
             rbd_list_children3,
@@ -2108,6 +2120,9 @@ impl Table {
             image, snap_name, flags, cb, cbdata,
         )
     }
+    pub unsafe fn rbd_snap_remove_by_id(&self, image: rbd_image_t, snap_id: u64) -> ::std::os::raw::c_int {
+        (self.rbd_snap_remove_by_id.as_ref().expect("Expected function, got error."))(image, snap_id)
+    }
     pub unsafe fn rbd_snap_rollback_with_progress(
         &self,
         image: rbd_image_t,
@@ -2162,6 +2177,9 @@ impl Table {
         (self.rbd_snap_get_timestamp.as_ref().expect("Expected function, got error."))(
             image, snap_id, timestamp,
         )
+    }
+    pub unsafe fn rbd_snap_set_by_id(&self, image: rbd_image_t, snap_id: u64) -> ::std::os::raw::c_int {
+        (self.rbd_snap_set_by_id.as_ref().expect("Expected function, got error."))(image, snap_id)
     }
     pub unsafe fn rbd_snap_get_namespace_type(
         &self,

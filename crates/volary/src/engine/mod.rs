@@ -152,7 +152,8 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
 
     /// Opens the head or a snapshot of a volume, by name, or by id also in trash (`rbd_open`, `rbd_open_by_id`).
     ///
-    /// One handle at a time may write; readers come and go beside it.
+    /// One handle at a time may write; readers come and go beside it. Opening to write finishes what a snapshot's
+    /// removal that was cut short had left where no listing shows it.
     ///
     /// # Errors
     /// `NotFound`; `Blocked`, naming the holder, when another handle writes; `Usage` for writing to a snapshot.

@@ -74,7 +74,7 @@ impl Store {
             Work::RemoveSnapshot { snapshot, unprotect, flatten_children } => {
                 let options =
                     SnapshotRemoveOptions { force: *unprotect, flatten_children: *flatten_children };
-                self.settle_snapshot_removal(intent, record, (&spec, id, *snapshot), options, ctl).await
+                self.settle_snapshot_removal(intent, record, (&spec, id, *snapshot), options, wait, ctl).await
             }
             Work::RemoveTrashed => {
                 let by_id = spec.namespace.volume_by_id(id.clone());
@@ -195,6 +195,7 @@ impl Store {
         record: &IntentRecord,
         (spec, id, snapshot): (&VolumeSpec, &VolumeId, u64),
         options: SnapshotRemoveOptions,
+        wait: Duration,
         ctl: &Ctl,
     ) -> Result<()> {
         let by_id = spec.namespace.volume_by_id(id.clone());
@@ -203,7 +204,10 @@ impl Store {
             Err(error) => return concluded(intent, unless(Err(error), ErrorKind::NotFound), ctl).await,
         };
         let Some(found) = seen.snapshots.iter().find(|found| found.id == snapshot) else {
-            return concluded(intent, Ok(()), ctl).await;
+            // Not listed, it may still be half there: opening to write finishes that.
+            let open = || async { self.open_to_write(&by_id, ctl).await?.close(&ctl.for_cleanup()).await };
+            let done = patiently(wait, ctl, open).await;
+            return concluded(intent, unless(done, ErrorKind::NotFound), ctl).await;
         };
         let order = Order::resumed(record.work.clone(), intent);
         let outcome = self.remove_snapshot_ordered(&subject, &seen, found, options, order, ctl).await;

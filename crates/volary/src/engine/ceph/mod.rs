@@ -11,6 +11,7 @@ mod examine;
 mod extents;
 mod figures;
 mod flatten;
+mod half_removed;
 mod holders;
 mod lockers;
 mod snapshots;

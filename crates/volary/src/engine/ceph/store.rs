@@ -2,7 +2,7 @@
 
 use super::connection::Ceph;
 use super::volume::{Handle, progress};
-use super::{NO_LIMIT, directory, examine, figures, holders, lockers, trash};
+use super::{NO_LIMIT, directory, examine, figures, half_removed, holders, lockers, trash};
 use crate::engine::locked;
 use crate::engine::{
     Check, CloneOptions, CreateOptions, Engine, Head, OpenOptions, PoolInfo, Record, SnapshotRef,
@@ -70,7 +70,10 @@ impl Ceph {
             (Ok(Some(other)), _) => blocked(other.detail),
             (Ok(None), Ok(lockers)) => match lockers.first() {
                 Some(locker) => locked(locker),
-                None => return Handle::new(on, pool, id, image, None, Some(claim)).await,
+                None => match half_removed::finish(&pool, &id, &image).await {
+                    Ok(()) => return Handle::new(on, pool, id, image, None, Some(claim)).await,
+                    Err(error) => error,
+                },
             },
         };
         image.close(NO_LIMIT).await?;
@@ -218,6 +221,7 @@ impl Engine for Ceph {
                 directory::check(&pool, volume).await?;
                 lockers::require_none(&pool, &volume.id).await?;
                 self.settled(&pool, namespace, &volume.id).await;
+                half_removed::finish_before_removal(&pool, &volume.id).await?;
                 Ok(pool.remove(volume.name.as_bytes(), &progress(ctl, 0), NO_LIMIT).await?)
             })
             .await

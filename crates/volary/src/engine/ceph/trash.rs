@@ -2,6 +2,7 @@
 
 use super::NO_LIMIT;
 use super::directory::{check, id_of, malformed, no_volume, string};
+use super::half_removed::finish_before_removal;
 use super::holders::watchers;
 use crate::engine::{TrashEntry, TrashState, VolumeEntry};
 use crate::{Error, ErrorKind, Name, Result, VolumeId};
@@ -100,6 +101,7 @@ pub(super) async fn remove(
             .context("id", id)
             .context("until", entry.until));
     }
+    finish_before_removal(pool, id).await?;
     Ok(pool.trash_remove(id.as_str().as_bytes(), force, progress, NO_LIMIT).await?)
 }
 

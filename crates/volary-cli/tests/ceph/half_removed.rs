@@ -1,0 +1,74 @@
+//! Snapshots whose removal was cut short between giving their number back and taking them out of the header.
+
+use crate::harness::{Bench, cluster};
+use serde_json::json;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// What librbd 16 does first when it removes a snapshot; then it is as if it had been killed.
+const CUT_SHORT: &str = r#"
+import rados, struct, sys
+conf, pool, namespace, header, number = sys.argv[1:]
+cluster = rados.Rados(conffile=conf)
+cluster.connect()
+io = cluster.open_ioctx(pool)
+io.set_namespace(namespace)
+io.execute(header, "rbd", "snapshot_trash_add", struct.pack("<Q", int(number)))
+io.remove_self_managed_snap(int(number))
+"#;
+
+/// The numbers and kinds of all snapshots.
+fn all_snapshots(volume: &str) -> Vec<(u64, String)> {
+    let all = cluster::json("rbd", &["snap", "ls", "--all", volume]);
+    let all = all.as_array().unwrap().iter();
+    all.map(|of| (of["id"].as_u64().unwrap(), of["namespace"]["type"].as_str().unwrap().to_owned())).collect()
+}
+
+/// Cuts the removal of the volume's only snapshot short, and waits until the OSDs have forgotten its number.
+fn cut_short(bench: &Bench, volume: &str) {
+    let (pool, namespace) = bench.home.split_once('/').unwrap();
+    let id = bench.json(&["info", volume])["id"].as_str().unwrap().to_owned();
+    let [(number, _)] = &all_snapshots(volume)[..] else { panic!("one snapshot") };
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-c", CUT_SHORT, &cluster::conf(), pool, namespace, &format!("rbd_header.{id}")]);
+    assert!(python.arg(number.to_string()).env_remove("CEPH_ARGS").status().unwrap().success());
+    assert_eq!(all_snapshots(volume), [(*number, "trash".to_owned())]);
+    let queued = || {
+        let map = cluster::json("ceph", &["osd", "dump"]);
+        let each = |key: &str| map[key].as_array().unwrap().clone().into_iter();
+        let pool = each("pools").find(|of| of["pool_name"] == pool).unwrap()["pool"].clone();
+        let queues = each("removed_snaps_queue").filter(|of| of["pool"] == pool);
+        queues.flat_map(|of| of["snaps"].as_array().unwrap().clone()).any(|queued| {
+            let [begin, length] = ["begin", "length"].map(|key| queued[key].as_u64().unwrap());
+            (begin..begin + length).contains(number)
+        })
+    };
+    let began = Instant::now();
+    while queued() {
+        assert!(began.elapsed() < Duration::from_secs(120), "the OSDs do not trim");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn s04_a_snapshot_removal_cut_short_is_finished_before_the_volume_is_removed_or_written() {
+    let bench = crate::bench();
+    let image = bench.image("disk.raw", 3);
+    let [gone, kept] = ["gone", "kept"].map(|name| bench.at(name));
+    for volume in [&gone, &kept] {
+        bench.ok(&["import", "--snapshot", "s", image.to_str().unwrap(), volume]);
+        cut_short(&bench, volume);
+    }
+    bench.ok(&["rm", &gone]);
+    bench.ok(&["snap", "create", &bench.at("kept@t")]);
+    let left: Vec<_> = all_snapshots(&kept).into_iter().map(|(_, kind)| kind).collect();
+    assert_eq!(left, ["user"]);
+    bench.ok(&["rm", "--purge-snapshots", &kept]);
+    assert_eq!(bench.json(&["trash", "ls", &bench.home]), json!([]));
+    // What a snapshot kept goes when the OSDs get round to it; what nobody owns never does.
+    let began = Instant::now();
+    while bench.objects() > 0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "{} objects are nobody's", bench.objects());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
