@@ -16,6 +16,8 @@ mod half_removed;
 mod harness;
 #[path = "ceph/interop.rs"]
 mod interop;
+#[path = "ceph/last_clone.rs"]
+mod last_clone;
 #[path = "ceph/least_privilege.rs"]
 mod least_privilege;
 #[path = "ceph/locks.rs"]

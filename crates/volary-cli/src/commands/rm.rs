@@ -81,6 +81,9 @@ pub(crate) async fn run(args: Rm, session: &Session) -> Result<()> {
 pub(crate) fn tell(report: &RemoveReport, session: &Session) {
     let volume = &report.volume;
     match (report.outcome, report.until) {
+        (Outcome::Deferred, _) if !report.blockers.is_empty() => {
+            session.status(format_args!("{volume} is in trash, and goes with its last clone"));
+        }
         (Outcome::Deferred, Some(until)) => {
             session.status(format_args!("{volume} is in trash until {until}"));
         }

@@ -67,7 +67,7 @@ enum Verb {
         #[command(flatten)]
         how: How,
     },
-    /// Remove all of a volume's snapshots that can go, and say why others cannot
+    /// Remove all of a volume's snapshots, or none and say which cannot go
     #[command(after_help = "Examples:\n  volary snap purge web\n  volary snap purge --dry-run web")]
     Purge {
         #[command(flatten)]
@@ -99,6 +99,9 @@ struct How {
     /// Flatten the clones first, and unprotect, as `rbd snap rm --force` does
     #[arg(long)]
     flatten_children: bool,
+    /// Change nothing, and show what would be done
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl How {
@@ -135,18 +138,25 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
             session.emit(&snapshots, |snapshots| snapshot_table(snapshots))
         }
         Verb::Rm { target, how } => {
-            let outcome = store.remove_snapshot(&target.spec, how.options(), ctl).await?;
+            let outcome = match how.dry_run {
+                true => store.plan_remove_snapshot(&target.spec, how.options(), ctl).await?,
+                false => store.remove_snapshot(&target.spec, how.options(), ctl).await?,
+            };
             session.emit(&outcome, |outcome| show_removal(&outcome.steps, &outcome.blockers))?;
             match outcome.error() {
                 Some(error) => Err(error),
                 None => {
-                    session.status(format_args!("removed {}@{}", outcome.volume, outcome.snapshot));
+                    let done = if how.dry_run { "can be removed:" } else { "removed" };
+                    session.status(format_args!("{done} {}@{}", outcome.volume, outcome.snapshot));
                     Ok(())
                 }
             }
         }
         Verb::Purge { target, how } => {
-            let outcomes = store.purge_snapshots(&target.spec, how.options(), ctl).await?;
+            let outcomes = match how.dry_run {
+                true => store.plan_purge_snapshots(&target.spec, how.options(), ctl).await?,
+                false => store.purge_snapshots(&target.spec, how.options(), ctl).await?,
+            };
             session.emit(&outcomes, |outcomes| purge_table(outcomes))?;
             outcomes.iter().find_map(SnapshotOutcome::error).map_or(Ok(()), Err)
         }

@@ -51,7 +51,9 @@ enum Verb {
         name: Option<Name>,
     },
     /// Remove a volume in trash for good
-    #[command(after_help = "Examples:\n  volary trash rm id:10ab6e1f0c3d")]
+    #[command(
+        after_help = "Examples:\n  volary trash rm id:10ab6e1f0c3d\n  volary trash rm --dry-run --force id:10ab6e1f0c3d"
+    )]
     Rm {
         /// The volume
         #[arg(value_name = "id:ID", value_parser = parsed::<VolumeSpec>)]
@@ -59,6 +61,9 @@ enum Verb {
         /// Before its date too
         #[arg(long)]
         force: bool,
+        /// Change nothing, and show what would be done
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Remove for good what Volary put there and whose date has passed
     #[command(after_help = "Examples:\n  volary trash purge\n  volary trash purge --dry-run ssd")]
@@ -68,6 +73,9 @@ enum Verb {
         /// What others put there too
         #[arg(long)]
         all: bool,
+        /// Change nothing, and show what would be done
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -98,8 +106,11 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
             session.status(format_args!("restored {}", report.volume));
             Ok(())
         }
-        Verb::Rm { spec, force } => {
-            let report = store.trash_remove(&spec, force, ctl).await?;
+        Verb::Rm { spec, force, dry_run } => {
+            let report = match dry_run {
+                true => store.plan_trash_remove(&spec, force, ctl).await?,
+                false => store.trash_remove(&spec, force, ctl).await?,
+            };
             session.emit(&report, |report| show_removal(&report.steps, &report.blockers))?;
             if let Some(error) = report.error() {
                 return Err(error);
@@ -107,10 +118,13 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
             tell(&report, session);
             Ok(())
         }
-        Verb::Purge { place, all } => {
+        Verb::Purge { place, all, dry_run } => {
             let mut reports = Vec::new();
             for namespace in place.namespaces(store, ctl).await? {
-                reports.extend(store.trash_purge(&namespace, all, ctl).await?);
+                reports.extend(match dry_run {
+                    true => store.plan_trash_purge(&namespace, all, ctl).await?,
+                    false => store.trash_purge(&namespace, all, ctl).await?,
+                });
             }
             session.emit(&reports, |reports| show_purge(reports))?;
             reports.iter().find_map(RemoveReport::error).map_or(Ok(()), Err)

@@ -1,7 +1,7 @@
 //! Planning a removal: everything is read, nothing is changed.
 
-use super::outcome::{Step, StepOutcome};
-use crate::engine::{Child, Holder, HolderKind, Locker, SnapshotInfo, Volume};
+use super::outcome::{Outcome, Step, StepOutcome};
+use crate::engine::{Child, Holder, HolderKind, Locker, Parent, SnapshotInfo, Volume};
 use crate::{Ctl, ErrorKind, Namespace, Result, Store, VolumeId, VolumeSpec};
 use std::time::Duration;
 
@@ -63,6 +63,7 @@ pub(crate) struct Rules {
 pub(crate) struct Seen {
     pub(crate) snapshots: Vec<SnapshotInfo>,
     pub(crate) children: Vec<Child>,
+    pub(crate) parent: Option<Parent>,
     /// Who holds the volume, and what could not be seen.
     pub(crate) holders: Vec<Holder>,
 }
@@ -72,6 +73,18 @@ pub(crate) struct Seen {
 pub(crate) struct Plan {
     pub(crate) acts: Vec<Act>,
     pub(crate) blockers: Vec<Holder>,
+    /// The clones that let their parent go into trash, though not away: the last one takes it along.
+    pub(crate) clones: Vec<Holder>,
+    /// Who the volume is a clone of.
+    pub(crate) parent: Option<Parent>,
+}
+
+impl Plan {
+    /// How it ends when nothing fails.
+    pub(crate) fn outcome(&self) -> Outcome {
+        let deferred = self.acts.iter().any(|act| matches!(act, Act::MoveToTrash(..)));
+        if deferred { Outcome::Deferred } else { Outcome::Removed }
+    }
 }
 
 impl Seen {
@@ -79,6 +92,7 @@ impl Seen {
     pub(crate) async fn read(volume: &dyn Volume, shown: &VolumeSpec, ctl: &Ctl) -> Result<Seen> {
         let mut seen = Seen::default();
         let mut hidden = Vec::new();
+        seen.parent = volume.stat(ctl).await?.parent;
         seen.snapshots = visible(volume.snapshots(ctl).await, "its snapshots", &mut hidden)?;
         seen.children = visible(volume.children(None, ctl).await, "its clones", &mut hidden)?;
         seen.holders = visible(volume.holders(ctl).await, "who holds it", &mut hidden)?;
@@ -86,6 +100,10 @@ impl Seen {
         seen.holders.extend(lockers.iter().map(|locker| lock_blocker(shown, locker)));
         seen.holders.append(&mut hidden);
         Ok(seen)
+    }
+
+    fn clones_of(&self, snapshot: &SnapshotInfo) -> Vec<&Child> {
+        self.children.iter().filter(|child| child.snapshot == snapshot.name).collect()
     }
 }
 
@@ -125,7 +143,7 @@ impl Store {
         ctl: &Ctl,
     ) -> Result<Plan> {
         let mut plan = Plan::default();
-        for child in seen.children.iter().filter(|child| child.snapshot == snapshot.name) {
+        for child in seen.clones_of(snapshot) {
             if !rules.flatten_children {
                 plan.blockers.push(child_blocker(child));
                 continue;
@@ -154,6 +172,8 @@ impl Store {
     }
 
     /// Plans to take the snapshots away, or names each as a blocker.
+    ///
+    /// A snapshot that has clones though it is not protected has clones of format 2, whose parent may lie in trash.
     pub(crate) async fn plan_snapshots(
         &self,
         subject: &Subject,
@@ -162,8 +182,13 @@ impl Store {
         rules: Rules,
         ctl: &Ctl,
     ) -> Result<Plan> {
-        let mut whole = Plan::default();
+        let mut whole = Plan { parent: seen.parent.clone(), ..Plan::default() };
         for snapshot in &seen.snapshots {
+            let clones = seen.clones_of(snapshot);
+            if purge && !snapshot.protected && !rules.flatten_children && !clones.is_empty() {
+                whole.clones.extend(clones.into_iter().map(child_blocker));
+                continue;
+            }
             let mut part = self.plan_snapshot(subject, seen, snapshot, rules, ctl).await?;
             if purge {
                 whole.acts.append(&mut part.acts);

@@ -30,10 +30,9 @@ pub struct RemoveOptions {
     pub retry_later: bool,
 }
 
-/// How a round ended, unless it failed.
-enum Attempt {
-    Again,
-    Done,
+/// How a removal ended, unless it failed.
+enum End {
+    Done(Plan),
     Blocked(Vec<Holder>),
 }
 
@@ -144,9 +143,8 @@ impl Store {
         order: Order,
         ctl: &Ctl,
     ) -> Result<Option<RemoveReport>> {
-        let done = if options.defer.is_some() { Outcome::Deferred } else { Outcome::Removed };
         let patience = Patience::new(options.wait);
-        self.carry_out(subject, done, patience, order, ctl, || self.plan_volume(subject, options, ctl)).await
+        self.carry_out(subject, patience, order, ctl, || self.plan_volume(subject, options, ctl)).await
     }
 
     /// Plans and executes until it is done or cannot be; `None` when the volume turns out not to be there.
@@ -156,7 +154,6 @@ impl Store {
     pub(crate) async fn carry_out<F>(
         &self,
         subject: &Subject,
-        done: Outcome,
         mut patience: Patience,
         mut order: Order,
         ctl: &Ctl,
@@ -168,18 +165,19 @@ impl Store {
         let mut report = RemoveReport::new(subject.shown.clone(), Some(subject.id.clone()), Outcome::Failed);
         let ended = loop {
             let steps = &mut report.steps;
-            match self.attempt(subject, &mut order, &mut patience, steps, ctl, &plan).await {
-                Ok(Attempt::Again) => {}
-                ended => break ended,
+            let ended = self.attempt(subject, &mut order, &mut patience, steps, ctl, &plan).await;
+            if let Some(ended) = ended.transpose() {
+                break ended;
             }
         };
+        let mut parent = None;
         let failure = match ended {
-            Ok(Attempt::Blocked(blockers)) => {
+            Ok(End::Blocked(blockers)) => {
                 (report.outcome, report.blockers) = (Outcome::Blocked, blockers);
                 report.error()
             }
-            Ok(_) => {
-                report.outcome = done;
+            Ok(End::Done(plan)) => {
+                (report.outcome, report.blockers, parent) = (plan.outcome(), plan.clones, plan.parent);
                 None
             }
             Err(error) => {
@@ -190,6 +188,11 @@ impl Store {
         };
         let (outcome, steps) = (report.outcome, &report.steps);
         report.pending = order.close(self, subject, outcome, steps, failure.as_ref(), ctl).await?;
+        if outcome == Outcome::Removed
+            && let Some(parent) = parent.filter(|parent| parent.trash)
+        {
+            report.steps.extend(self.remove_with_last_clone(&parent, ctl).await);
+        }
         match failure {
             // Nothing was changed, so there is nothing to report but the error.
             Some(_) if outcome == Outcome::Absent && report.steps.is_empty() => return Ok(None),
@@ -200,7 +203,7 @@ impl Store {
         Ok(Some(report))
     }
 
-    /// One round of planning and executing.
+    /// One round of planning and executing; `None` when it is worth another.
     async fn attempt<F>(
         &self,
         subject: &Subject,
@@ -209,7 +212,7 @@ impl Store {
         steps: &mut Vec<Step>,
         ctl: &Ctl,
         plan: &impl Fn() -> F,
-    ) -> Result<Attempt>
+    ) -> Result<Option<End>>
     where
         F: Future<Output = Result<Plan>>,
     {
@@ -217,18 +220,18 @@ impl Store {
         if !found.blockers.is_empty() {
             let may_go = found.blockers.iter().all(|blocker| may_go(blocker.kind));
             let again = may_go && patience.pause(ctl).await?;
-            return Ok(if again { Attempt::Again } else { Attempt::Blocked(found.blockers) });
+            return Ok((!again).then_some(End::Blocked(found.blockers)));
         }
         let intent = order.intent(self, subject, ctl).await?;
         match self.execute(subject, &found.acts, intent, steps, ctl).await {
-            Ok(()) => Ok(Attempt::Done),
+            Ok(()) => Ok(Some(End::Done(found))),
             Err(error) if error.kind() == ErrorKind::Blocked => {
                 if patience.pause(ctl).await? {
-                    return Ok(Attempt::Again);
+                    return Ok(None);
                 }
                 // It appeared after the plan was made: name it as well as can be.
                 let again = plan().await.map(|plan| plan.blockers).unwrap_or_default();
-                Ok(Attempt::Blocked(if again.is_empty() { vec![blocker_of(&error)] } else { again }))
+                Ok(Some(End::Blocked(if again.is_empty() { vec![blocker_of(&error)] } else { again })))
             }
             Err(error) => Err(error),
         }
@@ -240,7 +243,8 @@ impl Store {
         let rules = Rules { unprotect: flatten_children, flatten_children };
         let mut plan = self.plan_snapshots(subject, &seen, options.purge_snapshots, rules, ctl).await?;
         plan.blockers.extend(seen.holders);
-        match options.defer {
+        // With clones that do not need it under a name it waits in trash for the last of them.
+        match options.defer.or((!plan.clones.is_empty()).then_some(Duration::ZERO)) {
             // By name it goes first, so that whatever happens nobody finds half a volume under it.
             None => plan.acts.extend([Act::TakeName, Act::RemoveFromTrash { force: true }]),
             Some(keep) => {
@@ -274,11 +278,11 @@ impl Store {
 }
 
 /// A dry run's report.
-fn planned(subject: &Subject, plan: Plan) -> RemoveReport {
+pub(crate) fn planned(subject: &Subject, plan: Plan) -> RemoveReport {
     let outcome = if plan.blockers.is_empty() { Outcome::Planned } else { Outcome::Blocked };
     let mut report = RemoveReport::new(subject.shown.clone(), Some(subject.id.clone()), outcome);
     report.steps = plan.acts.iter().map(|act| act.step(subject, StepOutcome::Planned)).collect();
-    report.blockers = plan.blockers;
+    report.blockers = if plan.blockers.is_empty() { plan.clones } else { plan.blockers };
     report
 }
 

@@ -4,12 +4,12 @@ use super::audit::Audit;
 use super::handle::{closing, named};
 use super::journal::{Intent, Work};
 use super::order::Order;
-use super::outcome::{Outcome, RemoveReport};
+use super::outcome::{Outcome, RemoveReport, Step, StepOutcome};
 use super::patience::Patience;
 use super::plan::{Act, Plan, Rules, Subject};
-use super::remove::trash_blocker;
+use super::remove::{planned, trash_blocker};
 use super::staging::STAGING_PREFIX;
-use crate::engine::{TrashEntry, TrashState};
+use crate::engine::{Parent, TrashEntry, TrashState};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Store, Target, VolumeId, VolumeSpec};
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -25,7 +25,7 @@ const NOTE_KEY: &[u8] = b"volary.trash";
 /// Clones inherit metadata, and a note may outlive its purpose: it counts only for the id it names, and only for a
 /// move that happened just after it was written.
 #[derive(Debug, Serialize, Deserialize)]
-struct Note {
+pub(crate) struct Note {
     id: VolumeId,
     at: Timestamp,
     purge_snapshots: bool,
@@ -222,12 +222,17 @@ impl Store {
         result
     }
 
-    /// What keeps a volume in trash from being removed for good, found out by reading only.
-    pub(crate) async fn plan_trash_remove(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<Plan> {
+    /// What [`trash_remove`](Store::trash_remove) would do, found out by reading only.
+    ///
+    /// # Errors
+    /// As [`trash_remove`](Store::trash_remove).
+    #[tracing::instrument(name = "plan_trash_remove", skip_all, fields(volume = %spec))]
+    pub async fn plan_trash_remove(&self, spec: &VolumeSpec, force: bool, ctl: &Ctl) -> Result<RemoveReport> {
         let id = trash_id(spec)?;
-        let entry = self.trashed(spec, id, ctl).await?.ok_or_else(|| not_in_trash(spec))?;
-        let subject = Subject { shown: spec.clone(), id: id.clone() };
-        self.plan_trashed(&subject, &entry, false, ctl).await
+        match self.trashed(spec, id, ctl).await? {
+            Some(entry) => self.planned_trashed(spec, &entry, force, ctl).await,
+            None => Ok(absent(spec)),
+        }
     }
 
     /// Removes for good what Volary itself put into a namespace's trash and whose date has passed; with `all` also
@@ -245,32 +250,107 @@ impl Store {
         let audit = Audit::begin("trash_purge", namespace, &json!({"all": all}));
         let purge = async {
             let mut reports = Vec::new();
-            let now = Timestamp::now();
-            for entry in self.engine().trash(namespace, ctl).await? {
-                if entry.until > now {
-                    continue;
-                }
+            for (spec, entry) in self.due(namespace, all, ctl).await? {
                 ctl.check("trash purge")?;
-                let spec = namespace.volume_by_id(entry.id.clone());
-                let report = async {
-                    let ours = all || is_staging(&entry) || self.note_of(&spec, &entry, ctl).await?.is_some();
-                    if !ours {
-                        return Ok(None);
-                    }
-                    // Never with force: the engine refuses while somebody, such as an import, has it open.
-                    let order = Order::new("trash_purge", Work::RemoveTrashed);
-                    self.remove_trashed(&spec, entry, false, Duration::ZERO, order, ctl).await
+                // Never with force: the engine refuses while somebody, such as an import, has it open.
+                let order = Order::new("trash_purge", Work::RemoveTrashed);
+                let report = match entry {
+                    Ok(entry) => self.remove_trashed(&spec, entry, false, Duration::ZERO, order, ctl).await,
+                    Err(error) => Err(error),
                 };
-                reports.extend(match report.await {
-                    Ok(report) => report,
-                    Err(error) => Some(failed(&spec, &error)),
-                });
+                reports.extend(report.unwrap_or_else(|error| Some(failed(&spec, &error))));
             }
             Ok(reports)
         };
         let result = purge.await;
         audit.finish(&result, |reports| ("done".into(), json!(reports)));
         result
+    }
+
+    /// What [`trash_purge`](Store::trash_purge) would do, found out by reading only.
+    ///
+    /// # Errors
+    /// As [`trash_purge`](Store::trash_purge).
+    #[tracing::instrument(name = "plan_trash_purge", skip_all, fields(namespace = %namespace, all))]
+    pub async fn plan_trash_purge(
+        &self,
+        namespace: &Namespace,
+        all: bool,
+        ctl: &Ctl,
+    ) -> Result<Vec<RemoveReport>> {
+        let mut reports = Vec::new();
+        for (spec, entry) in self.due(namespace, all, ctl).await? {
+            let report = match entry {
+                Ok(entry) => self.planned_trashed(&spec, &entry, false, ctl).await,
+                Err(error) => Err(error),
+            };
+            reports.push(report.unwrap_or_else(|error| failed(&spec, &error)));
+        }
+        Ok(reports)
+    }
+
+    /// The entries of trash that a purge is about, or why one cannot be told to be.
+    async fn due(
+        &self,
+        namespace: &Namespace,
+        all: bool,
+        ctl: &Ctl,
+    ) -> Result<Vec<(VolumeSpec, Result<TrashEntry>)>> {
+        let (mut due, now) = (Vec::new(), Timestamp::now());
+        for entry in self.engine().trash(namespace, ctl).await? {
+            if entry.until > now {
+                continue;
+            }
+            let spec = namespace.volume_by_id(entry.id.clone());
+            if all || is_staging(&entry) {
+                due.push((spec, Ok(entry)));
+                continue;
+            }
+            match self.note_of(&spec, &entry, ctl).await {
+                Ok(None) => {}
+                Ok(Some(_)) => due.push((spec, Ok(entry))),
+                Err(error) => due.push((spec, Err(error))),
+            }
+        }
+        Ok(due)
+    }
+
+    async fn planned_trashed(
+        &self,
+        spec: &VolumeSpec,
+        entry: &TrashEntry,
+        force: bool,
+        ctl: &Ctl,
+    ) -> Result<RemoveReport> {
+        let subject = Subject { shown: spec.clone(), id: entry.id.clone() };
+        Ok(planned(&subject, self.plan_trashed(&subject, entry, force, ctl).await?))
+    }
+
+    /// Removes a clone's parent that Volary put into trash, and that waited there for this clone to go; the step, when
+    /// it is gone. Whatever keeps it, another clone above all, it stays for a later purge.
+    pub(crate) async fn remove_with_last_clone(&self, parent: &Parent, ctl: &Ctl) -> Option<Step> {
+        let spec = parent.namespace.volume_by_id(parent.id.clone());
+        let remove = async {
+            let Some(entry) = self.trashed(&spec, &parent.id, ctl).await? else { return Ok(None) };
+            let note = self.note_of(&spec, &entry, ctl).await?;
+            if entry.until > Timestamp::now() || !note.is_some_and(|note| note.purge_snapshots) {
+                return Ok(None);
+            }
+            let order = Order::new("trash_purge", Work::RemoveTrashed);
+            // Boxed, since it may be the last clone of its own parent.
+            Box::pin(self.remove_trashed(&spec, entry, false, Duration::ZERO, order, ctl)).await
+        };
+        match remove.await {
+            Ok(report) => report.filter(|report| report.outcome == Outcome::Removed).map(|_| Step {
+                action: "remove".to_owned(),
+                target: spec,
+                outcome: StepOutcome::Done,
+            }),
+            Err(error) => {
+                tracing::warn!(id = %parent.id, error = error.report(), "a parent in trash stays for a later purge");
+                None
+            }
+        }
     }
 
     /// Removes what an order, new or found in the journal, is about; `None` when it turns out not to be there.
@@ -286,7 +366,7 @@ impl Store {
         let subject = Subject { shown: spec.clone(), id: entry.id.clone() };
         let plan = || self.plan_trashed(&subject, &entry, force, ctl);
         let patience = Patience::new(wait);
-        self.carry_out(&subject, Outcome::Removed, patience, order, ctl, plan).await
+        self.carry_out(&subject, patience, order, ctl, plan).await
     }
 
     async fn plan_trashed(
@@ -303,6 +383,7 @@ impl Store {
                 let purge = note.is_some_and(|note| note.purge_snapshots);
                 let rules = Rules { unprotect: false, flatten_children: false };
                 plan = self.plan_snapshots(subject, &seen, purge, rules, ctl).await?;
+                plan.blockers.append(&mut plan.clones);
                 plan.blockers.extend(seen.holders);
             }
             // Half removed, it cannot be opened any more: only removing it again makes sense.
@@ -318,7 +399,12 @@ impl Store {
     }
 
     /// Volary's note at a volume in trash, if it is of this very move.
-    async fn note_of(&self, spec: &VolumeSpec, entry: &TrashEntry, ctl: &Ctl) -> Result<Option<Note>> {
+    pub(crate) async fn note_of(
+        &self,
+        spec: &VolumeSpec,
+        entry: &TrashEntry,
+        ctl: &Ctl,
+    ) -> Result<Option<Note>> {
         let metadata = match self.metadata(spec, ctl).await {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             metadata => metadata?,

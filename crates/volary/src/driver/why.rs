@@ -44,7 +44,7 @@ impl Store {
             && self.trashed(spec, &id, ctl).await?.is_some()
         {
             // What holds it there beside its being there.
-            let trashed = self.plan_trash_remove(&spec.namespace.volume_by_id(id), ctl).await?;
+            let trashed = self.plan_trash_remove(&spec.namespace.volume_by_id(id), false, ctl).await?;
             for more in trashed.blockers {
                 if !plan.blockers.iter().any(|named| named.kind == more.kind && named.detail == more.detail) {
                     plan.blockers.push(more);

@@ -174,30 +174,68 @@ async fn a_failed_protect_takes_the_snapshot_back() {
 }
 
 #[tokio::test]
-async fn s02_each_snapshot_of_a_purge_has_its_outcome_and_reason() {
+async fn s03_a_purge_removes_all_snapshots_or_none_and_each_has_its_reason() {
     let f = Scene::new().await;
     f.family("a", "b").await;
     f.snapshot("a@free", false).await;
     f.snapshot("a@kept", true).await;
+    let spec = f.spec("a");
     let purge = async |force, flatten_children| {
         let options = SnapshotRemoveOptions { force, flatten_children };
-        let outcomes = f.store.purge_snapshots(&f.spec("a"), options, &f.ctl).await.unwrap();
+        let planned = f.store.plan_purge_snapshots(&spec, options, &f.ctl).await.unwrap();
+        let before = f.store.snapshots(&spec, &f.ctl).await.unwrap();
+        let outcomes = f.store.purge_snapshots(&spec, options, &f.ctl).await.unwrap();
         let shown = |of: &SnapshotOutcome| (of.snapshot.to_string(), of.outcome, kinds(of));
-        for outcome in &outcomes {
-            let there = f.store.exists(&f.spec("a").at(outcome.snapshot.clone()), &f.ctl).await.unwrap();
-            assert_eq!((outcome.outcome == Outcome::Removed, outcome.error().is_some()), (!there, there));
+        if outcomes.iter().any(|of| of.outcome == Outcome::Blocked) {
+            assert_eq!(planned, outcomes, "what is refused is what was planned");
+            assert!(outcomes.iter().all(|of| of.steps.is_empty() || kinds(of) != [HolderKind::Snapshot]));
+            assert_eq!(f.store.snapshots(&spec, &f.ctl).await.unwrap(), before, "nothing was changed");
+        } else {
+            assert!(planned.iter().all(|of| of.outcome == Outcome::Planned), "{planned:?}");
+            assert!(f.store.snapshots(&spec, &f.ctl).await.unwrap().is_empty());
         }
+        assert!(f.store.pending(&f.home(), &f.ctl).await.unwrap().is_empty());
         outcomes.iter().map(shown).collect::<Vec<_>>()
     };
-    use HolderKind::{Child, Protected};
+    use HolderKind::{Child, Protected, Snapshot};
     let blocked = |name: &str, by: &[HolderKind]| (name.to_owned(), Outcome::Blocked, by.to_vec());
     let removed = |name: &str| (name.to_owned(), Outcome::Removed, vec![]);
-    let first = [blocked("s", &[Child, Protected]), removed("free"), blocked("kept", &[Protected])];
+    let first =
+        [blocked("s", &[Child, Protected]), blocked("free", &[Snapshot]), blocked("kept", &[Protected])];
     assert_eq!(purge(false, false).await, first);
-    assert_eq!(purge(true, false).await, [blocked("s", &[Child]), removed("kept")]);
-    assert!(f.store.snapshots(&f.spec("a"), &f.ctl).await.unwrap()[0].protected, "nothing was changed");
-    assert_eq!(purge(false, true).await, [removed("s")]);
+    assert_eq!(
+        purge(true, false).await,
+        [blocked("s", &[Child]), blocked("free", &[Snapshot]), blocked("kept", &[Snapshot])]
+    );
+    assert_eq!(purge(false, true).await, [removed("s"), removed("free"), removed("kept")]);
     assert_eq!(f.store.parent(&f.spec("b"), &f.ctl).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn s03_a_dry_run_of_any_removal_changes_nothing_and_says_what_would_be() {
+    let f = Scene::new().await;
+    f.family("a", "b").await;
+    f.create("gone").await;
+    f.store.trash_move(&f.spec("gone"), Duration::ZERO, &f.ctl).await.unwrap();
+    let trash = f.store.trash(&f.home(), &f.ctl).await.unwrap();
+    let by_id = f.home().volume_by_id(trash[0].id.clone());
+    let force = SnapshotRemoveOptions { force: true, ..Default::default() };
+    let flatten = SnapshotRemoveOptions { flatten_children: true, ..Default::default() };
+    let one = f.store.plan_remove_snapshot(&f.spec("a@s"), force, &f.ctl).await.unwrap();
+    assert_eq!((one.outcome, kinds(&one)), (Outcome::Blocked, vec![HolderKind::Child]));
+    let one = f.store.plan_remove_snapshot(&f.spec("a@s"), flatten, &f.ctl).await.unwrap();
+    let actions: Vec<_> = one.steps.iter().map(|step| step.action.as_str()).collect();
+    assert_eq!((one.outcome, actions), (Outcome::Planned, vec!["flatten", "unprotect", "remove_snapshot"]));
+    let none = f.store.plan_remove_snapshot(&f.spec("a@none"), force, &f.ctl).await.unwrap();
+    assert_eq!((none.outcome, none.error().unwrap().kind()), (Outcome::Absent, ErrorKind::NotFound));
+    let purged = f.store.plan_trash_purge(&f.home(), false, &f.ctl).await.unwrap();
+    assert_eq!((purged.len(), purged[0].outcome), (1, Outcome::Planned));
+    let removed = f.store.plan_trash_remove(&by_id, false, &f.ctl).await.unwrap();
+    assert_eq!(removed.outcome, Outcome::Planned);
+    assert_eq!(f.store.trash(&f.home(), &f.ctl).await.unwrap(), trash);
+    assert!(f.store.parent(&f.spec("b"), &f.ctl).await.unwrap().is_some());
+    assert!(f.store.snapshots(&f.spec("a"), &f.ctl).await.unwrap()[0].protected);
+    assert!(f.store.pending(&f.home(), &f.ctl).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::driver::order::Order;
 use crate::driver::patience::patiently;
 use crate::driver::plan::Subject;
 use crate::driver::remove::RemoveOptions;
-use crate::driver::snapshots::SnapshotRemoveOptions;
+use crate::driver::snapshot_removal::SnapshotRemoveOptions;
 use crate::driver::staging::{PUBLISHING, Staging};
 use crate::engine::{SnapshotInfo, TrashEntry, TrashState, Volume, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Name, Result, Store, Target, VolumeId, VolumeSpec};
@@ -166,6 +166,11 @@ impl Store {
                 return concluded(intent, Err(error), ctl).await;
             }
             Ok(Found::Trashed(entry)) if options.defer.is_none() => {
+                // With a note of the move it was to lie there: until a date, or until its last clone goes.
+                match self.note_of(spec, &entry, ctl).await {
+                    Ok(None) => {}
+                    settled => return concluded(intent, settled.map(drop), ctl).await,
+                }
                 let order = Order::resumed(record.work.clone(), intent);
                 let by_id = spec.namespace.volume_by_id(id.clone());
                 self.remove_trashed(&by_id, entry, true, options.wait, order, ctl).await?
