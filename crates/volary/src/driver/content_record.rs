@@ -46,6 +46,16 @@ impl DigestRecord {
         set_json(volume, &Self::key(self.snapshot_id), self, ctl).await
     }
 
+    /// Takes away the record of a snapshot that is gone; without it the record is merely of no use.
+    pub(crate) async fn forget_snapshot(volume: &dyn Volume, snapshot_id: u64, ctl: &Ctl) {
+        match volume.remove_metadata(Self::key(Some(snapshot_id)).as_bytes(), ctl).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tracing::debug!(snapshot_id, error = error.report(), "a digest record stays behind");
+            }
+            _ => {}
+        }
+    }
+
     /// The record of what `stat` describes, unless there is none, or only an inherited one.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Executing a plan: each step checks by id that it still means what was planned.
 
+use super::content_record::DigestRecord;
 use super::handle::closing;
 use super::journal::Intent;
 use super::outcome::{Step, StepOutcome};
@@ -68,7 +69,9 @@ impl Store {
             Act::RemoveSnapshot(snapshot) => {
                 let volume = self.writer(subject, writer, ctl).await?;
                 same_snapshot(&*volume, snapshot, ctl).await?;
-                return volume.remove_snapshot(&snapshot.name, ctl).await;
+                volume.remove_snapshot(&snapshot.name, ctl).await?;
+                DigestRecord::forget_snapshot(&*volume, snapshot.id, ctl).await;
+                return Ok(());
             }
             Act::Flatten(child) => return self.flatten_child(subject, child, ctl).await,
             Act::MoveToTrash(..) | Act::TakeName | Act::RemoveFromTrash { .. } => {}

@@ -23,11 +23,19 @@ impl Patience {
         }
         tokio::select! {
             () = ctl.cancel_token().cancelled() => ctl.check("wait")?,
-            () = tokio::time::sleep(self.next.min(left)) => {}
+            () = tokio::time::sleep(somewhat_earlier(self.next).min(left)) => {}
         }
         self.next = (self.next * 2).min(Duration::from_secs(2));
         Ok(true)
     }
+}
+
+/// A pause of which up to a quarter is left out by chance, so that many do not come back at once.
+pub(crate) fn somewhat_earlier(pause: Duration) -> Duration {
+    let mut chance = [0; 2];
+    // Without chance the pause is the longest.
+    let _ = getrandom::fill(&mut chance);
+    pause - pause / 4 * u32::from(u16::from_le_bytes(chance)) / u32::from(u16::MAX)
 }
 
 /// Tries again for so long while somebody holds what the work needs.

@@ -101,3 +101,17 @@ async fn s05_a_cancelled_copy_leaves_nothing() {
     scene.assert_nothing_hidden().await;
     assert_eq!(scene.place.objects().len(), before);
 }
+
+#[tokio::test]
+async fn a_snapshot_that_is_removed_takes_its_digest_along() {
+    let scene = Scene::new().await;
+    with_snapshot(&scene).await;
+    let kept = async || {
+        let metadata = scene.store.metadata(&scene.spec("web"), &scene.ctl).await.unwrap();
+        metadata.iter().filter(|(key, _)| key.starts_with(b"volary.digest.")).count()
+    };
+    assert_eq!(kept().await, 2);
+    let options = volary::SnapshotRemoveOptions { force: true, ..Default::default() };
+    let outcome = scene.store.remove_snapshot(&scene.spec("web@base"), options, &scene.ctl).await.unwrap();
+    assert_eq!((outcome.outcome, kept().await), (volary::Outcome::Removed, 1), "{outcome:?}");
+}

@@ -2,6 +2,7 @@
 
 use super::owner::Owner;
 use super::record::{IntentRecord, Work};
+use crate::driver::patience::somewhat_earlier;
 use crate::engine::{Engine, Record};
 use crate::{Ctl, Error, ErrorKind, Namespace, Result, VolumeId, VolumeSpec};
 use jiff::{SignedDuration, Timestamp};
@@ -11,8 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 
 const BEAT: Duration = Duration::from_secs(5);
 const ERROR_CHARS: usize = 1024;
-const FIRST_PAUSE_SECONDS: i64 = 10;
-const LONGEST_PAUSE_SECONDS: i64 = 3600;
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 type Edit = Box<dyn FnOnce(&mut IntentRecord) + Send>;
 
@@ -171,16 +172,10 @@ pub(crate) fn is_uncertain(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Deadline | ErrorKind::Unreachable | ErrorKind::Internal | ErrorKind::Partial)
 }
 
-/// How long agents leave alone what failed so often: doubling, up to an hour, a quarter of it by chance so that many do
-/// not come back at once.
+/// How long agents leave alone what failed so often: doubling, up to an hour.
 fn pause(attempts: u32) -> SignedDuration {
-    let seconds = FIRST_PAUSE_SECONDS << attempts.saturating_sub(1).min(10);
-    let seconds = seconds.min(LONGEST_PAUSE_SECONDS);
-    let mut chance = [0; 2];
-    // Without chance the pause is the longest.
-    let _ = getrandom::fill(&mut chance);
-    let earlier = seconds * i64::from(u16::from_le_bytes(chance)) / (4 * i64::from(u16::MAX));
-    SignedDuration::from_secs(seconds - earlier)
+    let longest = FIRST_PAUSE * (1 << attempts.saturating_sub(1).min(10));
+    SignedDuration::try_from(somewhat_earlier(longest.min(LONGEST_PAUSE))).unwrap_or(SignedDuration::MAX)
 }
 
 impl Keeper {
