@@ -288,6 +288,31 @@ impl Cluster {
         self.workers.run("rados_shutdown", limit, end).await
     }
 
+    /// Keeps a client, by its address and nonce as in [`Watcher`](crate::Watcher), from the OSDs for so long, and waits until this
+    /// connection knows: what that client writes from now on fails, whatever it has open.
+    ///
+    /// # Errors
+    /// EACCES without the right to blocklist (`mon 'profile rbd'` has it); EINVAL for no address.
+    ///
+    /// C: `rados_blocklist_add`.
+    #[doc(alias = "rados_blocklist_add")]
+    pub async fn blocklist(&self, address: &[u8], expire: Duration, limit: Duration) -> Result<()> {
+        let at = Place::detail(format!("client at {}", address.escape_ascii()));
+        let address = text(address, "an address")?;
+        // 0 would be the cluster's default; a part of a second counts as one.
+        let whole = expire.as_secs().saturating_add(u64::from(expire.subsec_nanos() > 0)).max(1);
+        let seconds = u32::try_from(whole).unwrap_or(u32::MAX);
+        self.run("rados_blocklist_add", limit, move |on| {
+            // SAFETY: a connected handle and a C string, which librados only reads.
+            unsafe {
+                let address = address.as_ptr().cast_mut();
+                call!(on.library, at, rados_blocklist_add(on.raw.0, address, seconds))
+            }
+            .map(drop)
+        })
+        .await
+    }
+
     /// A monitor command's output and status.
     ///
     /// `command` is the JSON that `ceph --verbose` shows. The text of a failure is not kept.

@@ -43,7 +43,7 @@ macro_rules! symbols {
 symbols! {
     16:
     rados_version rados_create2 rados_conf_read_file rados_conf_set rados_conf_get rados_connect rados_shutdown
-    rados_cluster_fsid rados_cluster_stat rados_get_instance_id rados_mon_command rados_buffer_free
+    rados_cluster_fsid rados_cluster_stat rados_get_instance_id rados_blocklist_add rados_mon_command rados_buffer_free
     rados_pool_list rados_pool_lookup rados_pool_reverse_lookup
     rados_ioctx_create rados_ioctx_create2 rados_ioctx_destroy rados_ioctx_get_id rados_ioctx_set_namespace
     rados_ioctx_pool_stat rados_stat rados_read rados_list_lockers

@@ -9,6 +9,8 @@ mod client;
 mod connecting;
 #[path = "ceph/doctor.rs"]
 mod doctor;
+#[path = "ceph/fence.rs"]
+mod fence;
 #[path = "ceph/figures.rs"]
 mod figures;
 #[path = "ceph/half_removed.rs"]

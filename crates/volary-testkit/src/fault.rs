@@ -139,6 +139,10 @@ impl fmt::Debug for FaultyVolume {
 
 #[async_trait]
 impl Engine for Faulty {
+    async fn fence(&self, holder: &Holder, keep: Duration, ctl: &Ctl) -> Result<()> {
+        self.faults.call("fence", self.inner.fence(holder, keep, ctl)).await
+    }
+
     async fn describe(&self, ctl: &Ctl) -> Result<StoreDescription> {
         self.faults.call("describe", self.inner.describe(ctl)).await
     }

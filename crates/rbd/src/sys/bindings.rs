@@ -571,6 +571,14 @@ pub struct Table {
         ) -> isize,
         ::libloading::Error,
     >,
+    pub rados_blocklist_add: Result<
+        unsafe extern "C" fn(
+            cluster: rados_t,
+            client_address: *mut ::std::os::raw::c_char,
+            expire_seconds: u32,
+        ) -> ::std::os::raw::c_int,
+        ::libloading::Error,
+    >,
     pub rados_mon_command: Result<
         unsafe extern "C" fn(
             cluster: rados_t,
@@ -1224,6 +1232,7 @@ impl Table {
         let rados_read_op_omap_get_vals2 = __library.get(b"rados_read_op_omap_get_vals2\0").map(|sym| *sym);
         let rados_read_op_operate = __library.get(b"rados_read_op_operate\0").map(|sym| *sym);
         let rados_list_lockers = __library.get(b"rados_list_lockers\0").map(|sym| *sym);
+        let rados_blocklist_add = __library.get(b"rados_blocklist_add\0").map(|sym| *sym);
         let rados_mon_command = __library.get(b"rados_mon_command\0").map(|sym| *sym);
         let rados_buffer_free = __library.get(b"rados_buffer_free\0").map(|sym| *sym);
         let rbd_version = __library.get(b"rbd_version\0").map(|sym| *sym);
@@ -1352,6 +1361,7 @@ impl Table {
             rados_read_op_omap_get_vals2,
             rados_read_op_operate,
             rados_list_lockers,
+            rados_blocklist_add,
             rados_mon_command,
             rados_buffer_free,
             rbd_version,
@@ -1738,6 +1748,18 @@ impl Table {
             cookies_len,
             addrs,
             addrs_len,
+        )
+    }
+    pub unsafe fn rados_blocklist_add(
+        &self,
+        cluster: rados_t,
+        client_address: *mut ::std::os::raw::c_char,
+        expire_seconds: u32,
+    ) -> ::std::os::raw::c_int {
+        (self.rados_blocklist_add.as_ref().expect("Expected function, got error."))(
+            cluster,
+            client_address,
+            expire_seconds,
         )
     }
     pub unsafe fn rados_mon_command(

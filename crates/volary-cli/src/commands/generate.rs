@@ -110,6 +110,7 @@ const SCHEMAS: &[CommandSchema] = &[
     ("cleanup", schema_of::<Vec<volary::RemoveReport>>),
     ("orphans", schema_of::<Vec<volary::Orphan>>),
     ("why", schema_of::<volary::WhyReport>),
+    ("why --fence", schema_of::<volary::FenceReport>),
     ("pending", schema_of::<Vec<volary::PendingListing>>),
     ("pending show", schema_of::<serde_json::Value>),
     ("pending retry", schema_of::<Vec<volary::ReapReport>>),

@@ -92,7 +92,7 @@ macro_rules! conformance_tests {
         s10_open = open:
             by_name_and_by_id missing_things_are_not_found one_writer_at_a_time snapshots_are_read_only
             a_read_handle_changes_nothing a_closed_handle_is_usage a_dropped_writer_lets_go
-            holders_name_others_only readers_beside_a_writer_see_old_or_new volumes_outlive_shutdown;
+            holders_name_others_only nobody_fences_itself readers_beside_a_writer_see_old_or_new volumes_outlive_shutdown;
         s10_snapshots = snapshots:
             a_snapshot_keeps_what_was they_are_listed_oldest_first names_are_exclusive
             removing_one_leaves_the_others_intact missing_ones_are_not_found protection_blocks_removal

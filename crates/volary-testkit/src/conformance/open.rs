@@ -2,7 +2,8 @@
 
 use super::stage::*;
 use std::sync::Arc;
-use volary::engine::{OpenOptions, VolumeEntry};
+use std::time::Duration;
+use volary::engine::{Holder, HolderKind, OpenOptions, VolumeEntry};
 use volary::{ErrorKind, Target, VolumeId};
 
 pub(super) async fn by_name_and_by_id(s: &Stage) {
@@ -162,4 +163,21 @@ pub(super) async fn volumes_outlive_shutdown(s: &Stage) {
     let shared = Arc::clone(&w.0);
     drop(w);
     Opened(shared).holds(&[(1, 2), (MIB - 1, 1)]).await;
+}
+
+pub(super) async fn nobody_fences_itself(s: &Stage) {
+    let a = s.volume("a", MIB).await;
+    let (w, r) = (s.writer(&a).await, s.reader(&a).await);
+    let hour = Duration::from_secs(3600);
+    // Both handles are this process's: whoever of them is told, it is not cut off, and no more is one that is no client.
+    let mut holders = r.holders(&CTL).await.unwrap();
+    assert!(holders.iter().any(|of| of.kind == HolderKind::Watcher && of.client.is_some()), "{holders:?}");
+    holders.push(Holder::new(HolderKind::Child, "the clone b", "remove it"));
+    for holder in &holders {
+        let error = s.fence(holder, hour, &CTL).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Usage | ErrorKind::Unsupported), "{}", error.report());
+    }
+    w.fill(0, MIB, 3).await;
+    w.flush(&CTL).await.unwrap();
+    s.reader(&a).await.holds(&[(MIB, 3)]).await;
 }

@@ -96,6 +96,12 @@ impl Seen {
         seen.snapshots = visible(volume.snapshots(ctl).await, "its snapshots", &mut hidden)?;
         seen.children = visible(volume.children(None, ctl).await, "its clones", &mut hidden)?;
         seen.holders = visible(volume.holders(ctl).await, "who holds it", &mut hidden)?;
+        for watcher in seen.holders.iter_mut().filter(|of| of.kind == HolderKind::Watcher) {
+            // Who has an address is somewhere else, where it perhaps cannot be closed.
+            if watcher.address.is_some() {
+                watcher.remedy.push_str(&format!("; `volary why {shown} --fence` cuts it off"));
+            }
+        }
         let lockers = visible(volume.lockers(ctl).await, "its locks", &mut hidden)?;
         seen.holders.extend(lockers.iter().map(|locker| lock_blocker(shown, locker)));
         seen.holders.append(&mut hidden);
@@ -111,14 +117,9 @@ impl Seen {
 fn visible<T: Default>(result: Result<T>, what: &str, hidden: &mut Vec<Holder>) -> Result<T> {
     match result {
         Err(error) if error.kind() == ErrorKind::Permission => {
-            hidden.push(Holder {
-                kind: HolderKind::Unknown,
-                detail: format!("{what} may not be seen: {}", error.message()),
-                remedy: error
-                    .remedy()
-                    .unwrap_or("try again as a user with the rights to see all pools")
-                    .into(),
-            });
+            let remedy = error.remedy().unwrap_or("try again as a user with the rights to see all pools");
+            let detail = format!("{what} may not be seen: {}", error.message());
+            hidden.push(Holder::new(HolderKind::Unknown, detail, remedy));
             Ok(T::default())
         }
         other => other,
@@ -219,32 +220,24 @@ fn child_blocker(child: &Child) -> Holder {
         let detail = format!("the clone {spec} of @{}", child.snapshot);
         (detail, format!("`volary flatten {spec}` or `volary rm {spec}`, or --flatten-children"))
     };
-    Holder { kind: HolderKind::Child, detail, remedy }
+    Holder::new(HolderKind::Child, detail, remedy)
 }
 
 fn protected_blocker(subject: &Subject, snapshot: &SnapshotInfo) -> Holder {
     let spec = subject.shown.at(snapshot.name.clone());
-    Holder {
-        kind: HolderKind::Protected,
-        detail: format!("the snapshot {spec} is protected"),
-        remedy: format!("`volary snap unprotect {spec}`"),
-    }
+    let remedy = format!("`volary snap unprotect {spec}`");
+    Holder::new(HolderKind::Protected, format!("the snapshot {spec} is protected"), remedy)
 }
 
 fn lock_blocker(shown: &VolumeSpec, locker: &Locker) -> Holder {
     let Locker { cookie, client, address, .. } = locker;
-    Holder {
-        kind: HolderKind::Lock,
-        detail: format!("the lock `{cookie}` of {client} at {address}"),
-        remedy: format!("`volary lock rm {shown} '{}' {client}`", cookie.to_string().replace('\'', r"'\''")),
-    }
+    let detail = format!("the lock `{cookie}` of {client} at {address}");
+    let remedy = format!("`volary lock rm {shown} '{}' {client}`", cookie.to_string().replace('\'', r"'\''"));
+    Holder::new(HolderKind::Lock, detail, remedy).by(client.to_string(), Some(address.clone()))
 }
 
 fn snapshot_blocker(subject: &Subject, snapshot: &SnapshotInfo) -> Holder {
     let spec = subject.shown.at(snapshot.name.clone());
-    Holder {
-        kind: HolderKind::Snapshot,
-        detail: format!("the snapshot {spec}"),
-        remedy: format!("`volary snap rm {spec}`, or --purge-snapshots"),
-    }
+    let remedy = format!("`volary snap rm {spec}`, or --purge-snapshots");
+    Holder::new(HolderKind::Snapshot, format!("the snapshot {spec}"), remedy)
 }

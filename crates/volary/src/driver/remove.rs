@@ -292,17 +292,11 @@ fn may_go(kind: HolderKind) -> bool {
 }
 
 pub(crate) fn trash_blocker(spec: &VolumeSpec, entry: &TrashEntry, remedy: &str) -> Holder {
-    Holder {
-        kind: HolderKind::Trash,
-        detail: format!("{spec} (`{}`) is in trash, kept until {}", entry.name, entry.until),
-        remedy: remedy.into(),
-    }
+    let detail = format!("{spec} (`{}`) is in trash, kept until {}", entry.name, entry.until);
+    Holder::new(HolderKind::Trash, detail, remedy)
 }
 
 pub(crate) fn blocker_of(error: &Error) -> Holder {
-    Holder {
-        kind: HolderKind::Watcher,
-        detail: error.report(),
-        remedy: error.remedy().unwrap_or("try again, or give more time with --wait").into(),
-    }
+    let remedy = error.remedy().unwrap_or("try again, or give more time with --wait");
+    Holder::new(HolderKind::Watcher, error.report(), remedy)
 }

@@ -302,9 +302,7 @@ fn absent(subject: &Subject, name: &Name) -> SnapshotOutcome {
 /// Why a snapshot stays that nothing holds: another one cannot go, and a purge is done whole or not at all.
 fn refused_with(subject: &Subject, free: &SnapshotOutcome, held: &Name) -> Holder {
     let alone = subject.shown.at(free.snapshot.clone());
-    Holder {
-        kind: HolderKind::Snapshot,
-        detail: format!("{} cannot go, and a purge removes all or none", subject.shown.at(held.clone())),
-        remedy: format!("`volary snap rm {alone}` removes this one alone"),
-    }
+    let held = subject.shown.at(held.clone());
+    let detail = format!("{held} cannot go, and a purge removes all or none");
+    Holder::new(HolderKind::Snapshot, detail, format!("`volary snap rm {alone}` removes this one alone"))
 }

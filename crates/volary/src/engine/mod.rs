@@ -180,6 +180,14 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
         ctl: &Ctl,
     ) -> Result<bool>;
 
+    /// Keeps a client that has a volume open ([`Volume::holders`]) from the store for so long: whatever it has open there fails,
+    /// and what it wrote last may be lost (`rados_blocklist_add`).
+    ///
+    /// # Errors
+    /// `Usage` for this process itself and for a holder that is no client; `Permission` without the right to it;
+    /// `Unsupported` where only the process can be ended.
+    async fn fence(&self, holder: &Holder, keep: std::time::Duration, ctl: &Ctl) -> Result<()>;
+
     /// Lets go of the store, and returns what dropping would swallow. Open volumes keep working until closed.
     async fn shutdown(&self) -> Result<()>;
 }

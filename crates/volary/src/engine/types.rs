@@ -380,6 +380,22 @@ pub struct Holder {
     pub detail: String,
     /// What would make it let go.
     pub remedy: String,
+    /// The client, of one that has the volume open or locked: `client.N` on Ceph, `pid.N` on local.
+    pub client: Option<String>,
+    /// Where that client is: its address and nonce on Ceph, as blocklists name it.
+    pub address: Option<String>,
+}
+
+impl Holder {
+    /// A holder that is no client.
+    pub fn new(kind: HolderKind, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Holder { kind, detail: detail.into(), remedy: remedy.into(), client: None, address: None }
+    }
+
+    /// The same, of a client.
+    pub(crate) fn by(self, client: impl Into<String>, address: Option<String>) -> Self {
+        Holder { client: Some(client.into()), address, ..self }
+    }
 }
 
 /// How one check of a store came out.

@@ -5,7 +5,7 @@ use super::volume::{Handle, progress};
 use super::{NO_LIMIT, directory, examine, figures, half_removed, holders, lockers, trash};
 use crate::engine::locked;
 use crate::engine::{
-    Check, CloneOptions, CreateOptions, Engine, Head, OpenOptions, PoolInfo, Record, SnapshotRef,
+    Check, CloneOptions, CreateOptions, Engine, Head, Holder, OpenOptions, PoolInfo, Record, SnapshotRef,
     StoreDescription, TrashEntry, Volume, VolumeEntry,
 };
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
@@ -332,6 +332,10 @@ impl Engine for Ceph {
                 }
             })
             .await
+    }
+
+    async fn fence(&self, holder: &Holder, keep: Duration, ctl: &Ctl) -> Result<()> {
+        self.0.call(ctl, "blocklist a client", holders::fence(&self.0, holder, keep)).await
     }
 
     async fn shutdown(&self) -> Result<()> {

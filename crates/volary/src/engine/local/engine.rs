@@ -5,7 +5,7 @@ use super::directory::MAX_VOLUME_BYTES;
 use super::store::Store;
 use super::volume::Handle;
 use crate::engine::*;
-use crate::{Ctl, Name, Namespace, Result, Target, VolumeId};
+use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, TryStreamExt};
 use std::fmt;
@@ -209,6 +209,12 @@ impl Engine for Local {
             store.swap_record(&namespace, &key, expected.as_deref(), new.as_deref())
         })
         .await
+    }
+
+    async fn fence(&self, holder: &Holder, _keep: Duration, _ctl: &Ctl) -> Result<()> {
+        Err(Error::new(ErrorKind::Unsupported, "a local store cannot keep a process out")
+            .context("holder", &holder.detail)
+            .hint(holder.remedy.clone()))
     }
 
     async fn shutdown(&self) -> Result<()> {

@@ -17,10 +17,9 @@ impl Open {
             mine.remove(at);
         }
         let show = |verb: &'static str| {
-            move |pid: u32| Holder {
-                kind: HolderKind::Watcher,
-                detail: format!("{} {verb} it", show_process(pid)),
-                remedy: remedy(pid),
+            move |pid: u32| {
+                let detail = format!("{} {verb} it", show_process(pid));
+                Holder::new(HolderKind::Watcher, detail, remedy(pid)).by(format!("pid.{pid}"), None)
             }
         };
         Ok(writers.into_iter().map(show("writes to")).chain(readers.into_iter().map(show("reads"))).collect())
