@@ -49,6 +49,47 @@ fn s04_a_parent_of_such_clones_goes_to_trash_and_away_with_the_last_of_them() {
 }
 
 #[test]
+fn s03_clones_of_a_snapshot_that_was_removed_below_them_are_seen() {
+    let bench = Bench::ceph();
+    family(&bench);
+    let (golden, one, two) = (&bench.at("golden"), &bench.at("one"), &bench.at("two"));
+    let before = bench.json(&["verify", "--record", two])["actual"].clone();
+    // RBD keeps it, under a name that nobody can use, for as long as it has clones.
+    cluster::output("rbd", &["snap", "rm", "--no-progress", &format!("{golden}@v1")]);
+    assert_eq!(bench.json(&["snap", "ls", golden]), serde_json::json!([]));
+    assert_eq!(bench.json(&["children", golden]).as_array().unwrap().len(), 2);
+    let planned = bench.json(&["rm", "--dry-run", "--flatten-children", golden]);
+    let actions: Vec<_> =
+        planned["steps"].as_array().unwrap().iter().map(|of| of["action"].clone()).collect();
+    assert_eq!(actions, ["flatten", "flatten", "move_to_trash", "remove"]);
+    let report = bench.json(&["rm", golden]);
+    assert_eq!((report["outcome"].as_str(), kinds(&report)), (Some("deferred"), vec!["child", "child"]));
+    assert_eq!(bench.json(&["verify", two])["actual"], before);
+    bench.ok(&["rm", one]);
+    bench.ok(&["rm", two]);
+    bench.assert_empty();
+    assert_eq!(bench.objects(), 0);
+}
+
+#[test]
+fn s03_a_snapshot_of_a_group_holds_its_volume() {
+    let bench = Bench::ceph();
+    let (web, group) = (&bench.at("web"), &bench.at("group"));
+    bench.ok(&["create", web, "--size", "1M"]);
+    cluster::output("rbd", &["group", "create", group]);
+    cluster::output("rbd", &["group", "image", "add", group, web]);
+    cluster::output("rbd", &["group", "snap", "create", &format!("{group}@one")]);
+    cluster::output("rbd", &["group", "image", "rm", group, web]);
+    let held = bench.run(&["-o", "json", "rm", "--purge-snapshots", web]);
+    assert_eq!(held.code, Some(5), "{}{}", held.stdout, held.stderr);
+    assert!(held.stdout.contains("rbd group snap rm"), "{}", held.stdout);
+    cluster::output("rbd", &["group", "snap", "rm", &format!("{group}@one")]);
+    bench.ok(&["rm", web]);
+    cluster::output("rbd", &["group", "rm", group]);
+    bench.assert_empty();
+}
+
+#[test]
 fn a_parent_in_trash_goes_with_the_next_purge_when_its_last_clone_was_flattened() {
     let bench = Bench::ceph();
     family(&bench);

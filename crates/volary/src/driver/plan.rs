@@ -2,7 +2,7 @@
 
 use super::outcome::{Outcome, Step, StepOutcome};
 use crate::engine::{Child, Holder, HolderKind, Locker, Parent, SnapshotInfo, Volume};
-use crate::{Ctl, ErrorKind, Namespace, Result, Store, VolumeId, VolumeSpec};
+use crate::{Ctl, ErrorKind, Name, Namespace, Result, Store, VolumeId, VolumeSpec};
 use std::time::Duration;
 
 /// The volume a removal is about: identity is the id; the spec is how it is shown.
@@ -108,8 +108,14 @@ impl Seen {
         Ok(seen)
     }
 
-    fn clones_of(&self, snapshot: &SnapshotInfo) -> Vec<&Child> {
-        self.children.iter().filter(|child| child.snapshot == snapshot.name).collect()
+    fn clones_of(&self, snapshot: &Name) -> Vec<&Child> {
+        self.children.iter().filter(|child| child.snapshot == *snapshot).collect()
+    }
+
+    /// The clones of snapshots that were removed below them: RBD keeps those, unseen, until the last clone goes.
+    fn clones_of_removed(&self) -> Vec<&Child> {
+        let kept = |child: &&Child| self.snapshots.iter().any(|snapshot| snapshot.name == child.snapshot);
+        self.children.iter().filter(|child| !kept(child)).collect()
     }
 }
 
@@ -134,17 +140,10 @@ impl Store {
         super::handle::closing(&volume, seen, ctl).await
     }
 
-    /// Plans the removal of one snapshot.
-    pub(crate) async fn plan_snapshot(
-        &self,
-        subject: &Subject,
-        seen: &Seen,
-        snapshot: &SnapshotInfo,
-        rules: Rules,
-        ctl: &Ctl,
-    ) -> Result<Plan> {
+    /// Plans to part clones from their parent, or names each as a blocker.
+    async fn plan_clones(&self, clones: Vec<&Child>, rules: Rules, ctl: &Ctl) -> Result<Plan> {
         let mut plan = Plan::default();
-        for child in seen.clones_of(snapshot) {
+        for child in clones {
             if !rules.flatten_children {
                 plan.blockers.push(child_blocker(child));
                 continue;
@@ -161,6 +160,19 @@ impl Store {
             }));
             plan.acts.push(Act::Flatten(child.clone()));
         }
+        Ok(plan)
+    }
+
+    /// Plans the removal of one snapshot.
+    pub(crate) async fn plan_snapshot(
+        &self,
+        subject: &Subject,
+        seen: &Seen,
+        snapshot: &SnapshotInfo,
+        rules: Rules,
+        ctl: &Ctl,
+    ) -> Result<Plan> {
+        let mut plan = self.plan_clones(seen.clones_of(&snapshot.name), rules, ctl).await?;
         if snapshot.protected {
             if rules.unprotect {
                 plan.acts.push(Act::Unprotect(snapshot.clone()));
@@ -185,7 +197,7 @@ impl Store {
     ) -> Result<Plan> {
         let mut whole = Plan { parent: seen.parent.clone(), ..Plan::default() };
         for snapshot in &seen.snapshots {
-            let clones = seen.clones_of(snapshot);
+            let clones = seen.clones_of(&snapshot.name);
             if purge && !snapshot.protected && !rules.flatten_children && !clones.is_empty() {
                 whole.clones.extend(clones.into_iter().map(child_blocker));
                 continue;
@@ -197,6 +209,13 @@ impl Store {
                 whole.blockers.push(snapshot_blocker(subject, snapshot));
             }
             whole.blockers.append(&mut part.blockers);
+        }
+        if rules.flatten_children {
+            let mut part = self.plan_clones(seen.clones_of_removed(), rules, ctl).await?;
+            whole.acts.append(&mut part.acts);
+            whole.blockers.append(&mut part.blockers);
+        } else {
+            whole.clones.extend(seen.clones_of_removed().into_iter().map(child_blocker));
         }
         Ok(whole)
     }

@@ -332,8 +332,7 @@ impl Store {
         let spec = parent.namespace.volume_by_id(parent.id.clone());
         let remove = async {
             let Some(entry) = self.trashed(&spec, &parent.id, ctl).await? else { return Ok(None) };
-            let note = self.note_of(&spec, &entry, ctl).await?;
-            if entry.until > Timestamp::now() || !note.is_some_and(|note| note.purge_snapshots) {
+            if entry.until > Timestamp::now() || self.note_of(&spec, &entry, ctl).await?.is_none() {
                 return Ok(None);
             }
             let order = Order::new("trash_purge", Work::RemoveTrashed);

@@ -4,7 +4,7 @@ use super::NO_LIMIT;
 use super::connection::Connection;
 use crate::engine::{Holder, HolderKind};
 use crate::{Error, ErrorKind, Result, escape, unescape};
-use rbd::{Errno, Image};
+use rbd::{Errno, Image, SnapshotKind};
 use std::time::Duration;
 
 fn client_name(number: impl std::fmt::Display) -> String {
@@ -43,6 +43,7 @@ pub(super) async fn watchers(image: &Image, own: Option<u64>) -> Result<Vec<Hold
 
 pub(super) async fn list(image: &Image, own: Option<u64>) -> Result<Vec<Holder>> {
     let mut all = watchers(image, own).await?;
+    all.extend(snapshots(image).await?);
     match image.group(NO_LIMIT).await {
         Ok(None) => {}
         Ok(Some(group)) => {
@@ -59,6 +60,33 @@ pub(super) async fn list(image: &Image, own: Option<u64>) -> Result<Vec<Holder>>
         Ok(_) => {}
         Err(error) if matches!(error.errno(), Some(Errno::ENOENT | Errno::EINVAL)) => {}
         Err(error) => all.extend(unseen("its mirroring", &error)?),
+    }
+    Ok(all)
+}
+
+/// The snapshots that no user made and none can remove by name. Those that were removed below their clones hold nothing:
+/// they go with the last clone, and the clones are told as such.
+async fn snapshots(image: &Image) -> Result<Vec<Holder>> {
+    let mut all = Vec::new();
+    for snapshot in image.snapshots(NO_LIMIT).await? {
+        let of = |whose: &str| format!("the snapshot {} of {whose}", escape(&snapshot.name));
+        all.extend(match image.snapshot_kind(snapshot.id, NO_LIMIT).await? {
+            SnapshotKind::User | SnapshotKind::Trash => None,
+            SnapshotKind::Group => Some(Holder::new(
+                HolderKind::Group,
+                of("a group"),
+                "remove the group's with `rbd group snap rm`",
+            )),
+            SnapshotKind::Mirror => Some(Holder::new(
+                HolderKind::Mirror,
+                of("mirroring"),
+                "end it with `rbd mirror image disable`",
+            )),
+            _ => {
+                let remedy = "see `rbd snap ls --all`; use a newer Volary";
+                Some(Holder::new(HolderKind::Unknown, of("a kind not known here"), remedy))
+            }
+        });
     }
     Ok(all)
 }

@@ -10,14 +10,11 @@ fn missing(snapshot: &Name) -> Error {
     Error::new(ErrorKind::NotFound, "no such snapshot").context("snapshot", snapshot)
 }
 
-async fn is_users(image: &Image, snapshot: &rbd::Snapshot) -> Result<bool> {
-    Ok(image.snapshot_kind(snapshot.id, NO_LIMIT).await? == SnapshotKind::User)
-}
-
+/// The snapshots that users made; whose the others are, the holders tell.
 pub(super) async fn list(image: &Image) -> Result<Vec<SnapshotInfo>> {
     let mut all = Vec::new();
     for snapshot in image.snapshots(NO_LIMIT).await? {
-        if is_users(image, &snapshot).await? {
+        if image.snapshot_kind(snapshot.id, NO_LIMIT).await? == SnapshotKind::User {
             all.push(SnapshotInfo {
                 id: snapshot.id,
                 size_bytes: snapshot.size_bytes,
@@ -71,12 +68,14 @@ impl Handle {
             if only.is_some_and(|only| only.as_bytes() != snapshot.name) {
                 continue;
             }
-            let at = match self.reopen(Some(&snapshot.name)).await {
-                // A snapshot in Ceph's own namespace for removed ones cannot be opened by name.
-                Err(error) if error.errno() == Some(Errno::ENOENT) => continue,
-                at => at?,
+            // By its id, since one that was removed below its clones cannot be opened by name.
+            let at = self.reopen(None).await?;
+            let found = match at.set_snapshot(snapshot.id, NO_LIMIT).await {
+                Ok(()) => all_children(&at).await,
+                // Removed since it was listed.
+                Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(Vec::new()),
+                Err(error) => Err(error.into()),
             };
-            let found = all_children(&at).await;
             at.close(NO_LIMIT).await?;
             for child in found? {
                 children.push(Child {
