@@ -6,6 +6,7 @@
 mod audit;
 mod checksum;
 mod cleanup;
+mod cloneable;
 mod content_record;
 mod copy;
 mod create;
@@ -50,6 +51,7 @@ mod why;
 pub use audit::AUDIT_TARGET;
 pub use checksum::{Algorithm, Checksum};
 pub use cleanup::NamePattern;
+pub use cloneable::{CloneableReport, NotCloneable};
 pub use copy::CopyReport;
 pub use create::CreateReport;
 pub use digest::{BLOCK_BYTES, ContentDigest, ContentHasher, leaf};
