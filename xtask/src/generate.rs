@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 /// What `volary generate` is asked for, and where it is kept.
-const FILES: &[(&str, &str)] = &[("cli-reference", "docs/cli.md"), ("json-schemas", "docs/json.md")];
+const FILES: &[(&str, &str)] =
+    &[("cli-reference", "docs/cli.md"), ("json-schemas", "docs/json.md"), ("metrics", "docs/metrics.md")];
 
 /// Writes every generated file.
 pub(crate) fn write() -> Outcome {

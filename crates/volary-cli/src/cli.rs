@@ -4,6 +4,7 @@ use crate::arguments;
 use crate::commands::Command;
 use crate::output::Format;
 use clap::{ArgAction, Args, Parser, ValueEnum};
+use std::path::PathBuf;
 use std::time::Duration;
 use volary::StoreUrl;
 
@@ -52,6 +53,9 @@ pub(crate) struct Global {
     /// How log lines are written
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
+    /// Append a line of JSON to this file when an operation that matters begins and ends; made for its owner alone if not there
+    #[arg(long, global = true, value_name = "FILE", env = "VOLARY_AUDIT_LOG", hide_env_values = true)]
+    pub(crate) audit_log: Option<PathBuf>,
     /// Show no progress bar
     #[arg(long, global = true)]
     pub(crate) no_progress: bool,

@@ -1,14 +1,20 @@
-//! Log lines: to standard error, scrubbed, without colour, as text or JSON.
+//! Log lines: to standard error, scrubbed, without colour, as text or JSON. Audit records: counted, and kept where asked.
 
+use crate::audit_log::AuditLog;
 use crate::cli::{Global, LogFormat};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use volary::ScrubbingWriter;
+use volary::{AUDIT_TARGET, Result, ScrubbingWriter};
+use volary_agent::Metrics;
 
-/// Starts logging for the life of the process.
-pub(crate) fn start(global: &Global) {
+/// Starts logging for the life of the process; gives what counts the audit records.
+///
+/// # Errors
+/// When the audit log cannot be opened.
+pub(crate) fn start(global: &Global) -> Result<Metrics> {
     let level = match (global.quiet, global.verbose) {
         (true, _) => LevelFilter::ERROR,
         (false, 0) => LevelFilter::WARN,
@@ -19,14 +25,23 @@ pub(crate) fn start(global: &Global) {
     let mut filter = Targets::new().with_default(level);
     if level < LevelFilter::INFO {
         // An operation that fails says so by its error line; the trail of it is asked for with -v.
-        filter = filter.with_target(volary::AUDIT_TARGET, LevelFilter::OFF);
+        filter = filter.with_target(AUDIT_TARGET, LevelFilter::OFF);
     }
     let layer = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(|| ScrubbingWriter::new(std::io::stderr()));
-    let registry = tracing_subscriber::registry().with(filter);
-    match global.log_format {
-        LogFormat::Text => registry.with(layer).init(),
-        LogFormat::Json => registry.with(layer.json().flatten_event(true)).init(),
-    }
+    let layer = match global.log_format {
+        LogFormat::Text => layer.with_filter(filter).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
+    };
+    let metrics = Metrics::new()?;
+    // Each for itself: what is logged does not decide what is kept.
+    let audited = || Targets::new().with_target(AUDIT_TARGET, LevelFilter::TRACE);
+    let kept = global.audit_log.as_deref().map(|path| AuditLog::open(path, metrics.clone())).transpose()?;
+    tracing_subscriber::registry()
+        .with(layer)
+        .with(metrics.audit_layer().with_filter(audited()))
+        .with(kept.map(|kept| kept.with_filter(audited())))
+        .init();
+    Ok(metrics)
 }

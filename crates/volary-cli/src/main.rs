@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod audit_log;
 mod cli;
 mod commands;
 mod failure;
@@ -11,6 +12,7 @@ mod output;
 mod progress;
 mod session;
 mod signals;
+mod systemd;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -33,7 +35,10 @@ fn main() -> ExitCode {
         let hidden = rustix::process::DumpableBehavior::NotDumpable;
         let _ = rustix::process::set_dumpable_behavior(hidden);
     }
-    logging::start(&cli.global);
+    let metrics = match logging::start(&cli.global) {
+        Ok(metrics) => metrics,
+        Err(error) => return ExitCode::from(failure::report(&error, cli.global.output, None)),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -41,7 +46,7 @@ fn main() -> ExitCode {
             return ExitCode::from(failure::report(&error, cli.global.output, None));
         }
     };
-    let code = runtime.block_on(session::run(cli, ignored));
+    let code = runtime.block_on(session::run(cli, ignored, metrics));
     // A blocking call that never returns must not keep the process: its thread is left behind.
     runtime.shutdown_background();
     if on_ceph {

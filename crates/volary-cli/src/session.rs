@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use volary::{Ctl, Error, ErrorKind, Result, Store, StoreUrl, escape};
+use volary_agent::Metrics;
 
 /// What a command works with.
 pub(crate) struct Session {
@@ -20,12 +21,14 @@ pub(crate) struct Session {
     pub(crate) ctl: Ctl,
     /// The environment's variables for Ceph, which were removed before they could do anything.
     pub(crate) ignored: Vec<String>,
+    /// What this process counts; the agent serves it.
+    pub(crate) metrics: Metrics,
     global: Global,
     bar: Option<Arc<Bar>>,
 }
 
 /// Runs the command and gives its exit code.
-pub(crate) async fn run(cli: Cli, ignored: Vec<OsString>) -> u8 {
+pub(crate) async fn run(cli: Cli, ignored: Vec<OsString>, metrics: Metrics) -> u8 {
     let ctl = Ctl::new().timeout(timeout(&cli.global)).stall(cli.global.stall);
     let interrupts = Interrupts::watch(ctl.cancel_token().clone());
     let visible = !cli.global.no_progress && !cli.global.quiet && std::io::stderr().is_terminal();
@@ -36,7 +39,7 @@ pub(crate) async fn run(cli: Cli, ignored: Vec<OsString>) -> u8 {
     };
     let format = cli.global.output;
     let ignored = ignored.iter().map(|name| escape(name.as_encoded_bytes()).into_owned()).collect();
-    let session = Session { ctl, ignored, global: cli.global, bar };
+    let session = Session { ctl, ignored, metrics, global: cli.global, bar };
     let result = commands::run(cli.command, &session).await;
     session.clear_bar();
     match result {

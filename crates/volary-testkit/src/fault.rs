@@ -23,6 +23,8 @@ pub enum Fault {
     Fail(ErrorKind),
     /// It is made, and its answer is lost: it fails so all the same.
     LoseAnswer(ErrorKind),
+    /// It never answers; giving it up is all that ends it.
+    Hang,
     /// It is not made, nor is any later one; every open handle is let go without flushing, as when the process dies.
     Crash,
 }
@@ -94,6 +96,8 @@ impl Faults {
             None => Ok(None),
             Some((_, Fault::Fail(kind))) => Err(made_to_fail(kind)),
             Some((_, Fault::LoseAnswer(kind))) => Ok(Some(made_to_fail(kind))),
+            // Only calls that are awaited can hang, and they do before they ask.
+            Some((_, Fault::Hang)) => Ok(None),
             Some((_, Fault::Crash)) => {
                 self.crashed.store(true, Ordering::SeqCst);
                 for handle in self.handles.lock().unwrap().drain(..) {
@@ -106,6 +110,11 @@ impl Faults {
 
     /// Makes a call as the faults will have it.
     async fn call<T>(&self, method: &'static str, call: impl Future<Output = Result<T>>) -> Result<T> {
+        if let Some((planned, Fault::Hang)) = self.planned
+            && self.calls.compare_exchange(planned, planned + 1, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        {
+            return std::future::pending().await;
+        }
         match self.ask(method)? {
             None => call.await,
             Some(lost) => call.await.and(Err(lost)),

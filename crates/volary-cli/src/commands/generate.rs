@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema};
 use std::io::Write;
 use volary::{Error, Result};
 
-/// Print a generated document: the command reference or the JSON schemas
+/// Print a generated document: the command reference, the JSON schemas, the metrics
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
     /// Which document
@@ -21,12 +21,15 @@ enum Document {
     CliReference,
     /// docs/json.md
     JsonSchemas,
+    /// docs/metrics.md
+    Metrics,
 }
 
 pub(crate) fn run(args: &Generate) -> Result<()> {
     let text = match args.document {
         Document::CliReference => cli_reference(),
         Document::JsonSchemas => json_schemas(),
+        Document::Metrics => volary_agent::definitions::markdown(),
     };
     std::io::stdout()
         .write_all(text.as_bytes())
@@ -115,6 +118,7 @@ const SCHEMAS: &[CommandSchema] = &[
     ("pending show", schema_of::<serde_json::Value>),
     ("pending retry", schema_of::<Vec<volary::ReapReport>>),
     ("reap", schema_of::<Vec<volary::ReapReport>>),
+    ("agent", schema_of::<volary_agent::RoundReport>),
     ("pool ls", schema_of::<Vec<super::pool::PoolListing>>),
     ("pool create", schema_of::<super::pool::PoolListing>),
     ("pool info", schema_of::<volary::engine::PoolInfo>),

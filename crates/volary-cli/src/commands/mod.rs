@@ -1,5 +1,6 @@
 //! The commands, one file each: arguments, the library call, how its result is shown.
 
+mod agent;
 mod cleanup;
 mod completions;
 mod cp;
@@ -60,6 +61,7 @@ pub(crate) enum Command {
     Why(why::Why),
     Pending(pending::Pending),
     Reap(pending::Reap),
+    Agent(agent::Agent),
     Namespace(pool::NamespaceCommand),
     Pool(pool::Pool),
     Lock(lock::Lock),
@@ -100,6 +102,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<()> {
         Command::Why(args) => why::run(args, session).await,
         Command::Pending(args) => pending::pending(args, session).await,
         Command::Reap(args) => pending::reap(args, session).await,
+        Command::Agent(args) => agent::run(args, session).await,
         Command::Namespace(args) => pool::namespace(args, session).await,
         Command::Pool(args) => pool::pool(args, session).await,
         Command::Lock(args) => lock::run(args, session).await,

@@ -167,18 +167,7 @@ async fn settle(
     session: &Session,
 ) -> Result<Vec<ReapReport>> {
     let reports = store.reap(namespaces, options, &session.ctl).await?;
-    session.emit(&reports, |reports| {
-        let rows = reports.iter().map(|of| {
-            let outcome = match of.outcome {
-                ReapOutcome::Settled => "settled",
-                ReapOutcome::Running => "running",
-                _ => "PENDING",
-            };
-            let error = of.error.clone().unwrap_or_default();
-            [of.id.clone(), of.operation.clone(), of.volume.clone(), outcome.to_owned(), error]
-        });
-        table(["ID", "OPERATION", "VOLUME", "OUTCOME", "REASON"], rows)
-    })?;
+    session.emit(&reports, |reports| show_reaped(reports))?;
     match reports.iter().find(|report| report.outcome == ReapOutcome::Pending) {
         None => Ok(reports),
         Some(left) => Err(Error::new(ErrorKind::Partial, "not everything could be settled")
@@ -187,6 +176,20 @@ async fn settle(
             .context("reason", left.error.as_deref().unwrap_or_default())
             .hint("`volary pending` shows what is left; remove what is in the way and reap again")),
     }
+}
+
+/// What became of each intent.
+pub(super) fn show_reaped(reports: &[ReapReport]) -> String {
+    let rows = reports.iter().map(|of| {
+        let outcome = match of.outcome {
+            ReapOutcome::Settled => "settled",
+            ReapOutcome::Running => "running",
+            _ => "PENDING",
+        };
+        let error = of.error.clone().unwrap_or_default();
+        [of.id.clone(), of.operation.clone(), of.volume.clone(), outcome.to_owned(), error]
+    });
+    table(["ID", "OPERATION", "VOLUME", "OUTCOME", "REASON"], rows)
 }
 
 /// The record as indented JSON: it is shown for what it is.

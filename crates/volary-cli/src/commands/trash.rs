@@ -146,7 +146,7 @@ fn show(entries: &[TrashListing]) -> String {
     table(["ID", "NAME", "KEPT UNTIL", "SOURCE", "STATE"], rows)
 }
 
-fn show_purge(reports: &[RemoveReport]) -> String {
+pub(super) fn show_purge(reports: &[RemoveReport]) -> String {
     let rows = reports.iter().map(|of| {
         let reason = of.error().map(|error| error.message().to_owned()).unwrap_or_default();
         [of.volume.to_string(), of.outcome.as_str().to_owned(), reason]

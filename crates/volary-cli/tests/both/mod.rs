@@ -1,5 +1,7 @@
 //! The same on every store: the binary that includes these says where the tests' stores are.
 
+mod agent;
+mod audit_log;
 mod findings;
 mod interrupts;
 mod kills;

@@ -67,6 +67,7 @@ pub use locks::LockReport;
 pub use metadata::MetadataEntry;
 pub use orphans::{Orphan, OrphanClass};
 pub use outcome::{Outcome, RemoveReport, SnapshotOutcome, Step, StepOutcome};
+pub use patience::{retry_pause, somewhat_earlier};
 pub use remove::RemoveOptions;
 pub use rename::RenameReport;
 pub use resize::ResizeReport;

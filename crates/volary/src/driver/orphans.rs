@@ -145,17 +145,29 @@ impl Store {
             let (volume, id, used_bytes) = (of.volume, of.id, of.used_bytes);
             found.push(Orphan { volume, id, class, detail: detail.into(), used_bytes, remedy });
         }
-        let pending = self.pending(namespace, ctl).await?;
-        for entry in self.engine().trash(namespace, ctl).await? {
-            let in_journal = pending.iter().any(|of| of.volume_id.as_ref() == Some(&entry.id));
-            if let Some((class, detail, remedy)) = trashed(namespace, &entry, in_journal) {
-                let volume = namespace.volume_by_id(entry.id.clone());
-                let used_bytes = self.used_by(&volume, ctl).await?;
-                found.push(Orphan { volume, id: entry.id, class, detail, used_bytes, remedy });
-            }
+        for mut orphan in self.orphans_in_trash(namespace, ctl).await? {
+            orphan.used_bytes = self.used_by(&orphan.volume, ctl).await?;
+            found.push(orphan);
         }
         found.sort_by_key(|of| (of.class, of.volume.to_string()));
         Ok(found)
+    }
+
+    /// What is amiss in a namespace's trash, told without opening anything: what each takes up is unknown.
+    ///
+    /// # Errors
+    /// `NotFound` for the pool or namespace; what reading fails with.
+    pub async fn orphans_in_trash(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<Orphan>> {
+        // The trash first: what somebody stages or removes meanwhile is in the journal before it is there.
+        let trash = self.engine().trash(namespace, ctl).await?;
+        let pending = self.pending(namespace, ctl).await?;
+        let orphan = |entry: TrashEntry| {
+            let in_journal = pending.iter().any(|of| of.volume_id.as_ref() == Some(&entry.id));
+            let (class, detail, remedy) = trashed(namespace, &entry, in_journal)?;
+            let volume = namespace.volume_by_id(entry.id.clone());
+            Some(Orphan { volume, id: entry.id, class, detail, used_bytes: None, remedy })
+        };
+        Ok(trash.into_iter().filter_map(orphan).collect())
     }
 
     /// Snapshots that other tools are known to forget, of any volume.

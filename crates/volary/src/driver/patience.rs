@@ -4,6 +4,20 @@ use crate::{Ctl, ErrorKind, Result};
 use std::time::Duration;
 use tokio::time::Instant;
 
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// How long agents leave alone what failed so often: doubling, up to an hour, [`somewhat_earlier`].
+///
+/// ```
+/// assert!(volary::retry_pause(1).as_secs_f64() <= 10.0);
+/// assert!(volary::retry_pause(40).as_secs_f64() >= 2700.0);
+/// ```
+pub fn retry_pause(attempts: u32) -> Duration {
+    let pause = (FIRST_PAUSE * (1 << attempts.saturating_sub(1).min(10))).min(LONGEST_PAUSE);
+    somewhat_earlier(pause)
+}
+
 /// How long to try again, with growing pauses.
 pub(crate) struct Patience {
     until: Instant,
@@ -31,7 +45,7 @@ impl Patience {
 }
 
 /// A pause of which up to a quarter is left out by chance, so that many do not come back at once.
-pub(crate) fn somewhat_earlier(pause: Duration) -> Duration {
+pub fn somewhat_earlier(pause: Duration) -> Duration {
     let mut chance = [0; 2];
     // Without chance the pause is the longest.
     let _ = getrandom::fill(&mut chance);

@@ -247,10 +247,14 @@ impl Store {
         all: bool,
         ctl: &Ctl,
     ) -> Result<Vec<RemoveReport>> {
-        let audit = Audit::begin("trash_purge", namespace, &json!({"all": all}));
+        let due = self.due(namespace, all, ctl).await?;
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        let audit = Audit::begin("trash_purge", namespace, &json!({"all": all, "due": due.len()}));
         let purge = async {
             let mut reports = Vec::new();
-            for (spec, entry) in self.due(namespace, all, ctl).await? {
+            for (spec, entry) in due {
                 ctl.check("trash purge")?;
                 // Never with force: the engine refuses while somebody, such as an import, has it open.
                 let order = Order::new("trash_purge", Work::RemoveTrashed);

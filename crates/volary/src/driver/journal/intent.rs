@@ -2,18 +2,16 @@
 
 use super::owner::Owner;
 use super::record::{IntentRecord, Work};
-use crate::driver::patience::somewhat_earlier;
+use crate::driver::patience::retry_pause;
 use crate::engine::{Engine, Record};
 use crate::{Ctl, Error, ErrorKind, Namespace, Result, VolumeId, VolumeSpec};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 const BEAT: Duration = Duration::from_secs(5);
 const ERROR_CHARS: usize = 1024;
-const FIRST_PAUSE: Duration = Duration::from_secs(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 type Edit = Box<dyn FnOnce(&mut IntentRecord) + Send>;
 
@@ -123,7 +121,7 @@ impl Intent {
         let edit = move |record: &mut IntentRecord| {
             record.last_error = Some(why);
             record.owner = None;
-            record.next_attempt = Timestamp::now().saturating_add(pause(record.attempts)).ok();
+            record.next_attempt = Timestamp::now().saturating_add(retry_pause(record.attempts)).ok();
         };
         if let Err(error) = self.ask(Ask::Change(Box::new(edit)), ctl).await {
             tracing::warn!(intent = self.id, error = error.report(), "the reason could not be recorded");
@@ -170,12 +168,6 @@ impl Intent {
 /// Whether an engine that failed so may have done part of what it was asked for.
 pub(crate) fn is_uncertain(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Deadline | ErrorKind::Unreachable | ErrorKind::Internal | ErrorKind::Partial)
-}
-
-/// How long agents leave alone what failed so often: doubling, up to an hour.
-fn pause(attempts: u32) -> SignedDuration {
-    let longest = FIRST_PAUSE * (1 << attempts.saturating_sub(1).min(10));
-    SignedDuration::try_from(somewhat_earlier(longest.min(LONGEST_PAUSE))).unwrap_or(SignedDuration::MAX)
 }
 
 impl Keeper {

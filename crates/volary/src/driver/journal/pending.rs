@@ -27,12 +27,14 @@ pub struct PendingListing {
     pub owner: Option<String>,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
+    /// Before then no agent tries again.
+    pub next_attempt: Option<Timestamp>,
     /// How long ago it was asked for, by this host's clock.
     pub age_seconds: u64,
 }
 
 impl PendingListing {
-    fn of(record: &Record) -> PendingListing {
+    pub(super) fn of(record: &Record) -> PendingListing {
         match IntentRecord::decode(record) {
             Ok(of) => PendingListing {
                 id: of.id,
@@ -43,6 +45,7 @@ impl PendingListing {
                 attempts: of.attempts,
                 owner: of.owner.map(|owner| owner.shown()),
                 last_error: of.last_error,
+                next_attempt: of.next_attempt,
                 age_seconds: u64::try_from(Timestamp::now().duration_since(of.created).as_secs())
                     .unwrap_or(0),
             },
@@ -55,6 +58,7 @@ impl PendingListing {
                 attempts: 0,
                 owner: None,
                 last_error: Some(error.report()),
+                next_attempt: None,
                 age_seconds: 0,
             },
         }

@@ -1,9 +1,9 @@
 //! The reaper: takes over what dead owners left, and settles it.
 
-use super::Intent;
 use super::record::{INTENT_PREFIX, IntentRecord};
+use super::{Intent, PendingListing};
 use crate::engine::Record;
-use crate::{Ctl, Name, Namespace, Result, Store, VolumeId};
+use crate::{Ctl, ErrorKind, Name, Namespace, Result, Store, VolumeId};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -61,6 +61,8 @@ pub struct ReapReport {
     pub outcome: ReapOutcome,
     /// Why it is still pending.
     pub error: Option<String>,
+    /// The kind of failure, when it was tried now.
+    pub error_kind: Option<ErrorKind>,
 }
 
 /// A record's owner and beat, and since when they stand still.
@@ -96,9 +98,11 @@ impl Reaper {
     ) -> Result<Vec<ReapReport>> {
         let prefix = format!("{INTENT_PREFIX}{}", options.only.as_deref().unwrap_or_default());
         let mut records = self.store.engine().records(namespace, &prefix, ctl).await?;
-        records.retain(|record| options.only.is_none() || record.key == prefix);
-        self.sightings
-            .retain(|(place, key), _| place != namespace || records.iter().any(|record| record.key == *key));
+        if options.only.is_some() {
+            records.retain(|record| record.key == prefix);
+        } else {
+            self.forget_all_but(namespace, &records);
+        }
         let mut reports = Vec::new();
         for record in &records {
             ctl.check("reap")?;
@@ -109,6 +113,21 @@ impl Reaper {
             reports.extend(self.look(namespace, record, options, ctl).await?);
         }
         Ok(reports)
+    }
+
+    /// What is pending in a namespace, as [`Store::pending`]; what was seen of others in its journal is forgotten.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn pending(&mut self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<PendingListing>> {
+        let records = self.store.engine().records(namespace, INTENT_PREFIX, ctl).await?;
+        self.forget_all_but(namespace, &records);
+        Ok(records.iter().map(PendingListing::of).collect())
+    }
+
+    fn forget_all_but(&mut self, namespace: &Namespace, records: &[Record]) {
+        self.sightings
+            .retain(|(place, key), _| place != namespace || records.iter().any(|record| record.key == *key));
     }
 
     /// Whether an owner is being watched that may be dead.
@@ -128,7 +147,7 @@ impl Reaper {
             Err(error) => {
                 let id = record.key.trim_start_matches(INTENT_PREFIX).to_owned();
                 let mut report = unknown(id);
-                report.error = Some(error.report());
+                (report.error, report.error_kind) = (Some(error.report()), Some(error.kind()));
                 return Ok(Some(report));
             }
         };
@@ -139,6 +158,7 @@ impl Reaper {
             volume_id: intent.volume_id.clone(),
             outcome: ReapOutcome::Running,
             error: None,
+            error_kind: None,
         };
         if !self.is_free(namespace, record, &intent) {
             return Ok(Some(report));
@@ -165,7 +185,7 @@ impl Reaper {
             Ok(()) => report.outcome = ReapOutcome::Settled,
             Err(error) => {
                 report.outcome = ReapOutcome::Pending;
-                report.error = Some(error.report());
+                (report.error, report.error_kind) = (Some(error.report()), Some(error.kind()));
             }
         }
         Ok(Some(report))
@@ -247,5 +267,6 @@ fn unknown(id: String) -> ReapReport {
         volume_id: None,
         outcome: ReapOutcome::Pending,
         error: None,
+        error_kind: None,
     }
 }

@@ -254,6 +254,8 @@ fn unless(result: Result<()>, settled: ErrorKind) -> Result<()> {
 
 /// Takes the intent out of the journal when its work is settled, and else leaves it there with the reason.
 async fn concluded(intent: Intent, result: Result<()>, ctl: &Ctl) -> Result<()> {
+    // Told to stop, it still says how far it came.
+    let ctl = &ctl.for_cleanup();
     match result {
         Ok(()) => intent.finish(ctl).await,
         Err(error) => {

@@ -1,0 +1,183 @@
+//! What is done in one namespace in one round.
+
+use crate::agent::Shared;
+use crate::calls::Call;
+use crate::metrics::operation_label;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use volary::{
+    Error, ErrorKind, Namespace, OrphanClass, Outcome, PendingListing, ReapOptions, ReapOutcome, ReapReport,
+    Reaper, RemoveReport, Result, retry_pause,
+};
+
+const CLASSES: [OrphanClass; 4] =
+    [OrphanClass::DeadStaging, OrphanClass::HalfMoved, OrphanClass::HalfRemoved, OrphanClass::ExpiredTrash];
+
+/// One namespace, and what is remembered of it between rounds.
+pub(crate) struct Desk {
+    shared: Arc<Shared>,
+    pub(crate) namespace: Namespace,
+    pool: String,
+    name: String,
+    reaper: Reaper,
+    /// The operations of which the gauge says how many are pending.
+    shown: BTreeSet<&'static str>,
+    /// How often in a row something due could not be purged, and until when that is left alone.
+    unpurged: u32,
+    purge_from: Option<Instant>,
+}
+
+/// What a round came to there.
+#[derive(Default)]
+pub(crate) struct Worked {
+    pub(crate) reaped: Vec<ReapReport>,
+    pub(crate) purged: Vec<RemoveReport>,
+    pub(crate) error: Option<Error>,
+}
+
+/// A store that does not answer is asked for nothing more in this round.
+fn is_silent(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Deadline | ErrorKind::Unreachable | ErrorKind::Interrupted)
+}
+
+impl Desk {
+    pub(crate) fn new(shared: Arc<Shared>, namespace: Namespace) -> Desk {
+        let (pool, name) = (namespace.pool.to_string(), namespace.name.to_string());
+        let reaper = Reaper::new(shared.store.clone());
+        Desk { shared, namespace, pool, name, reaper, shown: BTreeSet::new(), unpurged: 0, purge_from: None }
+    }
+
+    /// One round: settle what is due, purge what is due, count what is left.
+    pub(crate) async fn work(&mut self) -> Worked {
+        let mut worked = Worked::default();
+        let shared = self.shared.clone();
+        // Closed never; and without a permit the round would only be less bounded.
+        let _permit = shared.permits.acquire().await.ok();
+        worked.error = self.steps(&mut worked).await.err();
+        worked
+    }
+
+    async fn steps(&mut self, worked: &mut Worked) -> Result<()> {
+        let mut pending = self.pending().await?;
+        self.settle(&pending, &mut worked.reaped).await;
+        let tried =
+            worked.reaped.iter().any(|of| of.outcome == ReapOutcome::Settled || of.error_kind.is_some());
+        if tried {
+            pending = self.pending().await?;
+        }
+        self.show_pending(&pending);
+        if self.purge_from.is_none_or(|from| from <= Instant::now()) {
+            worked.purged = self.purge().await?;
+        }
+        self.count_orphans().await
+    }
+
+    fn call(&self, operation: &'static str, subject: impl ToString) -> Call {
+        Call::new(operation, subject, &self.shared.ctl)
+    }
+
+    async fn pending(&mut self) -> Result<Vec<PendingListing>> {
+        let (shared, call) = (self.shared.clone(), self.call("list_pending", &self.namespace));
+        shared.watch(&call, self.reaper.pending(&self.namespace, &call.ctl)).await
+    }
+
+    async fn settle(&mut self, pending: &[PendingListing], reports: &mut Vec<ReapReport>) {
+        let (shared, now) = (self.shared.clone(), Timestamp::now());
+        let due = pending.iter().filter(|of| of.next_attempt.is_none_or(|at| at <= now));
+        let mut tried = 0;
+        for of in due {
+            if tried == shared.options.max || shared.ctl.cancel_token().is_cancelled() {
+                break;
+            }
+            // Holders are not waited for: what is blocked is tried again later.
+            let options =
+                ReapOptions { max: 1, only: Some(of.id.clone()), wait: Duration::ZERO, due_only: true };
+            let call = self.call("settle", format!("{} {}", of.operation, of.volume));
+            let round = self.reaper.round(&self.namespace, &options, &call.ctl);
+            let looked = match shared.watch(&call, round).await {
+                Ok(looked) => looked,
+                Err(error) => {
+                    tracing::warn!(
+                        intent = of.id,
+                        error = error.report(),
+                        "an intent could not be looked at"
+                    );
+                    break;
+                }
+            };
+            for report in looked {
+                let (operation, metrics) = (operation_label(&report.operation), &shared.metrics);
+                if report.outcome == ReapOutcome::Settled {
+                    metrics.settled.add(&[operation], 1);
+                }
+                if let Some(kind) = report.error_kind {
+                    metrics.settle_failures.add(&[operation, kind.as_str()], 1);
+                    let error = report.error.as_deref().unwrap_or_default();
+                    tracing::warn!(
+                        intent = report.id,
+                        operation,
+                        volume = report.volume,
+                        error,
+                        "not settled"
+                    );
+                }
+                let silent = report.error_kind.is_some_and(is_silent);
+                tried += usize::from(report.outcome != ReapOutcome::Running);
+                reports.push(report);
+                if silent {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn purge(&mut self) -> Result<Vec<RemoveReport>> {
+        let (shared, call) = (self.shared.clone(), self.call("trash_purge", &self.namespace));
+        let purged = shared.watch(&call, shared.store.trash_purge(&self.namespace, false, &call.ctl)).await?;
+        for report in &purged {
+            shared.metrics.trash_purged.add(&[report.outcome.as_str()], 1);
+        }
+        let left = |of: &RemoveReport| matches!(of.outcome, Outcome::Blocked | Outcome::Failed);
+        self.unpurged = if purged.iter().any(left) { self.unpurged.saturating_add(1) } else { 0 };
+        self.purge_from = (self.unpurged > 0).then(|| Instant::now() + retry_pause(self.unpurged));
+        Ok(purged)
+    }
+
+    async fn count_orphans(&self) -> Result<()> {
+        let (shared, call) = (&self.shared, self.call("list_orphans", &self.namespace));
+        let found = shared.watch(&call, shared.store.orphans_in_trash(&self.namespace, &call.ctl)).await?;
+        for class in CLASSES {
+            let count = found.iter().filter(|of| of.class == class).count();
+            shared.metrics.orphans.set(&[&self.pool, &self.name, class.as_str()], count as f64);
+        }
+        Ok(())
+    }
+
+    fn show_pending(&mut self, pending: &[PendingListing]) {
+        let mut counts: BTreeMap<&'static str, u32> = self.shown.iter().map(|of| (*of, 0)).collect();
+        for of in pending {
+            *counts.entry(operation_label(&of.operation)).or_default() += 1;
+        }
+        let (metrics, oldest) = (&self.shared.metrics, pending.iter().map(|of| of.age_seconds).max());
+        for (operation, count) in &counts {
+            metrics.pending.set(&[&self.pool, &self.name, operation], f64::from(*count));
+        }
+        metrics.pending_oldest.set(&[&self.pool, &self.name], oldest.unwrap_or(0) as f64);
+        self.shown = counts.into_keys().collect();
+    }
+
+    /// The namespace is gone: nothing more is said of it.
+    pub(crate) fn leave(self) {
+        let (metrics, at) = (&self.shared.metrics, [self.pool.as_str(), self.name.as_str()]);
+        for operation in &self.shown {
+            metrics.pending.forget(&[at[0], at[1], operation]);
+        }
+        metrics.pending_oldest.forget(&at);
+        for class in CLASSES {
+            metrics.orphans.forget(&[at[0], at[1], class.as_str()]);
+        }
+    }
+}

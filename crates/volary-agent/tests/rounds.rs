@@ -1,0 +1,134 @@
+//! Agents at work: each intent settled once, a stuck call that holds nobody up, pages that answer.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod scene;
+
+use scene::Scene;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use volary::{Namespace, ReapOutcome, Store};
+use volary_agent::{Agent, AgentOptions, Health, Metrics, RoundOutcome, definitions};
+use volary_testkit::fault::{Fault, Faulty};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s04_two_agents_on_one_store_settle_each_intent_once() {
+    let scene = Scene::new().await;
+    scene.orders(20).await;
+    let agent = || async {
+        let (metrics, health) = (Metrics::new().unwrap(), Health::new(Duration::from_secs(180)));
+        let store = Store::over(scene.open().await);
+        Agent::new(store, AgentOptions::default(), metrics, health, &scene.ctl)
+    };
+    let (mut a, mut b) = (agent().await, agent().await);
+    let (a, b) = tokio::join!(a.round(), b.round());
+    let settled: Vec<_> =
+        a.reaped.iter().chain(&b.reaped).filter(|of| of.outcome == ReapOutcome::Settled).collect();
+    let ids: HashSet<_> = settled.iter().map(|of| &of.id).collect();
+    assert_eq!((settled.len(), ids.len()), (20, 20), "{a:?}\n{b:?}");
+    let failed = a.reaped.iter().chain(&b.reaped).filter(|of| of.error.is_some()).count();
+    assert_eq!(failed + a.purged.len() + b.purged.len(), 0, "{a:?}\n{b:?}");
+    assert_eq!(scene.pending().await, 0);
+    assert!(scene.engine.trash(&scene.home, &scene.ctl).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_call_is_reported_and_the_other_namespaces_are_worked_on() {
+    let scene = Scene::new().await;
+    let other: Namespace = "rbd/other".parse().unwrap();
+    scene.engine.create_namespace(&other, &scene.ctl).await.unwrap();
+    // The first call after the listing of namespaces never answers.
+    let engine = Faulty::at(scene.engine.clone(), 1, Fault::Hang);
+    let (metrics, health) = (Metrics::new().unwrap(), Health::new(Duration::from_secs(180)));
+    let options = AgentOptions { all_namespaces: true, ..AgentOptions::default() };
+    let store = Store::over(Arc::new(engine));
+    let mut agent = Agent::new(store, options, metrics.clone(), health.clone(), &scene.ctl);
+    for _ in 0..3 {
+        let report = agent.round().await;
+        assert_eq!((report.outcome, report.namespaces, report.at_work.len()), (RoundOutcome::Partial, 2, 1));
+        assert!(report.failed.is_empty());
+    }
+    let text = metrics.render();
+    assert!(text.contains("volary_stuck_calls{operation=\"list_pending\"} 1"), "{text}");
+    assert!(text.contains("volary_rounds_total{outcome=\"partial\"} 3"), "{text}");
+    assert!(text.contains("volary_pending_oldest_seconds{"), "the other one was worked on: {text}");
+    drop(agent);
+    tokio::task::yield_now().await;
+    assert!(metrics.render().contains("volary_stuck_calls{operation=\"list_pending\"} 0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_cancelled_ends_and_one_that_finishes_no_round_is_not_well() {
+    let scene = Scene::new().await;
+    let (metrics, health) = (Metrics::new().unwrap(), Health::new(Duration::from_secs(180)));
+    assert!(health.problem().unwrap().contains("no round"));
+    let store = Store::over(scene.engine.clone());
+    let agent = Agent::new(store, AgentOptions::default(), metrics, health.clone(), &scene.ctl);
+    let mut rounds = 0;
+    let run = agent.run(|_| {
+        rounds += 1;
+        assert_eq!(health.problem(), None);
+        if rounds == 3 {
+            scene.ctl.cancel_token().cancel();
+        }
+        Ok(())
+    });
+    run.await.unwrap();
+    assert_eq!(rounds, 3);
+    tokio::time::advance(Duration::from_secs(200)).await;
+    assert!(health.problem().unwrap().contains("no round has finished for"), "{health:?}");
+}
+
+async fn ask(address: std::net::SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The server may answer and close before everything is written.
+    let _ = stream.write_all(request).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn the_pages_answer_once_and_refuse_what_they_are_not_for() {
+    let (metrics, health) = (Metrics::new().unwrap(), Health::new(Duration::from_secs(180)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let server = tokio::spawn(volary_agent::serve(listener, metrics.clone(), health.clone(), stop.clone()));
+    let metrics_page = ask(address, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(metrics_page.starts_with("HTTP/1.1 200"), "{metrics_page}");
+    assert!(metrics_page.contains("text/plain; version=0.0.4") && metrics_page.contains("volary_build_info"));
+    health.finished(Some("monitors are silent, key=SECRETMARKER".to_owned()));
+    let sick = ask(address, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(sick.starts_with("HTTP/1.1 503") && sick.contains("monitors are silent"), "{sick}");
+    assert!(!sick.contains("SECRETMARKER"), "{sick}");
+    health.finished(None);
+    let well = ask(address, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(well.starts_with("HTTP/1.1 200") && well.ends_with("ok\n"), "{well}");
+    for (request, status) in [
+        (&b"GET /secret HTTP/1.1\r\nHost: a\r\n\r\n"[..], "404"),
+        (b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "405"),
+        (b"nonsense\r\n\r\n", "400"),
+    ] {
+        let answer = ask(address, request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+    let long = [b"GET /healthz HTTP/1.1\r\nX: ".as_slice(), &vec![b'a'; 64 << 10], b"\r\n\r\n"].concat();
+    let answer = ask(address, &long).await;
+    assert!(!answer.contains("200 OK"), "{answer}");
+    stop.cancel();
+    server.await.unwrap();
+}
+
+#[test]
+fn every_definition_is_documented_once_and_named_as_prometheus_wants() {
+    let text = definitions::markdown();
+    for of in definitions::ALL {
+        assert_eq!(text.matches(&format!("| `{}` |", of.name)).count(), 1, "{}", of.name);
+        assert!(of.name.starts_with("volary_"), "{}", of.name);
+        assert_eq!(of.kind == definitions::Kind::Counter, of.name.ends_with("_total"), "{}", of.name);
+        assert!(!of.labels.iter().any(|label| ["volume", "spec", "id"].contains(label)), "{}", of.name);
+    }
+}

@@ -1,0 +1,146 @@
+use super::pending::show_reaped;
+use crate::arguments::{duration, parsed};
+use crate::session::Session;
+use crate::systemd;
+use clap::Args;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use volary::{Error, ErrorKind, Namespace, Result};
+use volary_agent::{AgentOptions, Health, RoundOutcome, RoundReport};
+
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Settle and purge what is due, round after round, and serve metrics
+///
+/// Each round finishes or undoes what dead and failed operations left in the journal, `rm --retry-later` included, and removes
+/// for good what Volary itself put into trash and whose date has passed. What fails is tried again, ever less often. Several
+/// agents on one store are safe. A store that does not answer is tried again for as long as it takes.
+///
+/// Standard output carries nothing; with `-o json`, one line of JSON for each round. SIGTERM and SIGINT end it with exit
+/// code 0: nothing more is begun, the call at hand ends, and what it does not finish stays pending.
+///
+/// `GET /metrics` answers in the text format of Prometheus; `GET /healthz` says `ok`, or 503 and the reason when the store
+/// does not answer or no round has finished for three intervals.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  volary agent
+  volary agent --all-namespaces ssd images --interval 5m
+  volary agent --listen 192.0.2.7:9753 --allow-remote
+  volary agent --once")]
+pub(crate) struct Agent {
+    /// The pools or namespaces
+    #[arg(value_name = "POOL[/NAMESPACE]", default_value = "rbd", value_parser = parsed::<Namespace>)]
+    places: Vec<Namespace>,
+    /// Every namespace of the pools, listed anew each round
+    #[arg(long)]
+    all_namespaces: bool,
+    /// How long to pause between rounds, less up to a quarter by chance
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    interval: Duration,
+    /// Report a call on the store that makes no progress for so long; other namespaces are worked on meanwhile
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    stuck: Duration,
+    /// Try so many pending operations at most in a namespace in a round
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    max: u32,
+    /// So many namespaces at a time
+    #[arg(short, long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: u16,
+    /// Where /metrics and /healthz are served
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9753")]
+    listen: SocketAddr,
+    /// Also on an address that other hosts can reach: there is no password and no encryption, and pools and namespaces are told
+    #[arg(long)]
+    allow_remote: bool,
+    /// Do one round, print what it came to, and end: exit 11 if something is left
+    #[arg(long)]
+    once: bool,
+}
+
+pub(crate) async fn run(args: Agent, session: &Session) -> Result<()> {
+    let options = AgentOptions {
+        places: args.places.clone(),
+        all_namespaces: args.all_namespaces,
+        interval: args.interval,
+        stuck: args.stuck,
+        max: usize::try_from(args.max).unwrap_or(usize::MAX),
+        jobs: usize::from(args.jobs),
+    };
+    if options.interval < SHORTEST_INTERVAL || options.stuck < SHORTEST_INTERVAL {
+        let error = Error::new(ErrorKind::Usage, "an interval that is too short");
+        return Err(error.hint("--interval and --stuck take 100ms and more"));
+    }
+    let health = Health::new(options.interval.saturating_mul(3));
+    if args.once {
+        return session.on_store(async |store| once(store.clone(), options, health, session).await).await;
+    }
+    let listener = listen(&args).await?;
+    let address = listener.local_addr().map_err(|error| Error::io("listening", error))?;
+    tracing::info!(%address, "serving /metrics and /healthz");
+    session.status(format_args!("serving http://{address}/metrics and /healthz"));
+    let serving =
+        volary_agent::serve(listener, session.metrics.clone(), health.clone(), CancellationToken::new());
+    let _server = AbortOnDropHandle::new(tokio::spawn(serving));
+    systemd::tell("READY=1");
+    let ended = work(options, health, session).await;
+    systemd::tell("STOPPING=1");
+    match ended {
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+        ended => ended,
+    }
+}
+
+async fn work(options: AgentOptions, health: Health, session: &Session) -> Result<()> {
+    let store = volary_agent::connect(&session.store_url()?, &session.metrics, &health, &session.ctl).await?;
+    let agent =
+        volary_agent::Agent::new(store.clone(), options, session.metrics.clone(), health, &session.ctl);
+    let ended = agent.run(|report| told(report, session)).await;
+    // A store that does not answer is not waited for: the process ends all the same.
+    let limit = session.ctl.call_limit();
+    let released = tokio::time::timeout(limit, store.shutdown()).await;
+    ended.and(released.unwrap_or(Ok(())))
+}
+
+async fn once(store: volary::Store, options: AgentOptions, health: Health, session: &Session) -> Result<()> {
+    let metrics = session.metrics.clone();
+    let report = volary_agent::Agent::new(store, options, metrics, health, &session.ctl).round().await;
+    session.emit(&report, |report| {
+        let failed = report.failed.iter().map(|of| format!("{}: {}\n", of.namespace, of.error));
+        show_reaped(&report.reaped) + &super::trash::show_purge(&report.purged) + &failed.collect::<String>()
+    })?;
+    session.ctl.check("agent")?;
+    if report.outcome == RoundOutcome::Done {
+        return Ok(());
+    }
+    let kind = match report.outcome {
+        RoundOutcome::Failed => report.failed.first().map_or(ErrorKind::Unreachable, |of| of.error_kind),
+        _ => ErrorKind::Partial,
+    };
+    Err(Error::new(kind, "not everything could be settled").hint("`volary pending` shows what is left"))
+}
+
+async fn listen(args: &Agent) -> Result<TcpListener> {
+    if !args.listen.ip().is_loopback() && !args.allow_remote {
+        return Err(Error::new(ErrorKind::Usage, "other hosts can reach that address")
+            .context("listen", args.listen)
+            .hint("/metrics and /healthz have no password and no encryption: add --allow-remote if that is meant"));
+    }
+    let listening = |error| Error::io("listening", error).context("listen", args.listen);
+    TcpListener::bind(args.listen).await.map_err(listening)
+}
+
+/// One line of JSON for each round, when it is asked for.
+fn told(report: &RoundReport, session: &Session) -> Result<()> {
+    if !session.json() {
+        return Ok(());
+    }
+    let json = serde_json::to_string(report)
+        .map_err(|error| Error::new(ErrorKind::Internal, "encoding the result as JSON").because(error))?;
+    let mut out = std::io::stdout().lock();
+    let written = writeln!(out, "{json}").and_then(|()| out.flush());
+    written.map_err(|error| Error::io("writing to standard output", error))
+}
