@@ -244,12 +244,13 @@ impl Cluster {
 
     /// A pool's namespace to work in, empty for the default one.
     ///
-    /// Whether the namespace is there is not asked.
+    /// Whether the namespace is there is not asked. Where the pool is full, or its quota reached, what takes room fails
+    /// with ENOSPC or EDQUOT at once.
     ///
     /// # Errors
     /// ENOENT for the pool.
     ///
-    /// C: `rados_ioctx_create`, `rados_ioctx_set_namespace`.
+    /// C: `rados_ioctx_create`, `rados_ioctx_set_namespace`, `rados_set_pool_full_try`.
     #[doc(alias = "rados_ioctx_create")]
     pub async fn pool(&self, name: &[u8], namespace: &[u8], limit: Duration) -> Result<Pool> {
         let held = self.gate.hold()?;

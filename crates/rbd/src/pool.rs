@@ -71,9 +71,13 @@ impl Pool {
         }
         let set = symbol!(io.on.library, rados_ioctx_set_namespace);
         let get = symbol!(io.on.library, rados_ioctx_get_id);
+        let full_try = symbol!(io.on.library, rados_set_pool_full_try);
         // SAFETY: a live context nobody else has yet, and a C string.
         unsafe {
             set(raw, c_namespace.as_ptr());
+            // In a pool that is full, what takes no room goes on, removing above all, and what does fails at once; librados
+            // would keep either until there is room again. Images opened through this context do as it does.
+            full_try(raw);
             io.id = get(raw);
         }
         Ok(Pool { io: Arc::new(io) })

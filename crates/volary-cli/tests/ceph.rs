@@ -26,6 +26,8 @@ mod least_privilege;
 mod locks;
 #[path = "ceph/memory.rs"]
 mod memory;
+#[path = "ceph/quota.rs"]
+mod quota;
 #[path = "ceph/secrets.rs"]
 mod secrets;
 

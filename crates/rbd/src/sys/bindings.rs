@@ -579,6 +579,7 @@ pub struct Table {
         ) -> ::std::os::raw::c_int,
         ::libloading::Error,
     >,
+    pub rados_set_pool_full_try: Result<unsafe extern "C" fn(io: rados_ioctx_t), ::libloading::Error>,
     pub rados_mon_command: Result<
         unsafe extern "C" fn(
             cluster: rados_t,
@@ -1233,6 +1234,7 @@ impl Table {
         let rados_read_op_operate = __library.get(b"rados_read_op_operate\0").map(|sym| *sym);
         let rados_list_lockers = __library.get(b"rados_list_lockers\0").map(|sym| *sym);
         let rados_blocklist_add = __library.get(b"rados_blocklist_add\0").map(|sym| *sym);
+        let rados_set_pool_full_try = __library.get(b"rados_set_pool_full_try\0").map(|sym| *sym);
         let rados_mon_command = __library.get(b"rados_mon_command\0").map(|sym| *sym);
         let rados_buffer_free = __library.get(b"rados_buffer_free\0").map(|sym| *sym);
         let rbd_version = __library.get(b"rbd_version\0").map(|sym| *sym);
@@ -1362,6 +1364,7 @@ impl Table {
             rados_read_op_operate,
             rados_list_lockers,
             rados_blocklist_add,
+            rados_set_pool_full_try,
             rados_mon_command,
             rados_buffer_free,
             rbd_version,
@@ -1761,6 +1764,9 @@ impl Table {
             client_address,
             expire_seconds,
         )
+    }
+    pub unsafe fn rados_set_pool_full_try(&self, io: rados_ioctx_t) {
+        (self.rados_set_pool_full_try.as_ref().expect("Expected function, got error."))(io)
     }
     pub unsafe fn rados_mon_command(
         &self,

@@ -1,0 +1,72 @@
+//! A pool at its quota: what takes room fails at once and leaves nothing, what makes room goes on.
+
+use crate::harness::{Bench, cluster, ended, signal};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+fn quota(pool: &str, bytes: &str, full: bool) {
+    cluster::output("ceph", &["osd", "pool", "set-quota", pool, "max_bytes", bytes]);
+    let began = Instant::now();
+    let flags = || {
+        let pools = cluster::json("ceph", &["osd", "pool", "ls", "detail"]);
+        let mut pools = pools.as_array().unwrap().iter();
+        pools.find(|of| of["pool_name"] == pool).unwrap()["flags_names"].as_str().unwrap().to_owned()
+    };
+    while flags().contains("full_quota") != full {
+        assert!(began.elapsed() < Duration::from_secs(120), "the manager does not look");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn s05_a_pool_at_its_quota_refuses_at_once_leaves_nothing_and_lets_volumes_go() {
+    let pool = cluster::own_pool();
+    let home = format!("{pool}/tenant");
+    cluster::output("rbd", &["namespace", "create", &home]);
+    let mut bench = Bench::ceph();
+    bench.home = home;
+    let [image, large] = [("disk.raw", 2), ("large.raw", 24)].map(|(name, blocks)| bench.image(name, blocks));
+    let [image, large] = [&image, &large].map(|path| path.to_str().unwrap());
+    let [base, golden, child, new] = ["base", "base@golden", "child", "new"].map(|name| bench.at(name));
+    bench.ok(&["import", "--snapshot", "golden", "--protect", image, &base]);
+    bench.ok(&["clone", &golden, &child]);
+    let before = bench.objects();
+    // Reached while an import is under way, which looked when there was room.
+    let mut child_process = bench.start(&["-o", "json", "import", large, &new]);
+    while bench.objects() == before {
+        assert!(child_process.try_wait().unwrap().is_none(), "ended before it wrote");
+    }
+    signal(&child_process, Signal::STOP);
+    quota(&pool, "1000000", true);
+    signal(&child_process, Signal::CONT);
+    let under_way = ended(child_process.wait_with_output().unwrap());
+    let full = |args: &[&str]| bench.run(&[&["-o", "json"], args].concat());
+    let refused = [
+        ("under way", under_way),
+        ("import", full(&["import", image, &new])),
+        ("copy", full(&["cp", &base, &new])),
+        ("create", full(&["create", "--size", "1M", &new])),
+        ("clone", full(&["clone", &golden, &new])),
+        ("flatten", full(&["flatten", &child])),
+    ];
+    for (what, ended) in refused {
+        let error: Value =
+            serde_json::from_str(ended.stderr.lines().last().unwrap_or_default()).unwrap_or_default();
+        let told = (ended.code, error["error"]["kind"].as_str());
+        assert_eq!(told, (Some(10), Some("no_space")), "{what}: {}", ended.stderr);
+    }
+    assert_eq!(bench.json(&["pending", "ls", &bench.home]), json!([]));
+    assert_eq!(bench.json(&["trash", "ls", &bench.home]), json!([]));
+    assert_eq!(bench.json(&["ls", &bench.home]).as_array().unwrap().len(), 2);
+    assert_eq!(bench.objects(), before);
+    let out = bench.path("out.raw");
+    bench.ok(&["export", &child, out.to_str().unwrap()]);
+    assert!(std::fs::read(&out).unwrap() == std::fs::read(image).unwrap());
+    // Full as it is, what is there can be removed.
+    bench.ok(&["rm", &child]);
+    bench.ok(&["rm", "--purge-snapshots", "--flatten-children", &base]);
+    bench.assert_empty();
+    quota(&pool, "0", false);
+    bench.ok(&["import", image, &new]);
+}
