@@ -6,3 +6,4 @@ mod findings;
 mod interrupts;
 mod kills;
 mod objects;
+mod race;
