@@ -1,4 +1,4 @@
-//! Daemons of Ceph that stop answering, on a cluster of their own, named by `VOLARY_TEST_CEPH_FAULTS`: `cargo xtask test`
+//! Daemons of Ceph that stop answering or are killed, on a cluster of their own, named by `VOLARY_TEST_CEPH_FAULTS`: `cargo xtask test`
 //! starts one and sets it; by hand, `cargo xtask cluster up --objectstore bluestore` does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,7 +7,7 @@ mod harness;
 use harness::{Bench, Ended, cluster, ended};
 use serde_json::Value;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,6 +39,43 @@ impl Frozen {
 impl Drop for Frozen {
     fn drop(&mut self) {
         self.signal("-CONT");
+    }
+}
+
+/// An OSD that was killed; it runs again, as it was started first, when this is dropped.
+struct Killed;
+
+impl Killed {
+    fn new() -> Self {
+        let pid = std::fs::read_to_string(Killed::file("run", "daemon")).unwrap();
+        assert!(Command::new("kill").args(["-KILL", pid.trim()]).status().unwrap().success());
+        // What it had locked it keeps until its last thread is gone.
+        while Killed::lives(pid.trim()) {
+            std::thread::yield_now();
+        }
+        Killed
+    }
+
+    fn lives(pid: &str) -> bool {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+        threads.flatten().any(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+        })
+    }
+
+    fn file(directory: &str, extension: &str) -> PathBuf {
+        Path::new(&cluster::conf()).with_file_name(directory).join(format!("{OSD}.{extension}"))
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let log = std::fs::File::options().append(true).open(Killed::file("log", "out")).unwrap();
+        let mut osd = cluster::command("ceph-osd", &["-f", "-i", "0"]);
+        osd.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let osd = std::os::unix::process::CommandExt::process_group(&mut osd, 0).spawn().unwrap();
+        std::fs::write(Killed::file("run", "daemon"), osd.id().to_string()).unwrap();
     }
 }
 
@@ -88,6 +125,46 @@ fn s05_an_import_ends_at_the_stall_limit_and_the_next_one_of_that_name_works() {
     assert_eq!(bench.json(&["pending", "ls", &bench.home]), serde_json::json!([]));
     assert_eq!(bench.json(&["trash", "ls", &bench.home]), serde_json::json!([]));
     assert_eq!(bench.json(&["verify", &web])["match"], true);
+}
+
+#[test]
+fn s05_an_import_outlives_an_osd_that_is_killed_and_comes_back() {
+    let _alone = alone();
+    let bench = Bench::ceph();
+    let (image, web) = (bench.image("disk.raw", 96), bench.at("web"));
+    let mut child = bench.start(&["import", "-o", "json", image.to_str().unwrap(), &web]);
+    bench.wait_for_objects(&mut child);
+    drop(Killed::new());
+    let ended = ended(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(report["verified"], true);
+    assert_eq!(bench.json(&["pending", "ls", &bench.home]), serde_json::json!([]));
+    let out = bench.path("out.raw");
+    bench.ok(&["export", &web, out.to_str().unwrap()]);
+    assert!(std::fs::read(&out).unwrap() == std::fs::read(&image).unwrap());
+    bench.ok(&["rm", &web]);
+    bench.assert_empty();
+}
+
+#[test]
+fn s05_an_import_gives_up_on_an_osd_that_was_killed_and_later_nothing_is_left() {
+    let _alone = alone();
+    let bench = Bench::ceph();
+    let (image, web) = (bench.image("disk.raw", 96), bench.at("web"));
+    let bounds = ["--timeout", "5s", "--stall", "5s", "-o", "json"];
+    let mut child = bench.start(&[&bounds[..], &["import", image.to_str().unwrap(), &web]].concat());
+    bench.wait_for_objects(&mut child);
+    let killed = Killed::new();
+    let began = Instant::now();
+    let stalled = ended(child.wait_with_output().unwrap());
+    assert!(began.elapsed() < Duration::from_secs(5) + GRACE, "it took {:?}", began.elapsed());
+    let context = gives_up(&stalled);
+    drop(killed);
+    let reports = bench.json(&["reap", &bench.home]);
+    assert_eq!((&reports[0]["id"], &reports[0]["outcome"]), (&context["intent"], &"settled".into()));
+    assert_eq!(bench.json(&["pending", "ls", &bench.home]), serde_json::json!([]));
+    bench.assert_empty();
 }
 
 #[test]
