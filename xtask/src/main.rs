@@ -12,6 +12,7 @@ mod images;
 mod qemu;
 mod roundtrip;
 mod signals;
+mod soak;
 mod test;
 mod tools;
 
@@ -52,6 +53,8 @@ enum Chore {
         #[arg(long, default_value_t = 10)]
         gib: u64,
     },
+    /// Kills commands at any point of their work, and lets reapers race an importer, for long.
+    Soak(soak::Soak),
     /// A one-node Ceph cluster of Debian's packages, for tests and benchmarks.
     #[command(subcommand)]
     Cluster(Cluster),
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         Chore::Cluster(Cluster::Qemu) => qemu::with_rbd().map(|path| println!("{}", path.display())),
         Chore::Cluster(Cluster::Guard(which)) => cluster::watch(&which.dir),
         Chore::Roundtrip { gib } => roundtrip::run(gib),
+        Chore::Soak(soak) => soak::run(&soak),
         Chore::Bindings => bindings::generate(),
         Chore::Generate => generate::write(),
     };
