@@ -3,6 +3,7 @@
 mod agent;
 mod audit_log;
 mod findings;
+mod frozen;
 mod interrupts;
 mod kills;
 mod objects;

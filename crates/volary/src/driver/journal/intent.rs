@@ -97,7 +97,7 @@ impl Intent {
     /// Records that `step` begins, and what is known of the volume since.
     ///
     /// # Errors
-    /// `Blocked` when the record is no longer this process's: it must stop then, and undo nothing.
+    /// `Partial` when the record is no longer this process's: it must stop then, and undo nothing.
     pub(crate) async fn step(&self, step: &str, id: Option<&VolumeId>, ctl: &Ctl) -> Result<()> {
         let (step, id) = (step.to_owned(), id.cloned());
         let edit = move |record: &mut IntentRecord| {
@@ -110,7 +110,7 @@ impl Intent {
     /// Checks, by reading only, that the record is still this process's; a full store can still be read.
     ///
     /// # Errors
-    /// `Blocked` when it is not.
+    /// `Partial` when it is not.
     pub(crate) async fn check(&self, ctl: &Ctl) -> Result<()> {
         self.ask(Ask::Check, ctl).await
     }
@@ -131,7 +131,7 @@ impl Intent {
     /// Removes the record: everything is done, or undone.
     ///
     /// # Errors
-    /// `Blocked` when it is no longer this process's.
+    /// `Partial` when it is no longer this process's.
     pub(crate) async fn finish(&self, ctl: &Ctl) -> Result<()> {
         self.ask(Ask::Remove, ctl).await
     }
@@ -244,7 +244,7 @@ impl Keeper {
     }
 
     fn lost(&self) -> Error {
-        Error::new(ErrorKind::Blocked, "somebody else has taken this operation over")
+        Error::new(ErrorKind::Partial, "somebody else has taken this operation over")
             .context("intent", &self.record.id)
             .hint("it slept longer than its lease, and another goes on with it")
     }
