@@ -70,6 +70,7 @@ impl Killed {
 }
 
 impl Drop for Killed {
+    #[allow(clippy::zombie_processes, reason = "it goes on as the cluster's, which ends it by its number")]
     fn drop(&mut self) {
         let log = std::fs::File::options().append(true).open(Killed::file("log", "out")).unwrap();
         let mut osd = cluster::command("ceph-osd", &["-f", "-i", "0"]);
