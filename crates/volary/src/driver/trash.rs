@@ -27,7 +27,7 @@ const NOTE_KEY: &[u8] = b"volary.trash";
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Note {
     id: VolumeId,
-    at: Timestamp,
+    pub(crate) at: Timestamp,
     purge_snapshots: bool,
 }
 

@@ -166,9 +166,9 @@ impl Store {
                 return concluded(intent, Err(error), ctl).await;
             }
             Ok(Found::Trashed(entry)) if options.defer.is_none() => {
-                // With a note of the move it was to lie there: until a date, or until its last clone goes.
+                // With a note of this order's move it was to lie there, until its last clone goes; an older one says nothing.
                 match self.note_of(spec, &entry, ctl).await {
-                    Ok(None) => {}
+                    Ok(note) if note.as_ref().is_none_or(|note| note.at < record.created) => {}
                     settled => return concluded(intent, settled.map(drop), ctl).await,
                 }
                 let order = Order::resumed(record.work.clone(), intent);
