@@ -164,7 +164,7 @@ impl Engine for Faulty {
         self.faults.call("pools", self.inner.pools(ctl)).await
     }
 
-    async fn pool_info(&self, pool: &Name, ctl: &Ctl) -> Result<PoolInfo> {
+    async fn pool_info(&self, pool: &Name, ctl: &Ctl) -> Result<Option<PoolInfo>> {
         self.faults.call("pool_info", self.inner.pool_info(pool, ctl)).await
     }
 

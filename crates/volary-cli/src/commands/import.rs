@@ -124,7 +124,7 @@ fn show_plan(plan: &ImportPlan) -> String {
         ("would make", plan.volume.to_string()),
         ("size", show_size(plan.size_bytes)),
         ("data", show_size(plan.data_bytes)),
-        ("available", show_size(plan.available_bytes)),
+        ("available", or_dash(plan.available_bytes.map(show_size).as_ref())),
         ("snapshot", or_dash(plan.snapshot.as_ref())),
         ("protected", if plan.protect { "yes" } else { "no" }.to_owned()),
         ("read back", if plan.verify { "yes" } else { "no" }.to_owned()),

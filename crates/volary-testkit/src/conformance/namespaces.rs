@@ -87,7 +87,7 @@ pub(super) async fn the_default_one_stays(s: &Stage) {
 pub(super) async fn pools_are_known(s: &Stage) {
     let pools = s.pools(&CTL).await.unwrap();
     assert!(pools.is_sorted() && pools.contains(&s.ns.pool));
-    let info = s.pool_info(&s.ns.pool, &CTL).await.unwrap();
+    let info = s.pool_info(&s.ns.pool, &CTL).await.unwrap().unwrap();
     assert_eq!(info.pool, s.ns.pool);
     assert!(info.total_bytes > 0 && info.available_bytes <= info.total_bytes, "{info:?}");
     let taken = s.create_pool(&s.ns.pool, &CTL).await.unwrap_err().kind();

@@ -77,7 +77,7 @@ impl Store {
         let stat = source.stat(ctl).await?;
         let data_bytes = data_bytes(&**source, stat.size_bytes, ctl).await?;
         let room = self.engine().pool_info(&to.namespace.pool, ctl).await?;
-        require_room(data_bytes, room.available_bytes)?;
+        require_room(data_bytes, room.as_ref())?;
         let fill =
             Fill { size_bytes: stat.size_bytes, data_bytes, verify: true, snapshot: None, protect: false };
         let origin = Origin::Empty { size_bytes: stat.size_bytes };

@@ -7,7 +7,7 @@ use super::fill::Fill;
 use super::source::{ImageBlocks, ImportSource, OpenSource};
 use super::staging::{Origin, Staging};
 use super::store::Store;
-use crate::engine::Volume;
+use crate::engine::{PoolInfo, Volume};
 use crate::{Ctl, Error, ErrorKind, Name, Result, Target, VolumeId, VolumeSpec};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -117,8 +117,8 @@ pub struct ImportPlan {
     pub size_bytes: u64,
     /// How much of it the image maps to data.
     pub data_bytes: u64,
-    /// What the pool can still take.
-    pub available_bytes: u64,
+    /// What the pool can still take; `None` for a new pool of which the store has no figures yet.
+    pub available_bytes: Option<u64>,
     /// The snapshot that would be taken.
     pub snapshot: Option<Name>,
     /// Whether it would be protected.
@@ -204,7 +204,7 @@ impl Store {
                 Error::new(ErrorKind::Usage, "no snapshot to protect").hint("name one with --snapshot")
             );
         }
-        let (store, available_bytes) = (store?, room?.available_bytes);
+        let (store, room) = (store?, room?);
         let source = request.source.open(ctl).await?;
         let defaults = Limits::default();
         let largest = defaults.max_virtual_bytes.min(store.max_volume_bytes);
@@ -216,12 +216,12 @@ impl Store {
                 .context("image", image.size_bytes()));
         }
         let data_bytes = image.data_bytes();
-        require_room(data_bytes, available_bytes)?;
+        require_room(data_bytes, room.as_ref())?;
         let plan = ImportPlan {
             volume: spec.clone(),
             size_bytes,
             data_bytes,
-            available_bytes,
+            available_bytes: room.map(|room| room.available_bytes),
             snapshot: request.snapshot.clone(),
             protect: request.protect,
             verify: request.verify,
@@ -285,14 +285,16 @@ impl Store {
     }
 }
 
-/// Refuses what a pool has no room for.
-pub(crate) fn require_room(data_bytes: u64, available_bytes: u64) -> Result<()> {
-    if data_bytes <= available_bytes {
-        return Ok(());
+/// Refuses what a pool has no room for, as far as that is known: where it is not, the first write that finds none says so.
+pub(crate) fn require_room(data_bytes: u64, pool: Option<&PoolInfo>) -> Result<()> {
+    match pool.map(|pool| pool.available_bytes) {
+        Some(available_bytes) if data_bytes > available_bytes => {
+            Err(Error::new(ErrorKind::NoSpace, "the pool has no room for the data")
+                .context("needed_bytes", data_bytes)
+                .context("available_bytes", available_bytes))
+        }
+        _ => Ok(()),
     }
-    Err(Error::new(ErrorKind::NoSpace, "the pool has no room for the data")
-        .context("needed_bytes", data_bytes)
-        .context("available_bytes", available_bytes))
 }
 
 /// The file's own digests, computed beside everything else from the moment it is known to be imported: hashing takes as long as

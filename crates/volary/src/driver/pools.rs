@@ -24,9 +24,15 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`; `Unreachable` for a new pool of which the store has no figures yet.
     pub async fn pool_info(&self, pool: &Name, ctl: &Ctl) -> Result<PoolInfo> {
-        let info = self.engine().pool_info(pool, ctl).await;
+        let info = self.engine().pool_info(pool, ctl).await.and_then(|known| {
+            known.ok_or_else(|| {
+                Error::new(ErrorKind::Unreachable, "the cluster knows no figures of this pool yet").hint(
+                    "a new pool's come within seconds from a manager; see whether one is active (`ceph mgr stat`)",
+                )
+            })
+        });
         info.map_err(|error| error.context("pool", pool))
     }
 

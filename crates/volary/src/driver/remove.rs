@@ -31,7 +31,7 @@ pub struct RemoveOptions {
 }
 
 /// How a removal ended, unless it failed.
-enum End {
+pub(crate) enum End {
     Done(Plan),
     Blocked(Vec<Holder>),
 }
@@ -154,7 +154,7 @@ impl Store {
     pub(crate) async fn carry_out<F>(
         &self,
         subject: &Subject,
-        mut patience: Patience,
+        patience: Patience,
         mut order: Order,
         ctl: &Ctl,
         plan: impl Fn() -> F,
@@ -163,15 +163,8 @@ impl Store {
         F: Future<Output = Result<Plan>>,
     {
         let mut report = RemoveReport::new(subject.shown.clone(), Some(subject.id.clone()), Outcome::Failed);
-        let ended = loop {
-            let steps = &mut report.steps;
-            let ended = self.attempt(subject, &mut order, &mut patience, steps, ctl, &plan).await;
-            if let Some(ended) = ended.transpose() {
-                break ended;
-            }
-        };
         let mut parent = None;
-        let failure = match ended {
+        let failure = match self.pursue(subject, &mut order, patience, &mut report.steps, ctl, plan).await {
             Ok(End::Blocked(blockers)) => {
                 (report.outcome, report.blockers) = (Outcome::Blocked, blockers);
                 report.error()
@@ -203,37 +196,41 @@ impl Store {
         Ok(Some(report))
     }
 
-    /// One round of planning and executing; `None` when it is worth another.
-    async fn attempt<F>(
+    /// Plans and executes anew while what is in the way may go by itself and there is patience left.
+    pub(crate) async fn pursue<F>(
         &self,
         subject: &Subject,
         order: &mut Order,
-        patience: &mut Patience,
+        mut patience: Patience,
         steps: &mut Vec<Step>,
         ctl: &Ctl,
-        plan: &impl Fn() -> F,
-    ) -> Result<Option<End>>
+        plan: impl Fn() -> F,
+    ) -> Result<End>
     where
         F: Future<Output = Result<Plan>>,
     {
-        let found = plan().await?;
-        if !found.blockers.is_empty() {
-            let may_go = found.blockers.iter().all(|blocker| may_go(blocker.kind));
-            let again = may_go && patience.pause(ctl).await?;
-            return Ok((!again).then_some(End::Blocked(found.blockers)));
-        }
-        let intent = order.intent(self, subject, ctl).await?;
-        match self.execute(subject, &found.acts, intent, steps, ctl).await {
-            Ok(()) => Ok(Some(End::Done(found))),
-            Err(error) if error.kind() == ErrorKind::Blocked => {
-                if patience.pause(ctl).await? {
-                    return Ok(None);
+        loop {
+            let found = plan().await?;
+            if !found.blockers.is_empty() {
+                let may_go = found.blockers.iter().all(|blocker| may_go(blocker.kind));
+                if may_go && patience.pause(ctl).await? {
+                    continue;
                 }
-                // It appeared after the plan was made: name it as well as can be.
-                let again = plan().await.map(|plan| plan.blockers).unwrap_or_default();
-                Ok(Some(End::Blocked(if again.is_empty() { vec![blocker_of(&error)] } else { again })))
+                return Ok(End::Blocked(found.blockers));
             }
-            Err(error) => Err(error),
+            let intent = order.intent(self, subject, ctl).await?;
+            match self.execute(subject, &found.acts, intent, steps, ctl).await {
+                Ok(()) => return Ok(End::Done(found)),
+                Err(error) if error.kind() == ErrorKind::Blocked => {
+                    if patience.pause(ctl).await? {
+                        continue;
+                    }
+                    // It appeared after the plan was made: name it as well as can be.
+                    let again = plan().await.map(|plan| plan.blockers).unwrap_or_default();
+                    return Ok(End::Blocked(if again.is_empty() { vec![blocker_of(&error)] } else { again }));
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -296,7 +293,7 @@ pub(crate) fn trash_blocker(spec: &VolumeSpec, entry: &TrashEntry, remedy: &str)
     Holder::new(HolderKind::Trash, detail, remedy)
 }
 
-pub(crate) fn blocker_of(error: &Error) -> Holder {
+fn blocker_of(error: &Error) -> Holder {
     let remedy = error.remedy().unwrap_or("try again, or give more time with --wait");
     Holder::new(HolderKind::Watcher, error.report(), remedy)
 }

@@ -5,11 +5,13 @@ use super::handle::closing;
 use super::journal::Work;
 use super::order::Order;
 use super::outcome::{Failure, Outcome, SnapshotOutcome, StepOutcome};
+use super::patience::Patience;
 use super::plan::{Plan, Rules, Seen, Subject};
-use super::remove::blocker_of;
+use super::remove::End;
 use crate::engine::{Holder, HolderKind, SnapshotInfo};
 use crate::{Ctl, Error, ErrorKind, Name, Result, Store, VolumeSpec};
 use serde_json::json;
+use std::time::Duration;
 
 /// How to remove snapshots.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -229,41 +231,31 @@ impl Store {
         let SnapshotRemoveOptions { force: unprotect, flatten_children } = options;
         let work = Work::RemoveSnapshot { snapshot: snapshot.id, unprotect, flatten_children };
         let order = Order::new("snapshot_remove", work);
-        self.remove_snapshot_ordered(subject, seen, snapshot, options, order, ctl).await
+        let patience = Patience::new(Duration::ZERO);
+        self.remove_snapshot_ordered((subject, seen), snapshot, options, patience, order, ctl).await
     }
 
     /// Removes the snapshot an order, new or found in the journal, is about.
     pub(crate) async fn remove_snapshot_ordered(
         &self,
-        subject: &Subject,
-        seen: &Seen,
+        (subject, seen): (&Subject, &Seen),
         snapshot: &SnapshotInfo,
         options: SnapshotRemoveOptions,
+        patience: Patience,
         mut order: Order,
         ctl: &Ctl,
     ) -> SnapshotOutcome {
         let mut outcome = untouched(subject, &snapshot.name);
-        let steps = &mut outcome.steps;
-        let work = async {
-            let plan = self.plan_one(subject, seen, snapshot, options, ctl).await?;
-            if !plan.blockers.is_empty() {
-                return Ok(plan.blockers);
-            }
-            let intent = order.intent(self, subject, ctl).await?;
-            self.execute(subject, &plan.acts, intent, steps, ctl).await.map(|()| Vec::new())
-        };
-        let failure = match work.await {
-            Ok(blockers) if blockers.is_empty() => {
+        let plan = || self.plan_one(subject, seen, snapshot, options, ctl);
+        let ended = self.pursue(subject, &mut order, patience, &mut outcome.steps, ctl, plan).await;
+        let failure = match ended {
+            Ok(End::Done(_)) => {
                 outcome.outcome = Outcome::Removed;
                 None
             }
-            Ok(blockers) => {
+            Ok(End::Blocked(blockers)) => {
                 (outcome.outcome, outcome.blockers) = (Outcome::Blocked, blockers);
                 outcome.error()
-            }
-            Err(error) if error.kind() == ErrorKind::Blocked => {
-                (outcome.outcome, outcome.blockers) = (Outcome::Blocked, vec![blocker_of(&error)]);
-                Some(error)
             }
             Err(error) => {
                 outcome.failure = Some(Failure::from(&error));

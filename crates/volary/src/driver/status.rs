@@ -109,10 +109,7 @@ impl Store {
     /// `None` for a pool that went meanwhile.
     async fn pool_status(&self, pool: Name, ctl: &Ctl) -> Result<Option<PoolStatus>> {
         let read = async {
-            let figures = match self.pool_info(&pool, ctl).await {
-                Err(error) if error.kind() == ErrorKind::Unreachable => None,
-                figures => Some(figures?),
-            };
+            let figures = self.engine().pool_info(&pool, ctl).await?;
             let (intents, trash) = match self.waiting(&pool, ctl).await {
                 Ok((intents, trash)) => (Some(intents), Some(trash)),
                 // A pool of erasure-coded data keeps no maps, and so no volumes.

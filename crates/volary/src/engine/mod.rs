@@ -38,8 +38,8 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     /// The names of the pools, sorted.
     async fn pools(&self, ctl: &Ctl) -> Result<Vec<Name>>;
 
-    /// A pool's figures.
-    async fn pool_info(&self, pool: &Name, ctl: &Ctl) -> Result<PoolInfo>;
+    /// A pool's figures; `None` for a new pool of which the store has none yet.
+    async fn pool_info(&self, pool: &Name, ctl: &Ctl) -> Result<Option<PoolInfo>>;
 
     /// Makes a pool.
     ///

@@ -4,7 +4,7 @@ use super::record::{IntentRecord, Work};
 use super::{Intent, reap::ReapOptions};
 use crate::driver::handle::{closing, named};
 use crate::driver::order::Order;
-use crate::driver::patience::patiently;
+use crate::driver::patience::{Patience, patiently};
 use crate::driver::plan::Subject;
 use crate::driver::remove::RemoveOptions;
 use crate::driver::snapshot_removal::SnapshotRemoveOptions;
@@ -215,7 +215,8 @@ impl Store {
             return concluded(intent, unless(done, ErrorKind::NotFound), ctl).await;
         };
         let order = Order::resumed(record.work.clone(), intent);
-        let outcome = self.remove_snapshot_ordered(&subject, &seen, found, options, order, ctl).await;
+        let (read, patience) = ((&subject, &seen), Patience::new(wait));
+        let outcome = self.remove_snapshot_ordered(read, found, options, patience, order, ctl).await;
         outcome.error().map_or(Ok(()), Err)
     }
 

@@ -4,7 +4,7 @@ use super::NO_LIMIT;
 use super::connection::Connection;
 use super::directory::malformed;
 use crate::engine::{Health, HealthCheck, Monitor, MonitorAddress, PoolInfo, StoreDescription};
-use crate::{Error, ErrorKind, Name, Result};
+use crate::{Name, Result};
 use serde_json::Value;
 
 /// A monitor command's answer; `detail` tells `df detail` from `df`.
@@ -44,16 +44,11 @@ fn parsed(health: &Value) -> Option<Health> {
     Some(Health { status: text(&health["status"])?, checks })
 }
 
-pub(super) async fn pool(on: &Connection, pool: &Name) -> Result<PoolInfo> {
+pub(super) async fn pool(on: &Connection, pool: &Name) -> Result<Option<PoolInfo>> {
     let id = on.pool(pool).await?.id();
     let told = ask(on, "df", Some("detail")).await?;
     let stats = told["pools"].as_array().into_iter().flatten().find(|of| of["id"].as_i64() == Some(id));
-    let stats = stats.ok_or_else(|| {
-        Error::new(ErrorKind::Unreachable, "the cluster knows no figures of this pool yet").hint(
-            "a new pool's come within seconds from a manager; see whether one is active (`ceph mgr stat`)",
-        )
-    })?;
-    figures(pool, &stats["stats"]).ok_or_else(|| malformed("df"))
+    stats.map(|of| figures(pool, &of["stats"]).ok_or_else(|| malformed("df"))).transpose()
 }
 
 /// `stored` is net of replication, and so is `max_avail`, which knows no quota.

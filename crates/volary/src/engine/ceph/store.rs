@@ -108,7 +108,7 @@ impl Engine for Ceph {
         Ok(pools)
     }
 
-    async fn pool_info(&self, pool: &Name, ctl: &Ctl) -> Result<PoolInfo> {
+    async fn pool_info(&self, pool: &Name, ctl: &Ctl) -> Result<Option<PoolInfo>> {
         self.0.call(ctl, "read a pool's figures", figures::pool(&self.0, pool)).await
     }
 

@@ -63,9 +63,9 @@ impl Engine for Local {
         self.call(ctl, "list pools", |store| store.pools()).await
     }
 
-    async fn pool_info(&self, pool: &Name, ctl: &Ctl) -> Result<PoolInfo> {
+    async fn pool_info(&self, pool: &Name, ctl: &Ctl) -> Result<Option<PoolInfo>> {
         let pool = pool.clone();
-        self.call(ctl, "ask for a pool's figures", move |store| store.pool_info(&pool)).await
+        self.call(ctl, "ask for a pool's figures", move |store| store.pool_info(&pool).map(Some)).await
     }
 
     async fn create_pool(&self, pool: &Name, ctl: &Ctl) -> Result<()> {
