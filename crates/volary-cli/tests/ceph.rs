@@ -26,8 +26,6 @@ mod least_privilege;
 mod locks;
 #[path = "ceph/memory.rs"]
 mod memory;
-#[path = "ceph/quota.rs"]
-mod quota;
 #[path = "ceph/secrets.rs"]
 mod secrets;
 

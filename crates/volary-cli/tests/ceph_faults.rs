@@ -1,8 +1,10 @@
-//! Daemons of Ceph that stop answering or are killed, on a cluster of their own, named by `VOLARY_TEST_CEPH_FAULTS`: `cargo xtask test`
+//! Daemons of Ceph that stop answering or are killed, and a full pool, of which `doctor` speaks everywhere: on a cluster of their own, named by `VOLARY_TEST_CEPH_FAULTS`: `cargo xtask test`
 //! starts one and sets it; by hand, `cargo xtask cluster up --objectstore bluestore` does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod harness;
+#[path = "ceph_faults/quota.rs"]
+mod quota;
 
 use harness::{Bench, Ended, cluster, ended};
 use serde_json::Value;
@@ -108,6 +110,7 @@ fn s05_an_import_ends_at_the_stall_limit_and_the_next_one_of_that_name_works() {
     let frozen = Frozen::new(OSD);
     let began = Instant::now();
     let stalled = ended(child.wait_with_output().unwrap());
+    let took = began.elapsed();
     assert!(began.elapsed() < Duration::from_secs(5) + GRACE, "it took {:?}", began.elapsed());
     let context = gives_up(&stalled);
     let intent = context["intent"].as_str().unwrap();
@@ -159,6 +162,7 @@ fn s05_an_import_gives_up_on_an_osd_that_was_killed_and_later_nothing_is_left() 
     let killed = Killed::new();
     let began = Instant::now();
     let stalled = ended(child.wait_with_output().unwrap());
+    let took = began.elapsed();
     assert!(began.elapsed() < Duration::from_secs(5) + GRACE, "it took {:?}", began.elapsed());
     let context = gives_up(&stalled);
     drop(killed);

@@ -2,7 +2,7 @@ use crate::arguments::{EXIT_CODES, parsed};
 use crate::output::pairs;
 use crate::session::Session;
 use clap::Args;
-use volary::{CopyReport, Result, VolumeSpec, show_size};
+use volary::{CopyReport, Result, Store, VolumeSpec, show_size};
 
 /// Copy a volume or snapshot to a new volume
 ///
@@ -24,11 +24,9 @@ pub(crate) struct Cp {
 }
 
 pub(crate) async fn run(args: Cp, session: &Session) -> Result<()> {
-    let store = session.store().await?;
-    let report = store.copy(&args.from, &args.to, &session.ctl).await;
-    let closed = store.shutdown().await;
-    session.emit(&report?, show)?;
-    closed
+    let copy =
+        async |store: &Store| session.emit(&store.copy(&args.from, &args.to, &session.ctl).await?, show);
+    session.on_store(copy).await
 }
 
 fn show(report: &CopyReport) -> String {

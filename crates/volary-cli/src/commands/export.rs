@@ -4,7 +4,7 @@ use crate::session::Session;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use volary::{
-    Algorithm, ExportFormat, ExportReport, ExportRequest, ExportTarget, Result, VolumeSpec, show_size,
+    Algorithm, ExportFormat, ExportReport, ExportRequest, ExportTarget, Result, Store, VolumeSpec, show_size,
 };
 
 /// Write a volume or snapshot to a file
@@ -53,17 +53,16 @@ pub(crate) async fn run(args: Export, session: &Session) -> Result<()> {
     };
     request.force = args.force;
     request.file_digest = args.digest;
-    let store = session.store().await?;
-    let report = store.export(request, &session.ctl).await;
-    let closed = store.shutdown().await;
-    let report = report?;
-    // Standard output carries the volume then.
-    if streamed {
-        session.status(show(&report).trim_end());
-    } else {
-        session.emit(&report, show)?;
-    }
-    closed
+    let export = async |store: &Store| {
+        let report = store.export(request, &session.ctl).await?;
+        // Standard output carries the volume then.
+        if streamed {
+            session.status(show(&report).trim_end());
+            return Ok(());
+        }
+        session.emit(&report, show)
+    };
+    session.on_store(export).await
 }
 
 fn show(report: &ExportReport) -> String {

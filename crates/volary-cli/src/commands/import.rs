@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use volary::{
     Algorithm, Checksum, Error, ErrorKind, ImportPlan, ImportReport, ImportRequest, Name, Result,
-    SourceDigest, VolumeSpec, show_size,
+    SourceDigest, Store, VolumeSpec, show_size,
 };
 
 /// Make a volume of a disk image
@@ -78,16 +78,13 @@ pub(crate) async fn run(args: Import, session: &Session) -> Result<()> {
     request.protect = args.protect;
     request.size_bytes = args.size;
     request.verify = !args.no_verify;
-    let store = session.store().await?;
-    if args.dry_run {
-        let plan = store.plan_import(&request, &session.ctl).await;
-        store.shutdown().await?;
-        return session.emit(&plan?, show_plan);
-    }
-    let report = store.import(&request, &session.ctl).await;
-    let closed = store.shutdown().await;
-    session.emit(&report?, show)?;
-    closed
+    let import = async |store: &Store| {
+        if args.dry_run {
+            return session.emit(&store.plan_import(&request, &session.ctl).await?, show_plan);
+        }
+        session.emit(&store.import(&request, &session.ctl).await?, show)
+    };
+    session.on_store(import).await
 }
 
 fn look_up(list: &std::path::Path, source: &std::path::Path) -> Result<Checksum> {

@@ -2,7 +2,7 @@ use crate::arguments::{EXIT_CODES, parsed};
 use crate::output::pairs;
 use crate::session::Session;
 use clap::Args;
-use volary::{Error, ErrorKind, Result, VerifyReport, VolumeSpec};
+use volary::{Error, ErrorKind, Result, Store, VerifyReport, VolumeSpec};
 
 /// Read a volume back and compare it with its recorded digest
 #[derive(Debug, Args)]
@@ -21,13 +21,14 @@ pub(crate) struct Verify {
 }
 
 pub(crate) async fn run(args: Verify, session: &Session) -> Result<()> {
-    let store = session.store().await?;
-    let report = store.verify(&args.spec, args.record, &session.ctl).await;
-    let closed = store.shutdown().await;
-    let report = report?;
-    session.emit(&report, show)?;
+    let verify = async |store: &Store| {
+        let report = store.verify(&args.spec, args.record, &session.ctl).await?;
+        session.emit(&report, show)?;
+        Ok(report)
+    };
+    let report = session.on_store(verify).await?;
     if report.matches {
-        return closed;
+        return Ok(());
     }
     let error =
         Error::new(ErrorKind::Mismatch, "the content is not what was recorded").context("volume", &args.spec);

@@ -14,6 +14,9 @@ use std::time::Duration;
 pub(crate) const STAGING_PREFIX: &str = "volary-staging-";
 /// The step from which on there is no way back: the volume may be seen under its name.
 pub(crate) const PUBLISHING: &str = "publishing";
+
+/// The step that takes the announcement back: the store refused for certain, and the volume is taken away.
+const REFUSED: &str = "refused";
 /// How long trash keeps a staging volume from being purged by others: longer than any transfer, yet not for good.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long undoing may take on a store that has just not answered.
@@ -158,6 +161,13 @@ impl Staging {
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(self.undo(error, ctl).await),
             Err(error) if unanswered(&error) => Err(self.left(error, "whether it was published is unknown")),
+            // Nobody may publish any more what is being taken away.
+            Err(error)
+                if error.kind() == ErrorKind::NoSpace
+                    && self.intent.step(REFUSED, None, ctl).await.is_ok() =>
+            {
+                Err(self.undo(error, ctl).await)
+            }
             Err(error) => {
                 let error = self.pending("publishing is not finished", error, None);
                 self.intent.leave(&error, ctl).await;

@@ -139,7 +139,7 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     /// interruption finishes it; when the volume already has that very name, it succeeds.
     ///
     /// # Errors
-    /// `NotFound` for the id; `AlreadyExists` when another volume has the name: the entry stays in trash.
+    /// `NotFound` for the id; `AlreadyExists` when another volume has the name, `NoSpace`: the entry stays in trash.
     async fn trash_restore(&self, namespace: &Namespace, id: &VolumeId, name: &Name, ctl: &Ctl)
     -> Result<()>;
 

@@ -142,6 +142,30 @@ async fn s01_of_two_imports_of_one_name_one_wins_and_the_other_leaves_nothing() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn s05_a_name_there_is_no_room_for_leaves_nothing_and_nobody_publishes_it_later() {
+    let scene = Scene::new().await;
+    let raw = scene.raw("disk.raw", 9 * MIB);
+    // The last step is refused, and then taking the volume away is too.
+    for undone in [true, false] {
+        let store = scene.faulty(move |method| {
+            let fails = method == "trash_restore" || (!undone && method == "trash_remove");
+            if fails { Err(volary::Error::new(ErrorKind::NoSpace, "full")) } else { Ok(()) }
+        });
+        let refused = store.import(&scene.request(&raw, "web"), &scene.ctl).await.unwrap_err();
+        assert_eq!(
+            refused.kind(),
+            if undone { ErrorKind::NoSpace } else { ErrorKind::Partial },
+            "{refused:?}"
+        );
+        let (home, options) = ([scene.home()], volary::ReapOptions::default());
+        let reaped = scene.store.reap(&home, &options, &scene.ctl).await.unwrap();
+        assert_eq!(reaped.len(), usize::from(!undone));
+        assert!(reaped.iter().all(|report| report.error.is_none()), "{reaped:?}");
+        scene.assert_nothing_left().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn s05_a_cancel_in_any_phase_leaves_nothing() {
     let scene = Scene::new().await;
     let raw = scene.raw("disk.raw", 80 * MIB);

@@ -114,7 +114,7 @@ impl Store {
         wait: Duration,
         ctl: &Ctl,
     ) -> Result<()> {
-        let announced = record.steps.iter().any(|step| step == PUBLISHING);
+        let announced = record.steps.last().is_some_and(|step| step == PUBLISHING);
         let look = async {
             let in_trash = match &record.volume_id {
                 Some(id) => self.trashed(spec, id, ctl).await?.is_some(),

@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use rbd::Errno;
 use std::time::Duration;
 
+const TRASH: &[u8] = b"rbd_trash";
+
 const SOURCES: [&str; 5] = ["user", "mirroring", "migration", "removing", "user_parent"];
 
 fn time(from: &[u8]) -> Option<(Timestamp, &[u8])> {
@@ -25,8 +27,8 @@ fn decode(id: VolumeId, value: &[u8]) -> Option<TrashEntry> {
     let (source, rest) = rest.split_first()?;
     let (name, rest) = string(rest)?;
     let (deleted, rest) = time(rest)?;
-    let (until, rest) = time(rest)?;
-    let state = match rest.first() {
+    let (until, _) = time(rest)?;
+    let state = match value.get(state_at(value)?) {
         None | Some(0) => TrashState::Normal,
         Some(1) => TrashState::Moving,
         Some(2) => TrashState::Removing,
@@ -37,8 +39,14 @@ fn decode(id: VolumeId, value: &[u8]) -> Option<TrashEntry> {
     Some(TrashEntry { id, name: Name::from_bytes(name), source, deleted, until, state })
 }
 
+/// Where the state is: after a string and two times.
+fn state_at(value: &[u8]) -> Option<usize> {
+    let (_, rest) = string(value.get(7..)?)?;
+    Some(value.len() - rest.len() + 16)
+}
+
 pub(super) async fn list(pool: &rbd::Pool) -> Result<Vec<TrashEntry>> {
-    let all = pool.omap(b"rbd_trash", b"id_", NO_LIMIT).await?;
+    let all = pool.omap(TRASH, b"id_", NO_LIMIT).await?;
     let entry = |(key, value): (Vec<u8>, Vec<u8>)| {
         let id =
             key.strip_prefix(b"id_").map(String::from_utf8_lossy).ok_or_else(|| malformed("rbd_trash"))?;
@@ -85,8 +93,28 @@ pub(super) async fn restore(pool: &rbd::Pool, id: &VolumeId, name: &Name) -> Res
             let has_name = id_of(pool, name).await?.as_ref() == Some(id);
             if has_name && entry(pool, id).await?.is_none() { Ok(()) } else { Err(error.into()) }
         }
+        Err(error) if matches!(error.errno(), Some(Errno::ENOSPC | Errno::EDQUOT)) => {
+            put_back(pool, id).await?;
+            Err(error.into())
+        }
         done => Ok(done?),
     }
+}
+
+/// Undoes the mark of being on its way out, with which librbd leaves an entry for whose name a full pool has no room, and
+/// with which nobody could remove it.
+async fn put_back(pool: &rbd::Pool, id: &VolumeId) -> Result<()> {
+    let key = [b"id_", id.as_str().as_bytes()].concat();
+    let found = pool.omap_page(TRASH, b"", &key, 1, NO_LIMIT).await?.entries;
+    let Some((_, old)) = found.into_iter().find(|(found, _)| *found == key) else { return Ok(()) };
+    let entry = decode(id.clone(), &old).ok_or_else(|| malformed("rbd_trash"))?;
+    let mut new = old.clone();
+    let state = state_at(&old).and_then(|at| new.get_mut(at));
+    if let (TrashState::Restoring, Some(state)) = (entry.state, state) {
+        *state = 0;
+        pool.omap_swap(TRASH, vec![rbd::Swap { key, expected: Some(old), new: Some(new) }], NO_LIMIT).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn remove(

@@ -21,6 +21,7 @@ fn quota(pool: &str, bytes: &str, full: bool) {
 
 #[test]
 fn s05_a_pool_at_its_quota_refuses_at_once_leaves_nothing_and_lets_volumes_go() {
+    let _alone = crate::alone();
     let pool = cluster::own_pool();
     let home = format!("{pool}/tenant");
     cluster::output("rbd", &["namespace", "create", &home]);
@@ -31,7 +32,11 @@ fn s05_a_pool_at_its_quota_refuses_at_once_leaves_nothing_and_lets_volumes_go() 
     let [base, golden, child, new] = ["base", "base@golden", "child", "new"].map(|name| bench.at(name));
     bench.ok(&["import", "--snapshot", "golden", "--protect", image, &base]);
     bench.ok(&["clone", &golden, &child]);
+    bench.ok(&["import", image, &bench.at("old")]);
+    bench.ok(&["trash", "mv", &bench.at("old")]);
     let before = bench.objects();
+    let trashed = bench.json(&["trash", "ls", &bench.home]);
+    let old = bench.at(&format!("id:{}", trashed[0]["id"].as_str().unwrap()));
     // Reached while an import is under way, which looked when there was room.
     let mut child_process = bench.start(&["-o", "json", "import", large, &new]);
     while bench.objects() == before {
@@ -49,6 +54,7 @@ fn s05_a_pool_at_its_quota_refuses_at_once_leaves_nothing_and_lets_volumes_go() 
         ("create", full(&["create", "--size", "1M", &new])),
         ("clone", full(&["clone", &golden, &new])),
         ("flatten", full(&["flatten", &child])),
+        ("restore", full(&["trash", "restore", &old])),
     ];
     for (what, ended) in refused {
         let error: Value =
@@ -57,13 +63,14 @@ fn s05_a_pool_at_its_quota_refuses_at_once_leaves_nothing_and_lets_volumes_go() 
         assert_eq!(told, (Some(10), Some("no_space")), "{what}: {}", ended.stderr);
     }
     assert_eq!(bench.json(&["pending", "ls", &bench.home]), json!([]));
-    assert_eq!(bench.json(&["trash", "ls", &bench.home]), json!([]));
+    assert_eq!(bench.json(&["trash", "ls", &bench.home]), trashed);
     assert_eq!(bench.json(&["ls", &bench.home]).as_array().unwrap().len(), 2);
     assert_eq!(bench.objects(), before);
     let out = bench.path("out.raw");
     bench.ok(&["export", &child, out.to_str().unwrap()]);
     assert!(std::fs::read(&out).unwrap() == std::fs::read(image).unwrap());
     // Full as it is, what is there can be removed.
+    bench.ok(&["trash", "rm", "--force", &old]);
     bench.ok(&["rm", &child]);
     bench.ok(&["rm", "--purge-snapshots", "--flatten-children", &base]);
     bench.assert_empty();
