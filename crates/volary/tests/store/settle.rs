@@ -1,6 +1,7 @@
 //! Bulk removal, who holds what, orphans, and what becomes of what is pending.
 
 use super::scene::Scene;
+use futures::stream::{self, StreamExt};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,16 +16,14 @@ async fn held(f: &Scene, volume: &str) -> Arc<dyn Volume> {
     f.engine.open(&spec.namespace, &spec.volume, &OpenOptions::write(), &f.ctl).await.unwrap()
 }
 
-/// Thirty clones of a snapshot.
+/// Three hundred clones of a snapshot.
 async fn clones(f: &Scene) -> Vec<VolumeSpec> {
     f.create("base").await;
     f.snapshot("base@s", true).await;
-    let mut clones = Vec::new();
-    for number in 10..40 {
-        let clone = f.spec(&format!("clone-{number}"));
-        f.store.clone_volume(&f.spec("base@s"), &clone, &f.ctl).await.unwrap();
-        clones.push(clone);
-    }
+    let clones: Vec<_> = (100..400).map(|number| f.spec(&format!("clone-{number}"))).collect();
+    let golden = &f.spec("base@s");
+    let make = |clone| async move { f.store.clone_volume(golden, clone, &f.ctl).await.unwrap() };
+    stream::iter(&clones).map(make).buffer_unordered(16).for_each(|_| std::future::ready(())).await;
     clones
 }
 
@@ -43,28 +42,28 @@ async fn rewrite(f: &Scene, edit: impl FnOnce(&mut Value)) {
 async fn s02_of_many_one_that_is_held_is_blocked_and_the_others_go() {
     let f = Scene::new().await;
     clones(&f).await;
-    let holder = held(&f, "clone-20").await;
+    let holder = held(&f, "clone-200").await;
     let pattern = NamePattern::new("clone-*").unwrap();
     let clones = f.store.matching(&f.home(), &pattern, &f.ctl).await.unwrap();
-    assert_eq!(clones.len(), 30);
+    assert_eq!(clones.len(), 300);
     // On the local engine what is just looked at is held for a moment.
     let wait = Duration::from_secs(3);
     let options = RemoveOptions { if_exists: true, wait, ..RemoveOptions::default() };
-    let planned = f.store.cleanup(&clones, &options, 8, true, &f.ctl).await;
+    let planned = f.store.cleanup(&clones, &options, 16, true, &f.ctl).await;
     let not_planned: Vec<_> = planned.iter().filter(|of| of.outcome != Outcome::Planned).collect();
     assert_eq!(not_planned.len(), 1, "{not_planned:?}");
-    assert_eq!(f.names().await.len(), 31, "a dry run changes nothing");
-    let reports = f.store.cleanup(&clones, &options, 8, false, &f.ctl).await;
+    assert_eq!(f.names().await.len(), 301, "a dry run changes nothing");
+    let reports = f.store.cleanup(&clones, &options, 16, false, &f.ctl).await;
     let not_removed: Vec<_> = reports.iter().filter(|of| of.outcome != Outcome::Removed).collect();
     assert_eq!(not_removed.len(), 1, "{not_removed:?}");
     let blocked: Vec<_> = reports.iter().filter(|of| of.outcome == Outcome::Blocked).collect();
-    assert_eq!((blocked.len(), &blocked[0].volume), (1, &f.spec("clone-20")));
+    assert_eq!((blocked.len(), &blocked[0].volume), (1, &f.spec("clone-200")));
     assert_eq!(blocked[0].error().unwrap().kind(), ErrorKind::Blocked);
     assert!(f.store.pending(&f.home(), &f.ctl).await.unwrap().is_empty(), "no order is left behind");
     // Told to retry later, it stays in the journal, and goes when nothing holds it any more.
     let later = RemoveOptions { retry_later: true, ..options.clone() };
-    let reports = f.store.cleanup(&clones, &later, 8, false, &f.ctl).await;
-    assert_eq!(reports.iter().filter(|of| of.outcome == Outcome::Absent).count(), 29);
+    let reports = f.store.cleanup(&clones, &later, 16, false, &f.ctl).await;
+    assert_eq!(reports.iter().filter(|of| of.outcome == Outcome::Absent).count(), 299);
     let blocked = reports.iter().find(|of| of.outcome == Outcome::Blocked).unwrap();
     assert!(blocked.pending);
     assert_eq!(blocked.error().unwrap().kind(), ErrorKind::Partial);
