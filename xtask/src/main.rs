@@ -9,6 +9,7 @@ mod demo;
 mod generate;
 mod guarantees;
 mod images;
+mod promtool;
 mod qemu;
 mod roundtrip;
 mod signals;

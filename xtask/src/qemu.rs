@@ -32,14 +32,7 @@ pub(crate) fn with_rbd() -> Outcome<PathBuf> {
             offered()?.ok_or("no package source has qemu-block-extra")?
         }
     };
-    let mut download = Command::new("apt-get");
-    // As this user: apt's own may not write here.
-    download.current_dir(&dir).args(["download", "-qq", "-o", "APT::Sandbox::User=root"]);
-    output(download.args(PACKAGES.map(|package| format!("{package}={version}"))))?;
-    for file in files(&dir)?.iter().filter(|file| file.extension().is_some_and(|end| end == "deb")) {
-        output(program("dpkg-deb").arg("-x").arg(file).arg(&dir))?;
-        fs::remove_file(file)?;
-    }
+    unpack(&dir, &PACKAGES.map(|package| format!("{package}={version}")))?;
     let libraries = files(&dir.join("usr/lib"))?;
     let module = libraries.iter().map(|library| library.join("qemu/block-rbd.so")).find(|file| file.exists());
     let modules = module.as_deref().and_then(Path::parent).ok_or("the package has no block-rbd.so")?;
@@ -54,6 +47,19 @@ pub(crate) fn with_rbd() -> Outcome<PathBuf> {
     fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o755))?;
     fs::rename(unfinished, &start)?;
     Ok(start)
+}
+
+/// Fetches packages of the machine's sources, and unpacks them into a directory instead of installing them.
+pub(crate) fn unpack(dir: &Path, packages: &[String]) -> Outcome {
+    let mut download = Command::new("apt-get");
+    // As this user: apt's own may not write here.
+    download.current_dir(dir).args(["download", "-qq", "-o", "APT::Sandbox::User=root"]);
+    output(download.args(packages))?;
+    for file in files(dir)?.iter().filter(|file| file.extension().is_some_and(|end| end == "deb")) {
+        output(program("dpkg-deb").arg("-x").arg(file).arg(dir))?;
+        fs::remove_file(file)?;
+    }
+    Ok(())
 }
 
 /// The version that apt would install.

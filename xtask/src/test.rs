@@ -3,7 +3,7 @@
 use crate::cluster::{self, Running};
 use crate::guarantees::Seen;
 use crate::tools::{self, Outcome, cargo, need, need_cargo};
-use crate::{demo, generate, qemu};
+use crate::{demo, generate, promtool, qemu};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Stdio;
@@ -22,8 +22,12 @@ const FAULTS: &str = "VOLARY_TEST_CEPH_FAULTS";
 /// Names a qemu-img that reads and writes RBD to the same tests.
 pub(crate) const QEMU_IMG: &str = "VOLARY_TEST_QEMU_IMG";
 
-/// Builds the tests that need a cluster too.
-const FEATURES: &[&str] = &["--features", "rbd/ceph-tests,volary/ceph-tests,volary-cli/ceph-tests"];
+/// Names the program that evaluates alert rules to the tests of the agent.
+const PROMTOOL: &str = "VOLARY_TEST_PROMTOOL";
+
+/// Builds the tests that need a cluster or promtool too.
+const FEATURES: &[&str] =
+    &["--features", "rbd/ceph-tests,volary/ceph-tests,volary-cli/ceph-tests,volary-agent/promtool-tests"];
 
 /// Runs every check.
 pub(crate) fn run() -> Outcome {
@@ -40,13 +44,15 @@ pub(crate) fn run() -> Outcome {
     tools::run(cargo(&["test", "--workspace", "--locked", "--no-run"]).args(FEATURES))?;
     let binary = tools::built_binary()?;
     generate::check(&binary)?;
+    let promtool = promtool::place()?;
+    promtool::check(&promtool)?;
     demo::run(&binary, 96)?;
     let qemu = qemu::with_rbd()?;
     let cluster = cluster::for_tests()?;
     demo::on_cluster(&binary, 96, &cluster)?;
     let faults = cluster::for_faults()?;
     // Last, so that the closing lines of `cargo test` close the output.
-    let seen = cargo_test(&cluster, &faults, &qemu)?;
+    let seen = cargo_test(&cluster, &faults, &[(QEMU_IMG, &qemu), (PROMTOOL, &promtool)])?;
     faults.down()?;
     cluster.down()?;
     seen.check()?;
@@ -55,9 +61,13 @@ pub(crate) fn run() -> Outcome {
 }
 
 /// Runs all tests, passes on what they print as it comes, and remembers which ones passed.
-fn cargo_test(cluster: &Running, faults: &Running, qemu: &Path) -> Outcome<Seen> {
+fn cargo_test(cluster: &Running, faults: &Running, programs: &[(&str, &Path)]) -> Outcome<Seen> {
     let mut command = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
-    command.args(FEATURES).env(CONF, cluster.conf()).env(FAULTS, faults.conf()).env(QEMU_IMG, qemu);
+    command
+        .args(FEATURES)
+        .env(CONF, cluster.conf())
+        .env(FAULTS, faults.conf())
+        .envs(programs.iter().copied());
     for variable in ["CEPH_ARGS", "CEPH_LIB", "CEPH_KEYRING", "CEPH_CONF"] {
         command.env_remove(variable);
     }
