@@ -1,4 +1,5 @@
-//! Snapshots whose removal was cut short between giving their number back and taking them out of the header.
+//! What librbd left when it was killed: snapshots whose number was given back but that are still in the header, and
+//! volumes of which only the directory still knows.
 
 use crate::harness::{Bench, cluster};
 use serde_json::json;
@@ -71,4 +72,34 @@ fn s04_a_snapshot_removal_cut_short_is_finished_before_the_volume_is_removed_or_
         assert!(began.elapsed() < Duration::from_secs(60), "{} objects are nobody's", bench.objects());
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+#[test]
+fn s04_a_volume_that_only_the_directory_still_lists_is_found_and_removed() {
+    let bench = crate::bench();
+    let (pool, namespace) = bench.home.split_once('/').unwrap();
+    let rados = |args: &[&str]| {
+        cluster::output("rados", &[&["--pool", pool, "--namespace", namespace], args].concat())
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (ctl, url): (_, volary::StoreUrl) = (volary::Ctl::new(), bench.url.parse().unwrap());
+    let store = runtime.block_on(volary::Store::connect(&url, &ctl)).unwrap();
+    // librbd removes the objects in this order, and the entry in the directory last.
+    for removed in 1..=3 {
+        let created = bench.json(&["create", "--size", "8M", &bench.at("web")]);
+        let id = created["id"].as_str().unwrap();
+        for object in
+            &[format!("rbd_object_map.{id}"), format!("rbd_header.{id}"), "rbd_id.web".to_owned()][..removed]
+        {
+            rados(&["rm", object]);
+        }
+        let spec: volary::VolumeSpec = format!("{}/web", bench.home).parse().unwrap();
+        let engine = store.engine();
+        let found = runtime.block_on(engine.find(&spec.namespace, &spec.volume, &ctl)).unwrap();
+        runtime.block_on(engine.remove(&spec.namespace, &found.unwrap(), &ctl)).unwrap();
+        assert_eq!(rados(&["listomapkeys", "rbd_directory"]).trim(), "state", "{removed}");
+        assert_eq!(runtime.block_on(engine.find(&spec.namespace, &spec.volume, &ctl)).unwrap(), None);
+    }
+    runtime.block_on(store.shutdown()).unwrap();
+    bench.assert_empty();
 }

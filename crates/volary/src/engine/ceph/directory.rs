@@ -52,17 +52,31 @@ pub(super) async fn id_of(pool: &rbd::Pool, name: &Name) -> Result<Option<Volume
     bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| id(&bytes, "rbd_id")).transpose()
 }
 
+/// The value of one key of the directory: a string.
+async fn listed(pool: &rbd::Pool, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    let all = pool.omap(DIRECTORY, key, NO_LIMIT).await?;
+    let Some((_, value)) = all.into_iter().find(|(found, _)| found == key) else { return Ok(None) };
+    Ok(Some(string(&value).ok_or_else(|| malformed("rbd_directory"))?.0.to_vec()))
+}
+
 pub(super) async fn find(pool: &rbd::Pool, target: &Target) -> Result<Option<VolumeEntry>> {
-    match target {
-        Target::Name(name) => Ok(id_of(pool, name).await?.map(|id| VolumeEntry { name: name.clone(), id })),
-        Target::Id(id) => {
-            let key = [b"id_", id.as_str().as_bytes()].concat();
-            let all = pool.omap(DIRECTORY, &key, NO_LIMIT).await?;
-            let Some((_, value)) = all.into_iter().find(|(found, _)| *found == key) else { return Ok(None) };
-            let (name, _) = string(&value).ok_or_else(|| malformed("rbd_directory"))?;
-            Ok(Some(VolumeEntry { name: Name::from_bytes(name), id: id.clone() }))
+    Ok(match target {
+        Target::Name(name) => {
+            let id = match id_of(pool, name).await? {
+                // librbd takes a volume out of the directory last: one whose removal was cut short is still listed.
+                None => match listed(pool, &[b"name_", name.as_bytes()].concat()).await? {
+                    Some(id) => Some(VolumeId::new(String::from_utf8_lossy(&id))?),
+                    None => None,
+                },
+                id => id,
+            };
+            id.map(|id| VolumeEntry { name: name.clone(), id })
         }
-    }
+        Target::Id(id) => {
+            let name = listed(pool, &[b"id_", id.as_str().as_bytes()].concat()).await?;
+            name.map(|name| VolumeEntry { name: Name::from_bytes(name), id: id.clone() })
+        }
+    })
 }
 
 /// Size and whether there is a parent, from the header object (`cls_rbd`): key `size` is a number of 64 bits, key `parent`
@@ -85,8 +99,8 @@ pub(super) fn no_volume(volume: impl std::fmt::Display) -> Error {
 
 /// The name must still stand for the id.
 pub(super) async fn check(pool: &rbd::Pool, entry: &VolumeEntry) -> Result<()> {
-    match id_of(pool, &entry.name).await? {
-        Some(id) if id == entry.id => Ok(()),
+    match find(pool, &Target::Name(entry.name.clone())).await? {
+        Some(found) if found.id == entry.id => Ok(()),
         _ => Err(no_volume(&entry.name).context("id", &entry.id)),
     }
 }
