@@ -7,10 +7,12 @@
 
 use crate::{Error, ErrorKind, Result, escape};
 use rustix::fs::{FlockOperation, flock};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Others hold a lock for as short as one transaction when they only check; a refusal before that would be spurious.
@@ -24,9 +26,13 @@ pub(super) enum Mode {
     Exclusive,
 }
 
+/// How many locks of this process are on which file, by device and inode: of its own it knows better than the kernel
+/// tells.
+static OWN: Mutex<BTreeMap<(u64, u64), usize>> = Mutex::new(BTreeMap::new());
+
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
-pub(super) struct Lock(File);
+pub(super) struct Lock(File, (u64, u64));
 
 /// Where the lock files are.
 pub(super) struct Locks(PathBuf);
@@ -51,6 +57,7 @@ impl Locks {
         let open =
             || OpenOptions::new().read(true).write(true).create(true).mode(0o600).truncate(false).open(&path);
         let file = open().map_err(failed)?;
+        let place = place(&file).map_err(failed)?;
         let operation = match mode {
             Mode::Shared => FlockOperation::NonBlockingLockShared,
             Mode::Exclusive => FlockOperation::NonBlockingLockExclusive,
@@ -58,7 +65,10 @@ impl Locks {
         let limit = Instant::now() + patience;
         loop {
             match flock(&file, operation) {
-                Ok(()) => return Ok(Lock(file)),
+                Ok(()) => {
+                    *own().entry(place).or_default() += 1;
+                    return Ok(Lock(file, place));
+                }
                 Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < limit => {
                     std::thread::sleep(Duration::from_millis(5));
                 }
@@ -83,16 +93,20 @@ impl Locks {
     /// The processes that hold a lock, once for each handle.
     pub(super) fn holders(&self, name: &str) -> Vec<u32> {
         let Ok(file) = File::open(self.path(name)) else { return Vec::new() };
+        let own = place(&file).ok().and_then(|place| own().get(&place).copied()).unwrap_or_default();
+        let me = std::process::id();
         // The kernel hands its table out in pieces, and what changes in between makes entries be missed or seen
         // twice: an answer counts when it is given twice in a row.
-        let mut last = holding(&file);
+        let others = || holding(&file).into_iter().filter(|pid| *pid != me).collect::<Vec<_>>();
+        let mut last = others();
         for _ in 0..8 {
-            let now = holding(&file);
+            let now = others();
             if now == last {
                 break;
             }
             last = now;
         }
+        last.extend(std::iter::repeat_n(me, own));
         last
     }
 
@@ -105,6 +119,13 @@ impl Locks {
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        let mut own = own();
+        let left = own.get(&self.1).map_or(0, |count| count.saturating_sub(1));
+        match left {
+            0 => own.remove(&self.1),
+            _ => own.insert(self.1, left),
+        };
+        drop(own);
         // Closing alone is not enough: a child that this process has just forked for another program has the
         // descriptor too, until it starts that program, and would hold the lock for so long.
         let _ = flock(&self.0, FlockOperation::Unlock);
@@ -118,6 +139,14 @@ impl Lock {
         self.0.rewind()?;
         write!(self.0, "{}", std::process::id())
     }
+}
+
+fn own() -> std::sync::MutexGuard<'static, BTreeMap<(u64, u64), usize>> {
+    OWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn place(file: &File) -> io::Result<(u64, u64)> {
+    file.metadata().map(|meta| (meta.dev(), meta.ino()))
 }
 
 /// What the holder wrote into the file.
