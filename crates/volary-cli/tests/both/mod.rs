@@ -2,6 +2,7 @@
 
 mod agent;
 mod audit_log;
+mod cleanup;
 mod findings;
 mod frozen;
 mod interrupts;
