@@ -1,4 +1,4 @@
-//! Files in docs/ that the command writes about itself.
+//! Files that the command writes about itself.
 
 use crate::tools::{self, Outcome, output};
 use std::fs;
@@ -6,8 +6,12 @@ use std::path::Path;
 use std::process::Command;
 
 /// What `volary generate` is asked for, and where it is kept.
-const FILES: &[(&str, &str)] =
-    &[("cli-reference", "docs/cli.md"), ("json-schemas", "docs/json.md"), ("metrics", "docs/metrics.md")];
+const FILES: &[(&str, &str)] = &[
+    ("cli-reference", "docs/cli.md"),
+    ("json-schemas", "docs/json.md"),
+    ("metrics", "docs/metrics.md"),
+    ("python-types", "crates/volary-python/python/volary/reports.py"),
+];
 
 /// Writes every generated file.
 pub(crate) fn write() -> Outcome {

@@ -16,6 +16,7 @@ mod signals;
 mod soak;
 mod test;
 mod tools;
+mod wheel;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -56,12 +57,21 @@ enum Chore {
     },
     /// Kills commands at any point of their work, and lets reapers race an importer, for long.
     Soak(soak::Soak),
+    /// Builds the Python module's wheel, installs it into an environment of its own, and runs its tests on both engines.
+    Wheel {
+        /// Build it for release.
+        #[arg(long)]
+        release: bool,
+        /// On a directory only, without a Ceph cluster.
+        #[arg(long)]
+        local: bool,
+    },
     /// A one-node Ceph cluster of Debian's packages, for tests and benchmarks.
     #[command(subcommand)]
     Cluster(Cluster),
     /// Writes the declarations of the C functions that the crate `rbd` calls; needs bindgen and Ceph's headers.
     Bindings,
-    /// Writes the files in docs/ that the command itself describes.
+    /// Writes the files that the command itself describes: pages in docs/, types for Python.
     Generate,
 }
 
@@ -97,6 +107,7 @@ fn main() -> ExitCode {
         Chore::Cluster(Cluster::Guard(which)) => cluster::watch(&which.dir),
         Chore::Roundtrip { gib } => roundtrip::run(gib),
         Chore::Soak(soak) => soak::run(&soak),
+        Chore::Wheel { release, local } => wheel::test(release, local),
         Chore::Bindings => bindings::generate(),
         Chore::Generate => generate::write(),
     };

@@ -109,7 +109,8 @@ pub(crate) fn built_binary() -> Outcome<PathBuf> {
     Ok(target()?.join("debug/volary"))
 }
 
-fn target() -> Outcome<PathBuf> {
+/// The directory of everything that is built.
+pub(crate) fn target() -> Outcome<PathBuf> {
     let text = output(&mut cargo(&["metadata", "--format-version", "1", "--no-deps", "--locked"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&text)?;
     Ok(metadata["target_directory"].as_str().ok_or("cargo metadata names no target directory")?.into())

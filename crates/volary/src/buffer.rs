@@ -4,11 +4,12 @@
 use crate::BLOCK_BYTES;
 use bytes::Bytes;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// As many as are in use at once in a transfer; more are given back to the allocator.
 const KEPT: usize = 8;
 
+/// Only ever tried: in a process forked while another thread held it, nobody will let it go.
 static FREE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 /// A buffer whose bytes are whatever was there before: fill all of it.
@@ -23,7 +24,7 @@ impl Buffer {
         if len as u64 > BLOCK_BYTES {
             return Buffer { block: vec![0; len], len };
         }
-        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let free = FREE.try_lock().ok().and_then(|mut free| free.pop());
         Buffer { block: free.unwrap_or_else(|| vec![0; BLOCK_BYTES as usize]), len }
     }
 
@@ -61,8 +62,10 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let block = std::mem::take(&mut self.block);
-        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-        if block.len() as u64 == BLOCK_BYTES && free.len() < KEPT {
+        if let Ok(mut free) = FREE.try_lock()
+            && block.len() as u64 == BLOCK_BYTES
+            && free.len() < KEPT
+        {
             free.push(block);
         }
     }

@@ -23,6 +23,8 @@ enum Document {
     JsonSchemas,
     /// docs/metrics.md
     Metrics,
+    /// crates/volary-python/python/volary/reports.py
+    PythonTypes,
 }
 
 pub(crate) fn run(args: &Generate) -> Result<()> {
@@ -30,6 +32,7 @@ pub(crate) fn run(args: &Generate) -> Result<()> {
         Document::CliReference => cli_reference(),
         Document::JsonSchemas => json_schemas(),
         Document::Metrics => volary_agent::definitions::markdown(),
+        Document::PythonTypes => python_types(),
     };
     std::io::stdout()
         .write_all(text.as_bytes())
@@ -135,6 +138,12 @@ const SCHEMAS: &[CommandSchema] = &[
     ("fsid", schema_of::<super::status::StoreId>),
     ("doctor", schema_of::<volary::DoctorReport>),
 ];
+
+fn python_types() -> String {
+    let commands = SCHEMAS.iter().filter(|(command, _)| *command != "agent").map(|(_, schema)| schema());
+    let all = commands.chain([schema_of::<volary::CloneableReport>()]);
+    super::python_types::module(all.map(Schema::to_value))
+}
 
 fn json_schemas() -> String {
     let mut text = String::from(

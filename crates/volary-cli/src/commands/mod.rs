@@ -22,6 +22,7 @@ mod orphans;
 mod pending;
 mod place;
 mod pool;
+mod python_types;
 mod resize;
 mod rm;
 mod snap;

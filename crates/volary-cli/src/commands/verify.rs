@@ -2,7 +2,7 @@ use crate::arguments::{EXIT_CODES, parsed};
 use crate::output::pairs;
 use crate::session::Session;
 use clap::Args;
-use volary::{Error, ErrorKind, Result, Store, VerifyReport, VolumeSpec};
+use volary::{Result, Store, VerifyReport, VolumeSpec};
 
 /// Read a volume back and compare it with its recorded digest
 #[derive(Debug, Args)]
@@ -26,17 +26,7 @@ pub(crate) async fn run(args: Verify, session: &Session) -> Result<()> {
         session.emit(&report, show)?;
         Ok(report)
     };
-    let report = session.on_store(verify).await?;
-    if report.matches {
-        return Ok(());
-    }
-    let error =
-        Error::new(ErrorKind::Mismatch, "the content is not what was recorded").context("volume", &args.spec);
-    Err(if report.modified {
-        error.hint("it was written, resized or rolled back since: verify a snapshot, or record it anew with --record")
-    } else {
-        error.hint("nobody is known to have written: suspect the disk or the memory of the store")
-    })
+    session.on_store(verify).await?.error().map_or(Ok(()), Err)
 }
 
 fn show(report: &VerifyReport) -> String {

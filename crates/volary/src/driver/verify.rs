@@ -28,6 +28,22 @@ pub struct VerifyReport {
     pub modified: bool,
 }
 
+impl VerifyReport {
+    /// The error that a difference stands for; its hint says who may have made it.
+    pub fn error(&self) -> Option<Error> {
+        if self.matches {
+            return None;
+        }
+        let error = Error::new(ErrorKind::Mismatch, "the content is not what was recorded")
+            .context("volume", &self.volume);
+        Some(error.hint(if self.modified {
+            "it was written, resized or rolled back since: verify a snapshot, or record it anew with --record"
+        } else {
+            "nobody is known to have written: suspect the disk or the memory of the store"
+        }))
+    }
+}
+
 impl Store {
     /// Reads a head or snapshot back and compares it with its record; `record` makes, or replaces, the record instead.
     ///
