@@ -16,6 +16,8 @@ mod figures;
 #[path = "ceph/half_removed.rs"]
 mod half_removed;
 mod harness;
+#[path = "ceph/holders.rs"]
+mod holders;
 #[path = "ceph/interop.rs"]
 mod interop;
 #[path = "ceph/last_clone.rs"]

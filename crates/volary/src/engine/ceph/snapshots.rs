@@ -14,18 +14,23 @@ fn missing(snapshot: &Name) -> Error {
 pub(super) async fn list(image: &Image) -> Result<Vec<SnapshotInfo>> {
     let mut all = Vec::new();
     for snapshot in image.snapshots(NO_LIMIT).await? {
-        if image.snapshot_kind(snapshot.id, NO_LIMIT).await? == SnapshotKind::User {
-            all.push(SnapshotInfo {
-                id: snapshot.id,
-                size_bytes: snapshot.size_bytes,
-                protected: image.is_protected(&snapshot.name, NO_LIMIT).await?,
-                created: timestamp(image.snapshot_created(snapshot.id, NO_LIMIT).await?),
-                name: Name::from_bytes(snapshot.name),
-            });
-        }
+        all.extend(of_user(image, snapshot).await?);
     }
     all.sort_by_key(|snapshot| snapshot.id);
     Ok(all)
+}
+
+async fn of_user(image: &Image, snapshot: rbd::Snapshot) -> Result<Option<SnapshotInfo>> {
+    if image.snapshot_kind(snapshot.id, NO_LIMIT).await? != SnapshotKind::User {
+        return Ok(None);
+    }
+    Ok(Some(SnapshotInfo {
+        id: snapshot.id,
+        size_bytes: snapshot.size_bytes,
+        protected: image.is_protected(&snapshot.name, NO_LIMIT).await?,
+        created: timestamp(image.snapshot_created(snapshot.id, NO_LIMIT).await?),
+        name: Name::from_bytes(snapshot.name),
+    }))
 }
 
 /// The children in every pool; one that may not be read hides them, and they are never taken for none.
@@ -42,7 +47,12 @@ async fn all_children(image: &Image) -> Result<Vec<rbd::Child>> {
 }
 
 pub(super) async fn find(image: &Image, name: &Name) -> Result<SnapshotInfo> {
-    list(image).await?.into_iter().find(|snapshot| snapshot.name == *name).ok_or_else(|| missing(name))
+    let named = image.snapshots(NO_LIMIT).await?.into_iter().find(|of| of.name == name.as_bytes());
+    let found = match named {
+        Some(snapshot) => of_user(image, snapshot).await?,
+        None => None,
+    };
+    found.ok_or_else(|| missing(name))
 }
 
 pub(super) async fn refuse_unless_protected(image: &Image, name: &Name) -> Result<()> {
