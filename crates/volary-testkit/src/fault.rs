@@ -25,6 +25,8 @@ pub enum Fault {
     LoseAnswer(ErrorKind),
     /// It never answers; giving it up is all that ends it.
     Hang,
+    /// It is made so much later.
+    Delay(Duration),
     /// It is not made, nor is any later one; every open handle is let go without flushing, as when the process dies.
     Crash,
 }
@@ -96,8 +98,8 @@ impl Faults {
             None => Ok(None),
             Some((_, Fault::Fail(kind))) => Err(made_to_fail(kind)),
             Some((_, Fault::LoseAnswer(kind))) => Ok(Some(made_to_fail(kind))),
-            // Only calls that are awaited can hang, and they do before they ask.
-            Some((_, Fault::Hang)) => Ok(None),
+            // Only calls that are awaited can be held up, and they are before they ask.
+            Some((_, Fault::Hang | Fault::Delay(_))) => Ok(None),
             Some((_, Fault::Crash)) => {
                 self.crashed.store(true, Ordering::SeqCst);
                 for handle in self.handles.lock().unwrap().drain(..) {
@@ -110,10 +112,12 @@ impl Faults {
 
     /// Makes a call as the faults will have it.
     async fn call<T>(&self, method: &'static str, call: impl Future<Output = Result<T>>) -> Result<T> {
-        if let Some((planned, Fault::Hang)) = self.planned
+        if let Some((planned, fault @ (Fault::Hang | Fault::Delay(_)))) = self.planned
             && self.calls.compare_exchange(planned, planned + 1, Ordering::SeqCst, Ordering::SeqCst).is_ok()
         {
-            return std::future::pending().await;
+            let Fault::Delay(delay) = fault else { return std::future::pending().await };
+            tokio::time::sleep(delay).await;
+            return call.await;
         }
         match self.ask(method)? {
             None => call.await,

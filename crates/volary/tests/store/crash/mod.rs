@@ -9,13 +9,19 @@ use case::Operation;
 use futures::stream::{self, StreamExt};
 use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use volary::engine::Engine;
-use volary::{ErrorKind, Store};
+use volary::{ErrorKind, ReapOutcome, Store};
 use volary_testkit::fault::{Fault, Faulty};
 use yard::Yard;
 
 /// Cases at a time: what one waits for, another uses.
 const AT_ONCE: usize = 6;
+/// A slow call is looked at here and there only: it takes as long as a crash, and there are as many.
+const STRIDE: usize = 4;
+/// Long enough for a reaper to come by more than once, if not for a lease to run out.
+const DELAY: Duration = Duration::from_millis(200);
 
 /// The calls of a clean run, and what the store looks like before and after.
 async fn clean_run(engine: &Arc<dyn Engine>, operation: Operation) -> (usize, Value, Value) {
@@ -75,6 +81,31 @@ async fn fail(engine: Arc<dyn Engine>, operation: Operation) {
     play(engine, operation, Fault::LoseAnswer(ErrorKind::Deadline)).await;
 }
 
+/// One call is slow, while a reaper looks on: it touches nothing, and everything is done.
+async fn delay(engine: Arc<dyn Engine>, operation: Operation) {
+    let (calls, _, after) = clean_run(&engine, operation).await;
+    let slow = |call: usize| {
+        let (engine, after) = (engine.clone(), &after);
+        async move {
+            let yard = Yard::new(engine.clone(), operation).await;
+            let store = Store::over(Arc::new(Faulty::at(engine, call, Fault::Delay(DELAY))));
+            let over = AtomicBool::new(false);
+            let work = async {
+                let result = yard.run(&store, operation).await;
+                over.store(true, Ordering::SeqCst);
+                result
+            };
+            let (result, reports) = tokio::join!(work, yard.look_on(&over));
+            let told = format!("{operation:?}, call {call} of {calls} is slow, seen {reports:?}");
+            assert!(result.is_ok(), "{told}: {result:?}");
+            assert!(reports.iter().all(|of| of.outcome == ReapOutcome::Running), "{told}");
+            yard.assert_nothing_pending_because(&told).await;
+            assert_eq!(yard.shape().await, *after, "{told}");
+        }
+    };
+    stream::iter((0..calls).step_by(STRIDE).map(slow)).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+}
+
 macro_rules! operations {
     ($($name:ident $operation:ident),* $(,)?) => { $(
         mod $name {
@@ -90,6 +121,12 @@ macro_rules! operations {
             async fn s04_a_failure_at_any_call_leaves_all_or_nothing() {
                 let (engine, _store) = crate::new_store().await;
                 super::fail(engine, Operation::$operation).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn s04_a_slow_call_anywhere_is_waited_for_and_nobody_takes_the_work_over() {
+                let (engine, _store) = crate::new_store().await;
+                super::delay(engine, Operation::$operation).await;
             }
         }
     )* };

@@ -5,9 +5,12 @@ use futures::TryStreamExt;
 use serde_json::{Value, json};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 use volary::engine::{Engine, OpenOptions};
-use volary::{Ctl, ImportRequest, ImportSource, Name, Namespace, ReapOptions, ReapReport, Store, VolumeSpec};
+use volary::{
+    Ctl, ImportRequest, ImportSource, Name, Namespace, ReapOptions, ReapReport, Reaper, Store, VolumeSpec,
+};
 
 pub(crate) const BLOCK: u64 = 4 << 20;
 static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -111,6 +114,16 @@ impl Yard {
     pub(crate) async fn reap(&self) -> Vec<ReapReport> {
         let places = std::slice::from_ref(&self.place);
         self.store.reap(places, &ReapOptions::default(), &self.ctl).await.unwrap()
+    }
+
+    /// Reaps, round after round, until it is over.
+    pub(crate) async fn look_on(&self, over: &AtomicBool) -> Vec<ReapReport> {
+        let (mut reaper, mut reports) = (Reaper::new(self.store.clone()), Vec::new());
+        while !over.load(Ordering::SeqCst) {
+            reports.extend(reaper.round(&self.place, &ReapOptions::default(), &self.ctl).await.unwrap());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        reports
     }
 
     pub(crate) async fn assert_nothing_pending(&self) {
