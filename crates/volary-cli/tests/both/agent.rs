@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Child, ChildStderr};
 use std::time::{Duration, Instant};
 
@@ -139,4 +140,26 @@ fn one_round_by_hand_prints_what_it_came_to() {
     let remote = bench.run(&["agent", "--listen", "0.0.0.0:0"]);
     assert_eq!(remote.code, Some(2), "{}", remote.stderr);
     assert!(remote.stderr.contains("--allow-remote"), "{}", remote.stderr);
+}
+
+#[test]
+fn the_service_manager_is_told_when_the_agent_serves_and_when_it_stops() {
+    let bench = bench();
+    let path = bench.path("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = || {
+        let mut message = [0; 64];
+        let length = manager.recv(&mut message).unwrap();
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    };
+    let mut command = bench.command(&["agent", &bench.home, "--listen", "127.0.0.1:0"]);
+    let mut child = command.env("NOTIFY_SOCKET", &path).spawn().unwrap();
+    assert_eq!(told(), "READY=1");
+    let mut line = String::new();
+    BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("http://"), "it is served before that is told: {line}");
+    signal(&child, Signal::TERM);
+    assert_eq!(told(), "STOPPING=1");
+    assert!(child.wait().unwrap().success());
 }
