@@ -27,7 +27,7 @@ pub struct AgentOptions {
     pub interval: Duration,
     /// A call that makes no progress for longer is reported, and held up for no more.
     pub stuck: Duration,
-    /// So many intents are tried at most in a namespace in a round.
+    /// So many intents are tried at most in a namespace in a round, and so many volumes in trash.
     pub max: usize,
     /// So many namespaces are worked on at a time.
     pub jobs: usize,

@@ -136,7 +136,8 @@ impl Desk {
 
     async fn purge(&mut self) -> Result<Vec<RemoveReport>> {
         let (shared, call) = (self.shared.clone(), self.call("trash_purge", &self.namespace));
-        let purged = shared.watch(&call, shared.store.trash_purge(&self.namespace, false, &call.ctl)).await?;
+        let purge = shared.store.trash_purge(&self.namespace, false, shared.options.max, &call.ctl);
+        let purged = shared.watch(&call, purge).await?;
         for report in &purged {
             shared.metrics.trash_purged.add(&[report.outcome.as_str()], 1);
         }

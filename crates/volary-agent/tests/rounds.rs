@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use volary::{Namespace, ReapOutcome, Store};
+use volary::engine::OpenOptions;
+use volary::{Namespace, Outcome, ReapOutcome, Store, Target};
 use volary_agent::{Agent, AgentOptions, Health, Metrics, RoundOutcome, definitions};
 use volary_testkit::fault::{Fault, Faulty};
 
@@ -80,6 +81,27 @@ async fn an_agent_that_is_cancelled_ends_and_one_that_finishes_no_round_is_not_w
     assert_eq!(rounds, 3);
     tokio::time::advance(Duration::from_secs(200)).await;
     assert!(health.problem().unwrap().contains("no round has finished for"), "{health:?}");
+}
+
+#[tokio::test]
+async fn a_round_purges_no_more_than_its_bound_and_one_that_is_blocked_stops_no_other() {
+    let scene = Scene::new().await;
+    let store = Store::over(scene.engine.clone());
+    for number in 0..7 {
+        let spec = format!("volume-{number}").parse().unwrap();
+        store.create(&spec, 8 << 20, &scene.ctl).await.unwrap();
+        store.trash_move(&spec, Duration::ZERO, &scene.ctl).await.unwrap();
+    }
+    let in_trash = || async { scene.engine.trash(&scene.home, &scene.ctl).await.unwrap() };
+    let first = Target::Id(in_trash().await[0].id.clone());
+    let held = scene.engine.open(&scene.home, &first, &OpenOptions::write(), &scene.ctl).await.unwrap();
+    let (metrics, health) = (Metrics::new().unwrap(), Health::new(Duration::from_secs(180)));
+    let options = AgentOptions { max: 3, ..AgentOptions::default() };
+    let mut agent = Agent::new(store, options, metrics, health, &scene.ctl);
+    let report = agent.round().await;
+    let removed = report.purged.iter().filter(|of| of.outcome == Outcome::Removed).count();
+    assert_eq!((removed, in_trash().await.len()), (3, 4), "{report:?}");
+    held.close(&scene.ctl).await.unwrap();
 }
 
 async fn ask(address: std::net::SocketAddr, request: &[u8]) -> String {

@@ -99,7 +99,8 @@ impl Store {
         if dry_run {
             return self.ask(py, async move |store, ctl| store.plan_trash_purge(&namespace, all, &ctl).await);
         }
-        let work = async move |store: volary::Store, ctl| store.trash_purge(&namespace, all, &ctl).await;
+        let work =
+            async move |store: volary::Store, ctl| store.trash_purge(&namespace, all, usize::MAX, &ctl).await;
         let reports = self.done(py, None, work)?;
         concluded(py, &reports, reports.iter().find_map(RemoveReport::error))
     }

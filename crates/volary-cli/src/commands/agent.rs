@@ -44,7 +44,7 @@ pub(crate) struct Agent {
     /// Report a call on the store that makes no progress for so long; other namespaces are worked on meanwhile
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     stuck: Duration,
-    /// Try so many pending operations at most in a namespace in a round
+    /// Try so many pending operations, and volumes in trash, at most in a namespace in a round
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     max: u32,
     /// So many namespaces at a time

@@ -123,7 +123,7 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
             for namespace in place.namespaces(store, ctl).await? {
                 reports.extend(match dry_run {
                     true => store.plan_trash_purge(&namespace, all, ctl).await?,
-                    false => store.trash_purge(&namespace, all, ctl).await?,
+                    false => store.trash_purge(&namespace, all, usize::MAX, ctl).await?,
                 });
             }
             session.emit(&reports, |reports| show_purge(reports))?;

@@ -236,7 +236,8 @@ impl Store {
     }
 
     /// Removes for good what Volary itself put into a namespace's trash and whose date has passed; with `all` also
-    /// what others put there. An entry that cannot go does not hide the others.
+    /// what others put there. At most `max` are tried; an entry that is blocked counts for none, nor does one that cannot
+    /// go hide the others.
     ///
     /// # Errors
     /// `NotFound` for the pool or namespace; what reading the trash fails with.
@@ -245,6 +246,7 @@ impl Store {
         &self,
         namespace: &Namespace,
         all: bool,
+        max: usize,
         ctl: &Ctl,
     ) -> Result<Vec<RemoveReport>> {
         let due = self.due(namespace, all, ctl).await?;
@@ -253,8 +255,11 @@ impl Store {
         }
         let audit = Audit::begin("trash_purge", namespace, &json!({"all": all, "due": due.len()}));
         let purge = async {
-            let mut reports = Vec::new();
+            let (mut reports, mut tried) = (Vec::new(), 0);
             for (spec, entry) in due {
+                if tried == max {
+                    break;
+                }
                 ctl.check("trash purge")?;
                 // Never with force: the engine refuses while somebody, such as an import, has it open.
                 let order = Order::new("trash_purge", Work::RemoveTrashed);
@@ -262,7 +267,9 @@ impl Store {
                     Ok(entry) => self.remove_trashed(&spec, entry, false, Duration::ZERO, order, ctl).await,
                     Err(error) => Err(error),
                 };
-                reports.extend(report.unwrap_or_else(|error| Some(failed(&spec, &error))));
+                let report = report.unwrap_or_else(|error| Some(failed(&spec, &error)));
+                tried += usize::from(report.as_ref().is_some_and(|of| of.outcome != Outcome::Blocked));
+                reports.extend(report);
             }
             Ok(reports)
         };

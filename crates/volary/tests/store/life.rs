@@ -39,7 +39,7 @@ fn operations_can_be_spawned() {
         spawnable(store.purge_snapshots(web, SnapshotRemoveOptions::default(), ctl));
         spawnable(store.clone_volume(web, web, ctl));
         spawnable(store.info(web, ctl));
-        spawnable(store.trash_purge(&Namespace::default(), false, ctl));
+        spawnable(store.trash_purge(&Namespace::default(), false, 1, ctl));
     }
     let _ = all;
 }
@@ -271,14 +271,14 @@ async fn trash_is_purged_of_what_volary_put_there_and_whose_date_has_passed() {
     let (namespace, target) = (f.home(), Target::Id(staging.id.clone()));
     let writer = f.engine.open(&namespace, &target, &OpenOptions::write(), &f.ctl).await.unwrap();
 
-    let reports = f.store.trash_purge(&f.home(), false, &f.ctl).await.unwrap();
+    let reports = f.store.trash_purge(&f.home(), false, usize::MAX, &f.ctl).await.unwrap();
     let mut outcomes: Vec<_> = reports.iter().map(|report| report.outcome.as_str()).collect();
     outcomes.sort_unstable();
     // A snapshot that nobody said may go with the volume, and an import that is still at work.
     assert_eq!(outcomes, ["blocked", "blocked", "removed"], "{reports:?}");
     assert_eq!(in_trash(&f).await, ["foreign", "kept", "volary-staging-0", "with-snapshot"]);
     writer.close(&f.ctl).await.unwrap();
-    f.store.trash_purge(&f.home(), true, &f.ctl).await.unwrap();
+    f.store.trash_purge(&f.home(), true, usize::MAX, &f.ctl).await.unwrap();
     assert_eq!(in_trash(&f).await, ["kept", "with-snapshot"]);
 }
 
@@ -290,7 +290,7 @@ async fn a_deferred_removal_is_finished_by_the_purge_snapshots_included() {
     let options =
         RemoveOptions { purge_snapshots: true, defer: Some(Duration::ZERO), ..RemoveOptions::default() };
     f.store.remove(&f.spec("a"), &options, &f.ctl).await.unwrap();
-    let reports = f.store.trash_purge(&f.home(), false, &f.ctl).await.unwrap();
+    let reports = f.store.trash_purge(&f.home(), false, usize::MAX, &f.ctl).await.unwrap();
     assert_eq!(reports[0].outcome, Outcome::Removed, "{reports:?}");
     assert!(in_trash(&f).await.is_empty());
 }
@@ -313,7 +313,7 @@ async fn an_inherited_or_outdated_note_is_nobodys_order_to_purge() {
         f.store.metadata(&f.spec("b"), &f.ctl).await.unwrap().iter().any(|(key, _)| key == b"volary.trash")
     );
     foreign_trash(&f, "b", Duration::ZERO).await;
-    f.store.trash_purge(&f.home(), false, &f.ctl).await.unwrap();
+    f.store.trash_purge(&f.home(), false, usize::MAX, &f.ctl).await.unwrap();
     assert!(in_trash(&f).await.contains(&"b".to_owned()));
 }
 
