@@ -59,6 +59,13 @@ impl Order {
         let refused = self.retry_later && outcome == Outcome::Blocked;
         match why {
             Some(error) if !done && (begun || self.resumed || refused) => {
+                // Asked for again, it is the same order: one is enough.
+                if self.intent.is_none()
+                    && !begun
+                    && store.is_left(subject.namespace(), &subject.id, &self.work, ctl).await?
+                {
+                    return Ok(true);
+                }
                 self.intent(store, subject, ctl).await?;
                 if let Some(intent) = self.intent {
                     intent.leave(error, ctl).await;

@@ -67,6 +67,10 @@ async fn s02_of_many_one_that_is_held_is_blocked_and_the_others_go() {
     let blocked = reports.iter().find(|of| of.outcome == Outcome::Blocked).unwrap();
     assert!(blocked.pending);
     assert_eq!(blocked.error().unwrap().kind(), ErrorKind::Partial);
+    // Asked for again it is the same order, not another.
+    let again = RemoveOptions { wait: Duration::ZERO, ..later };
+    assert!(f.store.remove(&f.spec("clone-200"), &again, &f.ctl).await.unwrap().pending);
+    assert_eq!(f.store.pending(&f.home(), &f.ctl).await.unwrap().len(), 1);
     let quick = ReapOptions { wait: Duration::ZERO, ..ReapOptions::default() };
     let reports = f.store.reap(&[f.home()], &quick, &f.ctl).await.unwrap();
     assert_eq!((reports.len(), reports[0].outcome), (1, ReapOutcome::Pending));

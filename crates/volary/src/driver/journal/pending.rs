@@ -1,6 +1,6 @@
 //! What is pending: the intents in a namespace's journal, shown and forgotten.
 
-use super::record::{INTENT_PREFIX, IntentRecord};
+use super::record::{INTENT_PREFIX, IntentRecord, Work};
 use crate::engine::Record;
 use crate::{Ctl, Error, ErrorKind, Namespace, Result, Store, VolumeId};
 use jiff::Timestamp;
@@ -117,6 +117,19 @@ impl Store {
         Err(Error::new(ErrorKind::Blocked, "somebody has changed it meanwhile")
             .context("intent", id)
             .hint("`volary pending` shows how it stands"))
+    }
+
+    /// Whether the same work on a volume has been left in the journal already, for whoever comes.
+    pub(crate) async fn is_left(
+        &self,
+        namespace: &Namespace,
+        volume: &VolumeId,
+        work: &Work,
+        ctl: &Ctl,
+    ) -> Result<bool> {
+        let records = self.engine().records(namespace, INTENT_PREFIX, ctl).await?;
+        let mut left = records.iter().filter_map(|record| IntentRecord::decode(record).ok());
+        Ok(left.any(|of| of.owner.is_none() && of.volume_id.as_ref() == Some(volume) && of.work == *work))
     }
 
     async fn record_of(&self, namespace: &Namespace, id: &str, ctl: &Ctl) -> Result<Option<Record>> {
