@@ -54,8 +54,9 @@ pub(super) async fn id_of(pool: &rbd::Pool, name: &Name) -> Result<Option<Volume
 
 /// The value of one key of the directory: a string.
 async fn listed(pool: &rbd::Pool, key: &[u8]) -> Result<Option<Vec<u8>>> {
-    let all = pool.omap(DIRECTORY, key, NO_LIMIT).await?;
-    let Some((_, value)) = all.into_iter().find(|(found, _)| found == key) else { return Ok(None) };
+    // Of all keys that begin so the key itself is the first.
+    let first = pool.omap_page(DIRECTORY, b"", key, 1, NO_LIMIT).await?.entries.into_iter().next();
+    let Some((_, value)) = first.filter(|(found, _)| found == key) else { return Ok(None) };
     Ok(Some(string(&value).ok_or_else(|| malformed("rbd_directory"))?.0.to_vec()))
 }
 
