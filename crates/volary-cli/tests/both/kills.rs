@@ -144,6 +144,31 @@ impl Yard {
         }
     }
 
+    /// Reaps until nothing is pending; gives how often that took, and what it said.
+    ///
+    /// Once is enough, but for an OSD of a release before https://tracker.ceph.com/issues/58120 was mended: a client that
+    /// is killed before it is told that it watches is taken to watch until the OSD happens to forget the object.
+    pub(super) fn reaped(&self) -> (u64, Vec<Value>) {
+        let (bench, began, mut reports) = (&self.bench, Instant::now(), Vec::new());
+        for rounds in 1.. {
+            let ended = bench.run(&["reap", "-o", "json", &bench.home]);
+            reports.extend(serde_json::from_str::<Value>(&ended.stdout).ok());
+            let pending = bench.json(&["pending", "ls", &bench.home]);
+            if pending == json!([]) {
+                assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+                return (rounds, reports);
+            }
+            let held = |of: &Value| {
+                of["last_error"]
+                    .as_str()
+                    .is_some_and(|error| ["EBUSY", "client."].iter().any(|by| error.contains(by)))
+            };
+            let excused = !bench.is_local() && pending.as_array().unwrap().iter().all(held);
+            assert!(excused && began.elapsed() < Duration::from_secs(300), "{pending:#}: {}", ended.stderr);
+        }
+        unreachable!("it ends by returning")
+    }
+
     fn left(&self) -> Vec<String> {
         let bench = &self.bench;
         let Some((pool, namespace)) = bench.home.split_once('/') else {
@@ -185,7 +210,7 @@ pub(super) fn random(seed: u64) -> impl FnMut() -> f64 {
 fn s04_commands_killed_anywhere_leave_whole_volumes_or_none_and_no_debris() {
     let (kills, seed) = (number_from("VOLARY_SOAK_KILLS", 20), number_from("VOLARY_SOAK_SEED", 1));
     // At most a little later than such a command ends.
-    let (mut random, mut number, began) = (random(seed), 0, Instant::now());
+    let (mut random, mut number, mut again, began) = (random(seed), 0, 0, Instant::now());
     let mut point = |whole: Duration| whole.mul_f64(random() * 1.1);
     let (mut paces, mut killed, mut midway) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     while number < kills {
@@ -209,21 +234,20 @@ fn s04_commands_killed_anywhere_leave_whole_volumes_or_none_and_no_debris() {
             let [operation, step] = ["operation", "step"].map(|key| intent[key].as_str().unwrap_or("begun"));
             *midway.entry(format!("{operation}: {step}")).or_insert(0) += 1;
         }
-        let reaped = bench.json(&["reap", &bench.home]);
-        assert_eq!(bench.json(&["pending", "ls", &bench.home]), json!([]), "{reaped:#}");
+        let (rounds, reaped) = yard.reaped();
+        again += rounds - 1;
         for entry in bench.json(&["trash", "ls", &bench.home]).as_array().unwrap() {
             // Only what was there before, and is whole.
             let id = entry["id"].as_str().unwrap();
             let mut restores = victims.iter().filter(|victim| victim.kind == "restore");
-            assert!(restores.any(|victim| victim.args[2].ends_with(id)), "{entry:#}: {reaped:#}");
-            assert_eq!(entry["state"], "normal", "{reaped:#}");
+            assert!(restores.any(|victim| victim.args[2].ends_with(id)), "{entry:#}: {reaped:#?}");
+            assert_eq!(entry["state"], "normal", "{reaped:#?}");
         }
         victims.iter().for_each(|victim| yard.done_again(victim));
         yard.assert_nothing_stays();
     }
     assert_ne!(midway, BTreeMap::new(), "no kill came midway");
-    let figures =
-        json!({"seed": seed, "seconds": began.elapsed().as_secs(), "killed": killed, "midway": midway});
+    let figures = json!({"seed": seed, "seconds": began.elapsed().as_secs(), "killed": killed, "midway": midway, "reaped again": again});
     #[allow(clippy::print_stdout)]
     {
         println!("{figures:#}");
