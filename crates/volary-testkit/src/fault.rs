@@ -203,6 +203,10 @@ impl Engine for Faulty {
         self.faults.call("head", self.inner.head(namespace, volume, ctl)).await
     }
 
+    async fn usage(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<Usage>> {
+        self.faults.call("usage", self.inner.usage(namespace, id, ctl)).await
+    }
+
     async fn create(
         &self,
         namespace: &Namespace,

@@ -58,3 +58,39 @@ fn pools_are_left_to_the_administrator_with_the_commands_to_run() {
     assert!(refused.stderr.contains("ceph osd pool create images"), "{}", refused.stderr);
     assert!(refused.stderr.contains("rbd pool init images"), "{}", refused.stderr);
 }
+
+#[test]
+fn a_long_listing_says_of_every_kind_of_volume_what_opening_it_says() {
+    let bench = Bench::ceph();
+    let image = bench.image("disk.raw", 5);
+    let at = |name: &str| bench.at(name);
+    bench.ok(&["import", "--snapshot", "s", "--protect", image.to_str().unwrap(), &at("base")]);
+    bench.ok(&["clone", &at("base@s"), &at("clone")]);
+    bench.ok(&["create", "--size", "5M", &at("odd")]);
+    let rbd = |args: &[&str]| cluster::output("rbd", args);
+    let io = ["bench", "--io-type", "write", "--io-size", "4096", "--io-threads", "1"];
+    rbd(&[&io[..], &["--io-total", "4096", &at("odd")]].concat());
+    rbd(&["create", "--size", "9M", "--image-feature", "layering", &at("plain")]);
+    rbd(&["create", "--size", "9M", "--object-size", "1M", &at("small")]);
+    rbd(&[&io[..], &["--io-total", "12K", "--io-pattern", "rand", &at("small")]].concat());
+    // A map that must be believed no longer, objects removed by a shrink, and others that only a snapshot has.
+    bench.ok(&["cp", &at("base"), &at("shrunk")]);
+    bench.ok(&["resize", "--size", "9M", "--allow-shrink", &at("shrunk")]);
+    bench.ok(&["cp", &at("base"), &at("kept")]);
+    bench.ok(&["snap", "create", &at("kept@before")]);
+    bench.ok(&["resize", "--size", "6M", "--allow-shrink", &at("kept")]);
+    bench.ok(&["resize", "--size", "30M", &at("kept")]);
+    bench.ok(&["cp", &at("base"), &at("invalid")]);
+    let id = bench.json(&["info", &at("invalid")])["id"].as_str().unwrap().to_owned();
+    let (pool, namespace) = bench.home.split_once('/').unwrap();
+    let map = format!("rbd_object_map.{id}");
+    cluster::output("rados", &["--pool", pool, "--namespace", namespace, "truncate", &map, "7"]);
+    let listed = bench.json(&["ls", "-l", &bench.home]);
+    assert_eq!(listed.as_array().unwrap().len(), 8);
+    for volume in listed.as_array().unwrap() {
+        let info = bench.json(&["info", volume["volume"].as_str().unwrap()]);
+        for key in ["id", "size_bytes", "used_bytes", "parent"] {
+            assert_eq!(volume[key], info[key], "{key} of {volume:#}");
+        }
+    }
+}

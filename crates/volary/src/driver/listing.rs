@@ -2,8 +2,8 @@
 
 use super::handle::{closing, named};
 use super::lineage::ParentReport;
-use crate::engine::{SnapshotInfo, Volume, VolumeEntry};
-use crate::{Ctl, ErrorKind, Name, Namespace, Result, Store, Target, VolumeId, VolumeSpec, escape};
+use crate::engine::{SnapshotInfo, Usage, Volume, VolumeEntry};
+use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Store, Target, VolumeId, VolumeSpec, escape};
 use futures::future::Either;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -139,12 +139,18 @@ impl Store {
         // By id: the name may stand for another volume by now.
         let spec = namespace.volume_by_id(entry.id.clone());
         let read = async {
+            if let Some(Usage { size_bytes, used_bytes }) =
+                self.engine().usage(namespace, &entry.id, ctl).await?
+            {
+                return Ok::<_, Error>((size_bytes, used_bytes, None));
+            }
             let volume = self.open_to_read(&spec, ctl).await?;
             let read = async { Ok((volume.stat(ctl).await?, volume.used_bytes(ctl).await?)) }.await;
-            closing(&volume, read, ctl).await
+            let (stat, used_bytes) = closing(&volume, read, ctl).await?;
+            Ok((stat.size_bytes, used_bytes, stat.parent.map(Into::into)))
         };
         let (size_bytes, used_bytes, parent) = match read.await {
-            Ok((stat, used)) => (Some(stat.size_bytes), Some(used), stat.parent.map(Into::into)),
+            Ok((size, used, parent)) => (Some(size), Some(used), parent),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) if error.kind() == ErrorKind::Permission => (None, None, None),
             Err(error) => return Err(error),

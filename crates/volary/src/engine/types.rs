@@ -127,6 +127,15 @@ pub struct Head {
     pub may_have_parent: bool,
 }
 
+/// How large a head is and what it takes up itself ([`Engine::usage`](super::Engine::usage)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Its size.
+    pub size_bytes: u64,
+    /// What it takes up itself.
+    pub used_bytes: u64,
+}
+
 /// A snapshot, by identity ([`Engine::clone_volume`](super::Engine::clone_volume)).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SnapshotRef {

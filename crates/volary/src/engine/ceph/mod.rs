@@ -14,6 +14,7 @@ mod flatten;
 mod half_removed;
 mod holders;
 mod lockers;
+mod object_map;
 mod snapshots;
 mod store;
 mod trash;

@@ -1,12 +1,13 @@
 //! The store: every call of the engine's trait, bounded and told apart.
 
 use super::connection::Ceph;
+use super::directory::Header;
 use super::volume::{Handle, progress};
-use super::{NO_LIMIT, directory, examine, figures, half_removed, holders, lockers, trash};
+use super::{NO_LIMIT, directory, examine, figures, half_removed, holders, lockers, object_map, trash};
 use crate::engine::locked;
 use crate::engine::{
     Check, CloneOptions, CreateOptions, Engine, Head, Holder, OpenOptions, PoolInfo, Record, SnapshotRef,
-    StoreDescription, TrashEntry, Volume, VolumeEntry,
+    StoreDescription, TrashEntry, Usage, Volume, VolumeEntry,
 };
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use async_trait::async_trait;
@@ -168,7 +169,9 @@ impl Engine for Ceph {
         let look = async {
             let pool = self.0.enter(namespace).await?;
             let Some(entry) = directory::find(&pool, volume).await? else { return Ok(None) };
-            if let Some((size_bytes, may_have_parent)) = directory::header(&pool, &entry.id).await? {
+            if let Some(Header { size_bytes, may_have_parent, .. }) =
+                directory::header(&pool, &entry.id).await?
+            {
                 return Ok(Some(Head { entry, size_bytes, may_have_parent }));
             }
             // What its header does not tell plainly, librbd does.
@@ -176,6 +179,18 @@ impl Engine for Ceph {
             let size = image.size(NO_LIMIT).await;
             image.close(NO_LIMIT).await?;
             Ok(Some(Head { entry, size_bytes: size?, may_have_parent: true }))
+        };
+        self.0.call(ctl, "look a volume up", look).await
+    }
+
+    async fn usage(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<Usage>> {
+        let look = async {
+            let pool = self.0.enter(namespace).await?;
+            // What a clone takes up is said beside what it is a clone of, which librbd tells.
+            let header = directory::header(&pool, id).await?.filter(|header| !header.may_have_parent);
+            let Some(header) = header else { return Ok(None) };
+            let used = object_map::used_bytes(&pool, id, &header).await?;
+            Ok(used.map(|used_bytes| Usage { size_bytes: header.size_bytes, used_bytes }))
         };
         self.0.call(ctl, "look a volume up", look).await
     }

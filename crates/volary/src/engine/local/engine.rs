@@ -111,6 +111,11 @@ impl Engine for Local {
         self.call(ctl, "look a volume up", move |store| store.head(&namespace, &volume)).await
     }
 
+    /// Opening a volume asks the same database.
+    async fn usage(&self, _: &Namespace, _: &VolumeId, _: &Ctl) -> Result<Option<Usage>> {
+        Ok(None)
+    }
+
     async fn create(
         &self,
         namespace: &Namespace,
