@@ -17,12 +17,13 @@ impl Interrupts {
     pub(crate) fn watch(token: CancellationToken) -> Self {
         let interrupts = Interrupts::default();
         let seen = interrupts.clone();
+        // Caught from here on, not from when the task is first run: what is begun meanwhile is to be undone too.
+        let caught = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        let (Ok(mut int), Ok(mut term)) = caught else {
+            tracing::warn!("signals cannot be caught: an interrupt will not clean up");
+            return interrupts;
+        };
         tokio::spawn(async move {
-            let (Ok(mut int), Ok(mut term)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
-                return tracing::warn!("signals cannot be caught: an interrupt will not clean up");
-            };
             loop {
                 let code = tokio::select! {
                     _ = int.recv() => SIGINT_CODE,
