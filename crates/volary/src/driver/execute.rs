@@ -21,7 +21,12 @@ impl Store {
         ctl: &Ctl,
     ) -> Result<()> {
         let mut writer = None;
-        if acts.iter().any(|act| matches!(act, Act::Unprotect(_) | Act::RemoveSnapshot(_))) {
+        let of_snapshots =
+            |act: &Act| matches!(act, Act::Flatten(_) | Act::Unprotect(_) | Act::RemoveSnapshot(_));
+        if acts.iter().all(of_snapshots) {
+            // The volume stays, and whoever writes to it does not matter to its snapshots.
+            writer = Some(self.open_beside(&subject.by_id(), ctl).await?);
+        } else if acts.iter().any(|act| matches!(act, Act::Unprotect(_) | Act::RemoveSnapshot(_))) {
             // Before the first step: whoever writes to the volume must not make the last one fail.
             self.writer(subject, &mut writer, ctl).await?;
         }

@@ -187,7 +187,10 @@ impl Store {
     async fn changing(&self, spec: &VolumeSpec, change: Change<'_>, ctl: &Ctl) -> Result<SnapshotReport> {
         let head = spec.head();
         let shown = self.shown(&head, ctl).await?;
-        let volume: Arc<dyn Volume> = self.open_to_write(&head, ctl).await?;
+        let volume: Arc<dyn Volume> = match change {
+            Change::RollBack(_) => self.open_to_write(&head, ctl).await?,
+            _ => self.open_beside(&head, ctl).await?,
+        };
         let work = async {
             let id = volume.stat(ctl).await?.id;
             let intent = match change.work(&*volume, ctl).await? {

@@ -112,6 +112,11 @@ impl Store {
         self.open_as(spec, &OpenOptions::write(), ctl).await
     }
 
+    /// Opens the head of the volume a spec names, to change its snapshots alone.
+    pub(crate) async fn open_beside(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<Arc<dyn Volume>> {
+        self.open_as(spec, &OpenOptions::change_snapshots(), ctl).await
+    }
+
     async fn open_as(&self, spec: &VolumeSpec, options: &OpenOptions, ctl: &Ctl) -> Result<Arc<dyn Volume>> {
         let opened = self.engine.open(&spec.namespace, &spec.volume, options, ctl).await;
         opened.map_err(|error| error.context("volume", spec))

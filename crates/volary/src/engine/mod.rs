@@ -156,7 +156,9 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
 
     /// Opens the head or a snapshot of a volume, by name, or by id also in trash (`rbd_open`, `rbd_open_by_id`).
     ///
-    /// One handle at a time may write; readers come and go beside it. Opening to write finishes what a snapshot's
+    /// One handle at a time may write; readers come and go beside it. One that is to change snapshots alone
+    /// ([`OpenOptions::change_snapshots`]) may be opened beside another client's writer on Ceph, where who holds the exclusive
+    /// lock makes the change, between two writes. Opening to write finishes what a snapshot's
     /// removal that was cut short had left where no listing shows it.
     ///
     /// # Errors

@@ -175,17 +175,24 @@ pub struct OpenOptions {
     pub snapshot: Option<Name>,
     /// Whether to become the volume's one writer.
     pub write: bool,
+    /// Whether to go beside another client that writes, where the store lets snapshots be changed then.
+    pub beside: bool,
 }
 
 impl OpenOptions {
     /// Opens to read, the head or a snapshot.
     pub fn read(snapshot: Option<Name>) -> Self {
-        OpenOptions { snapshot, write: false }
+        OpenOptions { snapshot, ..OpenOptions::default() }
     }
 
     /// Opens the head to write, and to change snapshots, size and metadata.
     pub fn write() -> Self {
-        OpenOptions { snapshot: None, write: true }
+        OpenOptions { write: true, ..OpenOptions::default() }
+    }
+
+    /// Opens the head to change its snapshots alone, also while a client elsewhere writes, where the store allows it.
+    pub fn change_snapshots() -> Self {
+        OpenOptions { beside: true, ..OpenOptions::write() }
     }
 }
 

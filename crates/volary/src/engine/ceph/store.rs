@@ -25,6 +25,9 @@ fn usage(message: &'static str) -> Error {
     Error::new(ErrorKind::Usage, message)
 }
 
+/// How long a change of snapshots waits for a writer of this process: longer than other such changes take.
+const OWN_WRITERS: Duration = Duration::from_secs(5);
+
 impl Ceph {
     async fn settled(&self, pool: &rbd::Pool, namespace: &Namespace, id: &VolumeId) {
         self.0.writers.settled(&(pool.id(), namespace.name.as_bytes().to_vec(), id.clone())).await;
@@ -59,7 +62,9 @@ impl Ceph {
                 .hint("close it there; a client that died lets go after about 30 s")
         };
         let place = (pool.id(), namespace.name.as_bytes().to_vec(), id.clone());
-        let Some(claim) = self.0.writers.claim(&place).await else {
+        // This process's own changes of snapshots follow one another.
+        let patience = if options.beside { OWN_WRITERS } else { Duration::ZERO };
+        let Some(claim) = self.0.writers.claim(&place, patience).await else {
             return Err(blocked(format!("client.{}, this process", self.0.client)));
         };
         let image = pool.open_by_id(at, None, NO_LIMIT).await?;
@@ -68,9 +73,11 @@ impl Ceph {
         let first = others.map(|others| others.into_iter().next());
         let refused = match (first, lockers::of(&pool, &id).await) {
             (Err(error), _) | (_, Err(error)) => error,
-            (Ok(Some(other)), _) => blocked(other.detail),
-            (Ok(None), Ok(lockers)) => match lockers.first() {
+            (Ok(Some(other)), _) if !options.beside => blocked(other.detail),
+            (Ok(other), Ok(lockers)) => match lockers.first() {
                 Some(locker) => locked(locker),
+                // What looks cut short may be what the other is at work on.
+                None if other.is_some() => return Handle::new(on, pool, id, image, None, Some(claim)).await,
                 None => match half_removed::finish(&pool, &id, &image).await {
                     Ok(()) => return Handle::new(on, pool, id, image, None, Some(claim)).await,
                     Err(error) => error,

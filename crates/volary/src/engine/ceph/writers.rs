@@ -4,7 +4,9 @@ use crate::VolumeId;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// A volume wherever it is: the pool's id, the namespace, the volume's id.
 pub(super) type Place = (i64, Vec<u8>, VolumeId);
@@ -38,13 +40,16 @@ impl Writers {
         Arc::clone(slots.entry(place.clone()).or_insert_with(new))
     }
 
-    /// The claim, or `None` when a handle of this connection writes.
-    pub(super) async fn claim(&self, place: &Place) -> Option<Claim> {
+    /// The claim, or `None` when a handle of this connection writes, after so long still.
+    pub(super) async fn claim(&self, place: &Place, patience: Duration) -> Option<Claim> {
         let slot = self.slot(place);
         let permit = match Arc::clone(&slot.free).try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) if slot.closing.load(Ordering::SeqCst) => {
                 Arc::clone(&slot.free).acquire_owned().await.ok()?
+            }
+            Err(_) if !patience.is_zero() => {
+                timeout(patience, Arc::clone(&slot.free).acquire_owned()).await.ok()?.ok()?
             }
             Err(_) => return None,
         };
