@@ -5,8 +5,10 @@ import json
 import os
 import pathlib
 import re
+import time
 import unittest
 
+import eventlet
 import rbd
 from sides import CEPH_CONF, CONF, MIB, OURS, THEIRS, Differential
 
@@ -43,6 +45,10 @@ class Methods(Differential):
         self.both("get_mon_addrs")
         self.both("get_mon_addrs", strip_brackets=False)
         self.both("ceph_args")
+        # A pool that was just made has no figures yet.
+        limit = time.monotonic() + 60
+        while isinstance(self.ours.ask("get_pool_info"), str) and time.monotonic() < limit:
+            eventlet.sleep(0.2)
         theirs, ours = self.theirs.ask("get_pool_info"), self.ours.ask("get_pool_info")
         self.assertEqual(theirs.keys(), ours.keys())
         # Net and of the pool, where Nova's total is raw and of the cluster.
@@ -133,6 +139,20 @@ class Methods(Differential):
         self.both_raise(BUSY, "remove_snap", "base", "a", force=True)
         self.both("flatten", "web")
         self.both("remove_snap", "base", "a", force=True)
+
+    def test_snapshots_of_a_disk_that_an_instance_writes_to(self):
+        self.each(self.hold)
+        self.each(lambda side: side.held.write(b"running", 0))
+        self.both("create_snap", "base", "snap", protect=True)
+        self.each(lambda side: side.held.write(b"later", MIB))
+        self.both("clone", self.at("snap"), "far", dest_pool="IMAGES")
+        self.both("flatten", "far", pool="IMAGES")
+        self.both("remove_snap", "base", "snap", force=True)
+        self.both("create_snap", "base", "again")
+        self.both("remove_snap", "base", "again")
+        self.each(lambda side: side.held.write(b"still", 2 * MIB))
+        self.each(self.release)
+        self.same_state("a disk that was written to")
 
     def test_cloning(self):
         self.both("create_snap", "base", "snap", protect=True)
