@@ -9,6 +9,7 @@ mod demo;
 mod generate;
 mod guarantees;
 mod images;
+mod package;
 mod promtool;
 mod qemu;
 mod roundtrip;
@@ -66,6 +67,12 @@ enum Chore {
         #[arg(long)]
         local: bool,
     },
+    /// Builds the Debian package and the wheel, and installs, uses and removes them in a clean Debian root; needs root.
+    Package {
+        /// Leave the root in the target directory.
+        #[arg(long)]
+        keep: bool,
+    },
     /// A one-node Ceph cluster of Debian's packages, for tests and benchmarks.
     #[command(subcommand)]
     Cluster(Cluster),
@@ -108,6 +115,7 @@ fn main() -> ExitCode {
         Chore::Roundtrip { gib } => roundtrip::run(gib),
         Chore::Soak(soak) => soak::run(&soak),
         Chore::Wheel { release, local } => wheel::test(release, local),
+        Chore::Package { keep } => package::run_all(keep),
         Chore::Bindings => bindings::generate(),
         Chore::Generate => generate::write(),
     };

@@ -31,6 +31,11 @@ pub(crate) fn test(release: bool, local: bool) -> Outcome {
     Ok(())
 }
 
+/// Builds the wheel for release.
+pub(crate) fn release() -> Outcome<PathBuf> {
+    build(&environment()?, true)
+}
+
 /// An environment with what builds and checks the wheel; returns its Python.
 fn environment() -> Outcome<PathBuf> {
     let directory = target()?.join("python");
