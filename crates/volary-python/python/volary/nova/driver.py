@@ -24,8 +24,9 @@ RESIZE_SNAPSHOT_NAME = "nova-resize"
 # Where librados looks first when it is told of no file.
 DEFAULT_CONF = "/etc/ceph/ceph.conf"
 
-# One connection per process, user and cluster, however many drivers are made.
+# One connection per process, user and cluster, however many drivers are made; what cluster it is never changes.
 _stores = {}
+_fsids = {}
 
 
 def _connected(url):
@@ -87,7 +88,10 @@ class RBDDriver:
 
     def get_fsid(self):
         """The cluster's id."""
-        return self._run(lambda store: store.fsid())
+        url = self._url()
+        if url not in _fsids:
+            _fsids[url] = self._run(lambda store: store.fsid())
+        return _fsids[url]
 
     def is_cloneable(self, image_location, image_meta):
         """Whether ``clone`` would find a snapshot there that it can clone."""
@@ -215,27 +219,20 @@ class RBDDriver:
         wait = options.rbd_destroy_volume_retries * options.rbd_destroy_volume_retry_interval
         specs = [self._spec(volume, pool) for volume in volumes]
 
-        def only_resize(store, spec):
-            try:
-                return [of["name"] for of in store.snapshots(spec)] == [RESIZE_SNAPSHOT_NAME]
-            except volary.NotFoundError:
-                return False
-
         def work(store):
+            reports = store.cleanup(specs, if_exists=True, wait=wait) if specs else []
             left = []
-            purged = {spec: only_resize(store, spec) for spec in specs}
-            for purge in (False, True):
-                chosen = [spec for spec in specs if purged[spec] == purge]
-                reports = store.cleanup(chosen, if_exists=True, wait=wait, purge_snapshots=purge) if chosen else []
-                for spec, report in zip(chosen, reports):
-                    if report["outcome"] in ("removed", "absent", "deferred"):
-                        continue
-                    # Once more, for the reason, and for the journal to keep the order.
-                    try:
-                        store.remove(spec, if_exists=True, wait=0, purge_snapshots=purge, retry_later=True)
-                    except volary.Error as error:
-                        LOG.error("%s was not removed: %s", spec, error)
-                        left.append(error)
+            for spec, report in zip(specs, reports):
+                if report["outcome"] in ("removed", "absent", "deferred"):
+                    continue
+                try:
+                    purge = _only_resize(store, spec)
+                    # Again, with that snapshot or for the reason, and for the journal to keep the order.
+                    again = {"purge_snapshots": purge, "wait": wait if purge else 0}
+                    store.remove(spec, if_exists=True, retry_later=True, **again)
+                except volary.Error as error:
+                    LOG.error("%s was not removed: %s", spec, error)
+                    left.append(error)
             if left:
                 raise left[0]
 
@@ -251,6 +248,13 @@ class RBDDriver:
         except volary.Error as error:
             raise exception.StorageError(reason=str(error)) from error
         return {"total": info["total_bytes"], "free": info["available_bytes"], "used": info["used_bytes"]}
+
+
+def _only_resize(store, spec):
+    try:
+        return [of["name"] for of in store.snapshots(spec)] == [RESIZE_SNAPSHOT_NAME]
+    except volary.NotFoundError:
+        return False
 
 
 def _umask():

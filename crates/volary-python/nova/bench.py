@@ -1,0 +1,65 @@
+"""Time per call of Nova's driver and ours, call by call beside each other on one cluster; prints one JSON document."""
+
+import json
+import statistics
+import sys
+import time
+
+import eventlet
+from sides import CEPH_CONF, MIB, OURS, THEIRS, Side, rados, rbd
+
+
+def measured(turns):
+    """The median milliseconds per call of each method: (Nova's, ours)."""
+    cluster = rados.Rados(conffile=CEPH_CONF)
+    cluster.connect()
+    sides = [Side("theirs", THEIRS, cluster), Side("ours", OURS, cluster)]
+    try:
+        for side in sides:
+            for name in ("base", "plain"):
+                rbd.RBD().create(side.ioctx[side.pool], name, 64 * MIB)
+            side.write("base", 0, b"x" * MIB)
+            side.driver.create_snap("base", "snap", protect=True)
+            url = f"rbd://{cluster.get_fsid()}/{side.pool}/base/snap"
+            side.at = {"url": url}
+            side.driver.clone(side.at, "child")
+        limit = time.monotonic() + 60
+        while isinstance(sides[1].ask("get_pool_info"), str) and time.monotonic() < limit:
+            eventlet.sleep(0.2)
+        raw = {"disk_format": "raw"}
+        calls = {
+            "exists": lambda side, turn: side.driver.exists("base"),
+            "size": lambda side, turn: side.driver.size("base"),
+            "get_fsid": lambda side, turn: side.driver.get_fsid(),
+            "get_mon_addrs": lambda side, turn: side.driver.get_mon_addrs(),
+            "get_pool_info": lambda side, turn: side.driver.get_pool_info(),
+            "is_cloneable": lambda side, turn: side.driver.is_cloneable(side.at, raw),
+            "parent_info": lambda side, turn: side.driver.parent_info("child"),
+            "clone": lambda side, turn: side.driver.clone(side.at, f"clone-{turn}"),
+            "destroy_volume": lambda side, turn: side.driver.destroy_volume(f"clone-{turn}"),
+        }
+        return {method: medians(call, sides, turns) for method, call in calls.items()}
+    finally:
+        for side in sides:
+            side.close()
+        cluster.shutdown()
+
+
+def medians(call, sides, turns):
+    times = {side.name: [] for side in sides}
+    for turn in range(turns):
+        # Neither always goes first.
+        for side in sides if turn % 2 else reversed(sides):
+            begun = time.perf_counter()
+            call(side, turn)
+            times[side.name].append((time.perf_counter() - begun) * 1000)
+    return tuple(statistics.median(times[side.name]) for side in sides)
+
+
+if __name__ == "__main__":
+    found = measured(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    rows = [
+        {"method": method, "nova_ms": round(theirs, 3), "volary_ms": round(ours, 3), "times_faster": round(theirs / ours, 1)}
+        for method, (theirs, ours) in found.items()
+    ]
+    print(json.dumps(rows, indent=1))
