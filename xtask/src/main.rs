@@ -9,6 +9,7 @@ mod demo;
 mod generate;
 mod guarantees;
 mod images;
+mod nova;
 mod package;
 mod promtool;
 mod qemu;
@@ -73,6 +74,8 @@ enum Chore {
         #[arg(long)]
         keep: bool,
     },
+    /// Compares the Python module's stand-in for Nova's RBD driver with Nova's own, from Debian's packages, on a cluster.
+    Nova,
     /// A one-node Ceph cluster of Debian's packages, for tests and benchmarks.
     #[command(subcommand)]
     Cluster(Cluster),
@@ -116,6 +119,7 @@ fn main() -> ExitCode {
         Chore::Soak(soak) => soak::run(&soak),
         Chore::Wheel { release, local } => wheel::test(release, local),
         Chore::Package { keep } => package::run_all(keep),
+        Chore::Nova => nova::compare(),
         Chore::Bindings => bindings::generate(),
         Chore::Generate => generate::write(),
     };

@@ -16,7 +16,7 @@ const MIRROR: &str = "http://deb.debian.org/debian";
 pub(crate) fn run_all(keep: bool) -> Outcome {
     need(&[("debootstrap", "debootstrap"), ("dpkg-deb", "dpkg"), ("lintian", "lintian")])?;
     let package = debian_package()?;
-    let wheel = wheel::release()?;
+    let (_, wheel) = wheel::built(true)?;
     let root = CleanRoot::new(keep)?;
     try_package(&root, &package)?;
     try_wheel(&root, &wheel)?;

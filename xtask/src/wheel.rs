@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The crate, below the workspace.
-const CRATE: &str = "crates/volary-python";
+pub(crate) const CRATE: &str = "crates/volary-python";
 
 /// Builds, installs and tests the wheel.
 pub(crate) fn test(release: bool, local: bool) -> Outcome {
-    let python = environment()?;
-    let wheel = build(&python, release)?;
+    let (python, wheel) = built(release)?;
     let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall"];
     run(Command::new(&python).args(pip).arg(&wheel))?;
     let module = tools::root().join(CRATE);
@@ -31,9 +30,11 @@ pub(crate) fn test(release: bool, local: bool) -> Outcome {
     Ok(())
 }
 
-/// Builds the wheel for release.
-pub(crate) fn release() -> Outcome<PathBuf> {
-    build(&environment()?, true)
+/// Builds the wheel; returns a Python that can install it, and where it is.
+pub(crate) fn built(release: bool) -> Outcome<(PathBuf, PathBuf)> {
+    let python = environment()?;
+    let wheel = build(&python, release)?;
+    Ok((python, wheel))
 }
 
 /// An environment with what builds and checks the wheel; returns its Python.

@@ -23,6 +23,12 @@ pub(crate) enum Bench {
         #[arg(long, value_name = "DURATION", conflicts_with = "conf")]
         latency: Option<String>,
     },
+    /// Calls of the Python module's stand-in for Nova's RBD driver beside Nova's own, on a cluster started for it.
+    Nova {
+        /// Calls of each.
+        #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..))]
+        turns: u16,
+    },
 }
 
 /// What is measured.
@@ -49,6 +55,7 @@ pub(crate) struct Options {
 pub(crate) fn run(bench: &Bench) -> Outcome {
     match bench {
         Bench::Local(options) => local::run(options),
+        Bench::Nova { turns } => crate::nova::measure(*turns),
         Bench::Ceph { options, conf, latency } => ceph::run(options, conf.as_deref(), latency.as_deref()),
     }
 }
