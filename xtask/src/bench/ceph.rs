@@ -1,6 +1,7 @@
 //! `cargo xtask bench ceph`: importing and exporting beside `qemu-img` and `rbd`, on the same cluster.
 
 use super::Options;
+use super::listing;
 use super::measure::{Case, Report, Run, timed};
 use crate::cluster;
 use crate::images::{self, convert};
@@ -14,11 +15,11 @@ use std::process::Command;
 const QEMU: &str = "qemu-img -W -m 16";
 
 /// Everyone's way to the cluster.
-struct Contest<'a> {
+pub(super) struct Contest<'a> {
     binary: PathBuf,
     qemu: PathBuf,
     conf: PathBuf,
-    place: &'a Path,
+    pub(super) place: &'a Path,
 }
 
 /// Measures imports and exports, then the memory of 10 GiB and 10 TiB.
@@ -110,17 +111,18 @@ fn measure(options: &Options, latency: Option<&str>, contest: &Contest<'_>) -> O
             Ok(run)
         })?;
     }
+    listing::measure(&mut report, contest, options)?;
     report.finish("ceph", "Importing and exporting on Ceph", options)
 }
 
 impl Contest<'_> {
-    fn volary(&self) -> Command {
+    pub(super) fn volary(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command.arg("--store").arg(format!("ceph:{}", self.conf.display())).args(["--no-progress", "-q"]);
         command
     }
 
-    fn rbd(&self) -> Command {
+    pub(super) fn rbd(&self) -> Command {
         let mut command = program("rbd");
         command.env_remove("CEPH_ARGS").arg("--conf").arg(&self.conf);
         command

@@ -1,6 +1,7 @@
 //! Volary beside what a user would run instead: one harness, a room for each engine.
 
 mod ceph;
+mod listing;
 mod local;
 mod measure;
 
