@@ -94,7 +94,7 @@ async fn a_long_listing_leaves_out_what_vanishes_and_shows_what_may_not_be_opene
     assert_eq!(b.parent.as_ref().unwrap().volume, f.spec("a"));
     for (kind, shown) in [(ErrorKind::NotFound, 0), (ErrorKind::Permission, 2)] {
         let store = f.faulty(move |call| match call {
-            "open" => Err(Error::new(kind, "made to fail")),
+            "open" | "usage" => Err(Error::new(kind, "made to fail")),
             _ => Ok(()),
         });
         let details: Vec<_> = store.list_details(&f.home(), &f.ctl).try_collect().await.unwrap();
