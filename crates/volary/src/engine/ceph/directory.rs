@@ -142,6 +142,14 @@ pub(super) async fn create(pool: &rbd::Pool, name: &Name, size_bytes: u64) -> Re
     id_of(pool, name).await?.ok_or_else(|| no_volume(name).hint("somebody removed or renamed it at once"))
 }
 
+/// Refuses for a parent, or a snapshot of it, that is not there or not protected.
+async fn refuse_to_clone(from: &rbd::Pool, parent: &SnapshotRef) -> Result<()> {
+    let image = from.open_by_id_read_only(parent.volume.as_str().as_bytes(), None, NO_LIMIT).await?;
+    let safe = refuse_unless_protected(&image, &parent.snapshot).await;
+    image.close(NO_LIMIT).await?;
+    safe
+}
+
 impl Connection {
     pub(super) async fn clone_volume(
         &self,
@@ -152,23 +160,29 @@ impl Connection {
     ) -> Result<VolumeId> {
         self.call(ctl, "clone a volume", async {
             let (from, to) = (self.enter(&parent.namespace).await?, self.enter(namespace).await?);
-            let id = parent.volume.as_str().as_bytes();
-            let image = from.open_by_id_read_only(id, None, NO_LIMIT).await?;
-            let safe = refuse_unless_protected(&image, &parent.snapshot).await;
-            image.close(NO_LIMIT).await?;
-            safe?;
-            let found = find(&from, &Target::Id(parent.volume.clone())).await?;
-            let found = found.ok_or_else(|| {
-                Error::new(ErrorKind::Unsupported, "Ceph clones no volume that is in trash")
+            // Format 1 keeps the snapshot protected while it has clones, but cannot leave the namespace.
+            let format = if parent.namespace == *namespace { 1 } else { 2 };
+            if format != 1 {
+                // Else librbd refuses by itself.
+                refuse_to_clone(&from, parent).await?;
+            }
+            let Some(found) = find(&from, &Target::Id(parent.volume.clone())).await? else {
+                refuse_to_clone(&from, parent).await?;
+                return Err(Error::new(ErrorKind::Unsupported, "Ceph clones no volume that is in trash")
                     .context("volume", &parent.volume)
-                    .hint("restore the parent first")
-            })?;
+                    .hint("restore the parent first"));
+            };
             let mut options = rbd::ImageOptions::default();
             options.features = Some(FEATURES);
-            // Format 1 keeps the snapshot protected while it has clones, but cannot leave the namespace.
-            options.clone_format = Some(if parent.namespace == *namespace { 1 } else { 2 });
+            options.clone_format = Some(format);
             let (parent_name, snapshot) = (found.name.as_bytes(), parent.snapshot.as_bytes());
-            from.clone_image(parent_name, snapshot, &to, name.as_bytes(), &options, NO_LIMIT).await?;
+            let cloned =
+                from.clone_image(parent_name, snapshot, &to, name.as_bytes(), &options, NO_LIMIT).await;
+            if let Err(error) = cloned {
+                // A snapshot that is not there or not protected is told better than librbd does.
+                refuse_to_clone(&from, parent).await?;
+                return Err(error.into());
+            }
             id_of(&to, name).await?.ok_or_else(|| no_volume(name))
         })
         .await
