@@ -31,9 +31,10 @@ pub(crate) fn measure(turns: u16) -> Outcome {
     let mut bench = beside_nova(true)?;
     let cluster = cluster::for_tests()?;
     bench.arg("bench.py").arg(turns.to_string()).env(CONF, cluster.conf());
-    let rows: Vec<Value> = serde_json::from_str(&output(&mut bench)?)?;
+    let found: Value = serde_json::from_str(&output(&mut bench)?)?;
+    let rows = found["methods"].as_array().ok_or("the bench told no methods")?;
     println!("{:16} {:>10} {:>10} {:>8} {:>6}", "METHOD", "NOVA ms", "VOLARY ms", "FASTER", "AIM");
-    for row in &rows {
+    for row in rows {
         let method = row["method"].as_str().unwrap_or_default();
         let aim = if CHEAP.contains(&method) { AIMS.0 } else { AIMS.1 };
         let figure = |key: &str| row[key].as_f64().unwrap_or_default();
@@ -41,6 +42,10 @@ pub(crate) fn measure(turns: u16) -> Outcome {
         let missed = if faster < aim { "  MISSED" } else { "" };
         println!("{method:16} {nova:>10.2} {volary:>10.2} {faster:>8.1} {aim:>6}{missed}");
     }
+    let seconds = |key: &str| found[key].as_f64().unwrap_or_default();
+    let (alone, together) = (seconds("one_thread_s"), seconds("eight_threads_s"));
+    let missed = if together > alone { "  MISSED" } else { "" };
+    println!("the same calls by one thread {alone:.3} s, by eight {together:.3} s{missed}");
     cluster.down()
 }
 

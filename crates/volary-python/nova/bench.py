@@ -3,6 +3,7 @@
 import json
 import statistics
 import sys
+import threading
 import time
 
 import eventlet
@@ -10,7 +11,7 @@ from sides import CEPH_CONF, MIB, OURS, THEIRS, Side, rados, rbd
 
 
 def measured(turns):
-    """The median milliseconds per call of each method: (Nova's, ours)."""
+    """The median milliseconds per call of each method: (Nova's, ours); and what ``crowded`` finds."""
     cluster = rados.Rados(conffile=CEPH_CONF)
     cluster.connect()
     sides = [Side("theirs", THEIRS, cluster), Side("ours", OURS, cluster)]
@@ -38,7 +39,8 @@ def measured(turns):
             "clone": lambda side, turn: side.driver.clone(side.at, f"clone-{turn}"),
             "destroy_volume": lambda side, turn: side.driver.destroy_volume(f"clone-{turn}"),
         }
-        return {method: medians(call, sides, turns) for method, call in calls.items()}
+        times = {method: medians(call, sides, turns) for method, call in calls.items()}
+        return times, crowded(sides[1].driver, turns)
     finally:
         for side in sides:
             side.close()
@@ -56,10 +58,34 @@ def medians(call, sides, turns):
     return tuple(statistics.median(times[side.name]) for side in sides)
 
 
+THREADS = 8
+
+
+def crowded(driver, turns):
+    """The median seconds of the same calls on one driver: all by one thread, and shared out among eight."""
+
+    def work(calls):
+        for _ in range(calls):
+            driver.exists("base")
+            driver.size("base")
+
+    def timed(threads):
+        threads = [threading.Thread(target=work, args=(THREADS * turns // threads,)) for _ in range(threads)]
+        begun = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return time.perf_counter() - begun
+
+    pairs = [(timed(1), timed(THREADS)) for _ in range(7)]
+    return tuple(statistics.median(times) for times in zip(*pairs))
+
+
 if __name__ == "__main__":
-    found = measured(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    found, (alone, together) = measured(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
     rows = [
         {"method": method, "nova_ms": round(theirs, 3), "volary_ms": round(ours, 3), "times_faster": round(theirs / ours, 1)}
         for method, (theirs, ours) in found.items()
     ]
-    print(json.dumps(rows, indent=1))
+    print(json.dumps({"methods": rows, "one_thread_s": alone, "eight_threads_s": together}, indent=1))
