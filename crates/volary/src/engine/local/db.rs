@@ -5,10 +5,12 @@ use crate::{Error, ErrorKind, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than any transaction here takes; who waits longer is told that the store is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two tries where SQLite does not wait by itself.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// As many as commands usually do at once; more are opened when needed, and closed afterwards.
 const IDLE_CONNECTIONS: usize = 8;
 
@@ -43,10 +45,14 @@ impl From<Fault> for Error {
     }
 }
 
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
 fn sqlite_error(error: rusqlite::Error) -> Error {
     let kind = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => ErrorKind::NoSpace,
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::Blocked,
+        _ if is_busy(&error) => ErrorKind::Blocked,
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             ErrorKind::Permission
         }
@@ -74,6 +80,20 @@ impl Db {
     }
 
     fn connect(&self) -> Sql<Connection> {
+        let begun = Instant::now();
+        loop {
+            match self.try_connect() {
+                // Whoever turns a new database to its log, or is the last to close it, has it alone for a moment, and for
+                // that SQLite does not wait by itself.
+                Err(Fault::Sqlite(error)) if is_busy(&error) && begun.elapsed() < BUSY_TIMEOUT => {
+                    std::thread::sleep(BUSY_PAUSE);
+                }
+                connected => return connected,
+            }
+        }
+    }
+
+    fn try_connect(&self) -> Sql<Connection> {
         let connection = Connection::open_with_flags(
             &self.path,
             OpenFlags::SQLITE_OPEN_READ_WRITE
