@@ -5,7 +5,7 @@ use super::connection::Connection;
 use super::snapshots::refuse_unless_protected;
 use crate::engine::{SnapshotRef, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
-use rbd::Features;
+use rbd::{Errno, Features};
 
 const DIRECTORY: &[u8] = b"rbd_directory";
 
@@ -178,11 +178,14 @@ impl Connection {
             let (parent_name, snapshot) = (found.name.as_bytes(), parent.snapshot.as_bytes());
             let cloned =
                 from.clone_image(parent_name, snapshot, &to, name.as_bytes(), &options, NO_LIMIT).await;
-            if let Err(error) = cloned {
+            if cloned
+                .as_ref()
+                .is_err_and(|error| matches!(error.errno(), Some(Errno::EINVAL | Errno::ENOENT)))
+            {
                 // A snapshot that is not there or not protected is told better than librbd does.
                 refuse_to_clone(&from, parent).await?;
-                return Err(error.into());
             }
+            cloned?;
             id_of(&to, name).await?.ok_or_else(|| no_volume(name))
         })
         .await
