@@ -74,8 +74,8 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     /// the store's own records tell exactly.
     async fn head(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<Head>>;
 
-    /// Size and what it takes up itself, of the head of a volume that is no clone and is open to nobody or unchanged; opens
-    /// nothing. `None` when only opening it tells, also when it is not there.
+    /// The size of a volume's head and what it takes up itself, where the store's own records tell exactly, without opening
+    /// it. `None` when only opening it tells, for a clone above all, and when it is not there.
     async fn usage(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<Usage>>;
 
     /// Makes an empty volume that reads as zeros (`rbd_create4`).
