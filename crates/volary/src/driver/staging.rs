@@ -14,7 +14,6 @@ use std::time::Duration;
 pub(crate) const STAGING_PREFIX: &str = "volary-staging-";
 /// The step from which on there is no way back: the volume may be seen under its name.
 pub(crate) const PUBLISHING: &str = "publishing";
-
 /// The step that takes the announcement back: the store refused for certain, and the volume is taken away.
 const REFUSED: &str = "refused";
 /// How long trash keeps a staging volume from being purged by others: longer than any transfer, yet not for good.
@@ -161,11 +160,7 @@ impl Staging {
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(self.undo(error, ctl).await),
             Err(error) if unanswered(&error) => Err(self.left(error, "whether it was published is unknown")),
-            // Nobody may publish any more what is being taken away.
-            Err(error)
-                if error.kind() == ErrorKind::NoSpace
-                    && self.intent.step(REFUSED, None, ctl).await.is_ok() =>
-            {
+            Err(error) if error.kind() == ErrorKind::NoSpace && self.withdrawn(&id, ctl).await => {
                 Err(self.undo(error, ctl).await)
             }
             Err(error) => {
@@ -174,6 +169,14 @@ impl Staging {
                 Err(error)
             }
         }
+    }
+
+    /// Takes the announcement back, so that nobody publishes any more what is being taken away; no when it cannot be, or when
+    /// the name was given all the same.
+    async fn withdrawn(&self, id: &VolumeId, ctl: &Ctl) -> bool {
+        let named = self.store.engine().find(&self.namespace, &Target::Name(self.name.clone()), ctl).await;
+        named.is_ok_and(|found| found.is_none_or(|found| found.id != *id))
+            && self.intent.step(REFUSED, None, ctl).await.is_ok()
     }
 
     /// Takes everything away again and returns `error`; when that fails too, the rest stays pending and the error

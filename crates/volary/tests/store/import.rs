@@ -166,6 +166,42 @@ async fn s05_a_name_there_is_no_room_for_leaves_nothing_and_nobody_publishes_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn s04_a_name_that_was_given_though_no_room_was_told_is_not_taken_for_undone() {
+    use std::sync::{Arc, Mutex};
+    use volary_testkit::fault::{Fault, Faulty};
+    let scene = Scene::new().await;
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let seen = calls.clone();
+    let store = scene.faulty(move |method| {
+        seen.lock().unwrap().push(method);
+        Ok(())
+    });
+    store.create(&scene.spec("first"), 1 << 20, &scene.ctl).await.unwrap();
+    let publishing = calls.lock().unwrap().iter().position(|method| *method == "trash_restore").unwrap();
+    // The name is given, that is not told, and asking again is refused.
+    let lost = Faulty::at(scene.engine.clone(), publishing, Fault::LoseAnswer(ErrorKind::NoSpace));
+    let restores = Mutex::new(0);
+    let refusing = Faulty::over(
+        Arc::new(lost),
+        Arc::new(move |method| {
+            let mut restores = restores.lock().unwrap();
+            *restores += usize::from(method == "trash_restore");
+            let again = method == "trash_restore" && *restores > 1;
+            if again { Err(volary::Error::new(ErrorKind::NoSpace, "full")) } else { Ok(()) }
+        }),
+    );
+    let told = volary::Store::over(refusing).create(&scene.spec("web"), 1 << 20, &scene.ctl).await;
+    assert_eq!(told.unwrap_err().kind(), ErrorKind::Partial);
+    let reaped =
+        scene.store.reap(&[scene.home()], &volary::ReapOptions::default(), &scene.ctl).await.unwrap();
+    assert!(reaped.len() == 1 && reaped[0].error.is_none(), "{reaped:?}");
+    let mut names = scene.names().await;
+    names.sort();
+    assert_eq!(names, ["first", "web"]);
+    scene.assert_nothing_hidden().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn s05_a_cancel_in_any_phase_leaves_nothing() {
     let scene = Scene::new().await;
     let raw = scene.raw("disk.raw", 80 * MIB);

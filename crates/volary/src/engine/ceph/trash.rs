@@ -94,7 +94,10 @@ pub(super) async fn restore(pool: &rbd::Pool, id: &VolumeId, name: &Name) -> Res
             if has_name && entry(pool, id).await?.is_none() { Ok(()) } else { Err(error.into()) }
         }
         Err(error) if matches!(error.errno(), Some(Errno::ENOSPC | Errno::EDQUOT)) => {
-            put_back(pool, id).await?;
+            // With the name given, repeating it needs no room any more.
+            if id_of(pool, name).await?.as_ref() != Some(id) {
+                put_back(pool, id).await?;
+            }
             Err(error.into())
         }
         done => Ok(done?),
