@@ -1,10 +1,32 @@
-//! Single RADOS objects: whether they are there, and what is in them.
+//! Single RADOS objects: whether they are there, what is in them, and taking them away.
 
 use crate::Errno;
 use crate::call::text;
 use crate::error::Result;
-use crate::pool::Pool;
+use crate::pool::{Io, Pool};
+use crate::sys;
+use std::ptr;
 use std::time::Duration;
+
+/// A write operation under construction; released when dropped.
+pub(crate) struct WriteOp<'a>(pub(crate) sys::rados_write_op_t, &'a Io);
+
+impl<'a> WriteOp<'a> {
+    pub(crate) fn new(io: &'a Io) -> Result<Self> {
+        let create = symbol!(io.on.library, rados_create_write_op);
+        // SAFETY: no arguments.
+        Ok(WriteOp(unsafe { create() }, io))
+    }
+}
+
+impl Drop for WriteOp<'_> {
+    fn drop(&mut self) {
+        if let Ok(release) = &self.1.on.library.table().rados_release_write_op {
+            // SAFETY: made by rados_create_write_op, released once.
+            unsafe { release(self.0) };
+        }
+    }
+}
 
 /// What is known of an object without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +83,42 @@ impl Pool {
                     buffer.truncate(usize::try_from(answer?).unwrap_or(usize::MAX));
                     Ok(Some(buffer))
                 }
+            }
+        })
+        .await
+    }
+
+    /// Takes an object away if it begins with `content`; says whether it did.
+    ///
+    /// An object that is not there, or begins otherwise, is left: nobody's new `rbd_id.NAME` is taken for an old one.
+    ///
+    /// # Errors
+    /// What the operation answers, but for ENOENT and a mismatch.
+    ///
+    /// C: `rados_write_op_cmpext`, `rados_write_op_remove` in one operation.
+    #[doc(alias = "rados_write_op_remove")]
+    pub async fn object_remove_if(&self, object: &[u8], content: Vec<u8>, limit: Duration) -> Result<bool> {
+        // The lowest errno that tells where the content differs (librados' MAX_ERRNO).
+        const MISMATCH: i32 = 4095;
+        let (at, object) = (self.io.at.object(object), text(object, "an object's name")?);
+        self.run("rados_write_op_operate", limit, move |io| {
+            let library = &io.on.library;
+            let compare = symbol!(library, rados_write_op_cmpext);
+            let remove = symbol!(library, rados_write_op_remove);
+            let op = WriteOp::new(io)?;
+            let mut answer = 0;
+            // SAFETY: a live operation; the content has the length told, and it and the answer outlive the operation.
+            unsafe { compare(op.0, content.as_ptr().cast(), content.len(), 0, &mut answer) };
+            // SAFETY: a live operation.
+            unsafe { remove(op.0) };
+            let (op, time) = (op.0, ptr::null_mut());
+            // SAFETY: a live operation and context, a C string; the time is the cluster's.
+            let done =
+                unsafe { call!(library, at, rados_write_op_operate(op, io.raw.0, object.as_ptr(), time, 0)) };
+            match done {
+                Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(false),
+                Err(error) if error.errno().is_some_and(|errno| errno.number() >= MISMATCH) => Ok(false),
+                done => done.map(|_| true),
             }
         })
         .await

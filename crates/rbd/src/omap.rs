@@ -3,6 +3,7 @@
 use crate::Errno;
 use crate::call::text;
 use crate::error::{Error, Place, Result};
+use crate::object::WriteOp;
 use crate::pool::{Io, Pool};
 use crate::sys;
 use std::ffi::{CString, c_char};
@@ -27,18 +28,6 @@ pub struct Swap {
     pub expected: Option<Vec<u8>>,
     /// What it shall hold; `None`: it shall not be there.
     pub new: Option<Vec<u8>>,
-}
-
-/// A write operation under construction; released when dropped.
-struct WriteOp<'a>(sys::rados_write_op_t, &'a Io);
-
-impl Drop for WriteOp<'_> {
-    fn drop(&mut self) {
-        if let Ok(release) = &self.1.on.library.table().rados_release_write_op {
-            // SAFETY: made by rados_create_write_op, released once.
-            unsafe { release(self.0) };
-        }
-    }
 }
 
 /// A read operation under construction; released when dropped.
@@ -194,13 +183,11 @@ unsafe fn copy(start: *const c_char, len: usize) -> Vec<u8> {
 
 fn swap_now(io: &Io, at: &Place, object: &CString, swaps: &[Swap], make: bool) -> Result<()> {
     let library = &io.on.library;
-    let create = symbol!(library, rados_create_write_op);
     let make_object = symbol!(library, rados_write_op_create);
     let compare = symbol!(library, rados_write_op_omap_cmp2);
     let set = symbol!(library, rados_write_op_omap_set2);
     let remove = symbol!(library, rados_write_op_omap_rm_keys2);
-    // SAFETY: no arguments.
-    let op = WriteOp(unsafe { create() }, io);
+    let op = WriteOp::new(io)?;
     // Comparing per key answers into this; the operation's own answer tells as much.
     let mut answers = vec![0; swaps.len()];
     if make {

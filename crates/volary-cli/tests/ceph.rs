@@ -30,6 +30,8 @@ mod locks;
 mod memory;
 #[path = "ceph/secrets.rs"]
 mod secrets;
+#[path = "ceph/trash_moves.rs"]
+mod trash_moves;
 
 fn bench() -> harness::Bench {
     harness::Bench::ceph()

@@ -244,10 +244,10 @@ impl Engine for Faulty {
         &self,
         namespace: &Namespace,
         volume: &VolumeEntry,
-        keep: Duration,
+        options: &TrashOptions,
         ctl: &Ctl,
     ) -> Result<()> {
-        self.faults.call("trash_move", self.inner.trash_move(namespace, volume, keep, ctl)).await
+        self.faults.call("trash_move", self.inner.trash_move(namespace, volume, options, ctl)).await
     }
 
     async fn trash_restore(

@@ -150,10 +150,10 @@ async fn a_second_writer_is_told_who_the_first_is() {
     let entry = VolumeEntry { name: name("web"), id: id.clone() };
     first.close(&ctl).await.unwrap();
     let keep = std::time::Duration::ZERO;
-    let moved = engine.trash_move(&Namespace::default(), &entry, keep, &ctl).await;
+    let moved = engine.trash_move(&Namespace::default(), &entry, &TrashOptions::keep(keep), &ctl).await;
     assert_eq!(moved.unwrap_err().kind(), ErrorKind::Blocked);
     reader.close(&ctl).await.unwrap();
-    engine.trash_move(&Namespace::default(), &entry, keep, &ctl).await.unwrap();
+    engine.trash_move(&Namespace::default(), &entry, &TrashOptions::keep(keep), &ctl).await.unwrap();
     let staged = open(&*engine, &id, OpenOptions::write()).await.unwrap();
     engine.trash_restore(&Namespace::default(), &id, &name("done"), &ctl).await.unwrap();
     staged.close(&ctl).await.unwrap();

@@ -481,6 +481,16 @@ pub struct Table {
     >,
     pub rados_create_write_op: Result<unsafe extern "C" fn() -> rados_write_op_t, ::libloading::Error>,
     pub rados_release_write_op: Result<unsafe extern "C" fn(write_op: rados_write_op_t), ::libloading::Error>,
+    pub rados_write_op_cmpext: Result<
+        unsafe extern "C" fn(
+            write_op: rados_write_op_t,
+            cmp_buf: *const ::std::os::raw::c_char,
+            cmp_len: usize,
+            off: u64,
+            prval: *mut ::std::os::raw::c_int,
+        ),
+        ::libloading::Error,
+    >,
     pub rados_write_op_omap_cmp2: Result<
         unsafe extern "C" fn(
             write_op: rados_write_op_t,
@@ -501,6 +511,7 @@ pub struct Table {
         ),
         ::libloading::Error,
     >,
+    pub rados_write_op_remove: Result<unsafe extern "C" fn(write_op: rados_write_op_t), ::libloading::Error>,
     pub rados_write_op_omap_set2: Result<
         unsafe extern "C" fn(
             write_op: rados_write_op_t,
@@ -1223,8 +1234,10 @@ impl Table {
         let rados_stat = __library.get(b"rados_stat\0").map(|sym| *sym);
         let rados_create_write_op = __library.get(b"rados_create_write_op\0").map(|sym| *sym);
         let rados_release_write_op = __library.get(b"rados_release_write_op\0").map(|sym| *sym);
+        let rados_write_op_cmpext = __library.get(b"rados_write_op_cmpext\0").map(|sym| *sym);
         let rados_write_op_omap_cmp2 = __library.get(b"rados_write_op_omap_cmp2\0").map(|sym| *sym);
         let rados_write_op_create = __library.get(b"rados_write_op_create\0").map(|sym| *sym);
+        let rados_write_op_remove = __library.get(b"rados_write_op_remove\0").map(|sym| *sym);
         let rados_write_op_omap_set2 = __library.get(b"rados_write_op_omap_set2\0").map(|sym| *sym);
         let rados_write_op_omap_rm_keys2 = __library.get(b"rados_write_op_omap_rm_keys2\0").map(|sym| *sym);
         let rados_write_op_operate = __library.get(b"rados_write_op_operate\0").map(|sym| *sym);
@@ -1353,8 +1366,10 @@ impl Table {
             rados_stat,
             rados_create_write_op,
             rados_release_write_op,
+            rados_write_op_cmpext,
             rados_write_op_omap_cmp2,
             rados_write_op_create,
+            rados_write_op_remove,
             rados_write_op_omap_set2,
             rados_write_op_omap_rm_keys2,
             rados_write_op_operate,
@@ -1622,6 +1637,18 @@ impl Table {
     pub unsafe fn rados_release_write_op(&self, write_op: rados_write_op_t) {
         (self.rados_release_write_op.as_ref().expect("Expected function, got error."))(write_op)
     }
+    pub unsafe fn rados_write_op_cmpext(
+        &self,
+        write_op: rados_write_op_t,
+        cmp_buf: *const ::std::os::raw::c_char,
+        cmp_len: usize,
+        off: u64,
+        prval: *mut ::std::os::raw::c_int,
+    ) {
+        (self.rados_write_op_cmpext.as_ref().expect("Expected function, got error."))(
+            write_op, cmp_buf, cmp_len, off, prval,
+        )
+    }
     pub unsafe fn rados_write_op_omap_cmp2(
         &self,
         write_op: rados_write_op_t,
@@ -1651,6 +1678,9 @@ impl Table {
         (self.rados_write_op_create.as_ref().expect("Expected function, got error."))(
             write_op, exclusive, category,
         )
+    }
+    pub unsafe fn rados_write_op_remove(&self, write_op: rados_write_op_t) {
+        (self.rados_write_op_remove.as_ref().expect("Expected function, got error."))(write_op)
     }
     pub unsafe fn rados_write_op_omap_set2(
         &self,

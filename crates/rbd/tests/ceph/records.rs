@@ -78,3 +78,19 @@ async fn a_map_is_read_page_by_page_and_by_prefix() {
     assert!(page.more);
     assert_eq!((page.entries.len(), page.entries[0].0.as_slice()), (5, b"a00010".as_slice()));
 }
+
+#[tokio::test]
+async fn an_object_goes_only_with_the_content_it_is_taken_for() {
+    let cluster = connect().await;
+    let pool = own_pool(&cluster).await;
+    pool.create(b"web", 1 << 20, &rbd::ImageOptions::default(), LIMIT).await.unwrap();
+    let content = pool.object_read(b"rbd_id.web", 100, LIMIT).await.unwrap().unwrap();
+    let removed =
+        async |content: &[u8]| pool.object_remove_if(b"rbd_id.web", content.to_vec(), LIMIT).await.unwrap();
+    assert!(!removed(&[&content[..content.len() - 1], b"."].concat()).await);
+    assert!(!removed(&[&content[..], b"."].concat()).await);
+    assert!(pool.object_stat(b"rbd_id.web", LIMIT).await.unwrap().is_some());
+    assert!(removed(&content).await);
+    assert_eq!(pool.object_stat(b"rbd_id.web", LIMIT).await, Ok(None));
+    assert!(!removed(&content).await);
+}

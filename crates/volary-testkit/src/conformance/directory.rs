@@ -3,7 +3,7 @@
 use super::stage::*;
 use std::collections::BTreeSet;
 use tokio_util::sync::CancellationToken;
-use volary::engine::{CreateOptions, VolumeEntry};
+use volary::engine::{CreateOptions, TrashOptions, VolumeEntry};
 use volary::{Ctl, ErrorKind, Name, Target};
 
 pub(super) async fn a_new_volume_is_listed_found_and_zero(s: &Stage) {
@@ -181,7 +181,7 @@ pub(super) async fn cancelled_calls_change_nothing(s: &Stage) {
     let a = s.volume("a", MIB).await;
     refused(s.create(&s.ns, &n("b"), &CreateOptions::new(MIB), &ctl).await, ErrorKind::Interrupted);
     refused(s.rename(&s.ns, &a, &n("b"), &ctl).await, ErrorKind::Interrupted);
-    refused(s.trash_move(&s.ns, &a, HOUR, &ctl).await, ErrorKind::Interrupted);
+    refused(s.trash_move(&s.ns, &a, &TrashOptions::keep(HOUR), &ctl).await, ErrorKind::Interrupted);
     refused(s.remove(&s.ns, &a, &ctl).await, ErrorKind::Interrupted);
     assert_eq!(s.listed(&s.ns).await, [a.clone()]);
     assert_eq!(s.trash(&s.ns, &CTL).await.unwrap(), []);

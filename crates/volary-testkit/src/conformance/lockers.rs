@@ -3,7 +3,7 @@
 use super::stage::*;
 use std::time::Duration;
 use volary::ErrorKind;
-use volary::engine::{Locker, OpenOptions};
+use volary::engine::{Locker, OpenOptions, TrashOptions};
 
 async fn break_all(volume: &Opened) {
     for Locker { cookie, client, .. } in volume.lockers(&CTL).await.unwrap() {
@@ -61,7 +61,7 @@ pub(super) async fn a_lock_keeps_writers_and_removal_away(s: &Stage) {
     assert_eq!(error.kind(), ErrorKind::Blocked);
     let lock = r.lockers(&CTL).await.unwrap().remove(0);
     assert!(error.report().contains(&lock.client.to_string()), "{}", error.report());
-    refused(s.trash_move(&s.ns, &a, Duration::ZERO, &CTL).await, ErrorKind::Blocked);
+    refused(s.trash_move(&s.ns, &a, &TrashOptions::keep(Duration::ZERO), &CTL).await, ErrorKind::Blocked);
     refused(s.rename(&s.ns, &a, &n("z"), &CTL).await, ErrorKind::Blocked);
     assert_eq!(s.found(&a.name).await, Some(a.clone()));
     // Reading and cloning change nothing of it.

@@ -1,7 +1,7 @@
 //! Pools, namespaces, the store itself.
 
 use super::stage::*;
-use volary::engine::CreateOptions;
+use volary::engine::{CreateOptions, TrashOptions};
 use volary::{ErrorKind, Name, Namespace};
 
 pub(super) async fn they_keep_names_apart(s: &Stage) {
@@ -13,7 +13,7 @@ pub(super) async fn they_keep_names_apart(s: &Stage) {
     s.remove(&s.ns, &here, &CTL).await.unwrap();
     assert_eq!(s.listed(&other).await, [there.clone()]);
     refused(s.remove(&s.ns, &there, &CTL).await, ErrorKind::NotFound);
-    s.trash_move(&other, &there, HOUR, &CTL).await.unwrap();
+    s.trash_move(&other, &there, &TrashOptions::keep(HOUR), &CTL).await.unwrap();
     assert_eq!(s.trash(&s.ns, &CTL).await.unwrap(), []);
     assert_eq!(s.trash(&other, &CTL).await.unwrap().len(), 1);
 }
@@ -30,7 +30,7 @@ pub(super) async fn only_empty_ones_go(s: &Stage) {
     let other = s.second_namespace().await;
     let a = s.volume_in(&other, "a", MIB).await;
     refused(s.remove_namespace(&other, &CTL).await, ErrorKind::Blocked);
-    s.trash_move(&other, &a, HOUR, &CTL).await.unwrap();
+    s.trash_move(&other, &a, &TrashOptions::keep(HOUR), &CTL).await.unwrap();
     refused(s.remove_namespace(&other, &CTL).await, ErrorKind::Blocked);
     assert_eq!(s.trash(&other, &CTL).await.unwrap().len(), 1);
     s.trash_remove(&other, &a.id, true, &CTL).await.unwrap();
@@ -61,7 +61,7 @@ pub(super) async fn missing_ones_are_not_found(s: &Stage) {
         refused(s.rename(&ns, &entry, &n("b"), &CTL).await, ErrorKind::NotFound);
         refused(s.remove(&ns, &entry, &CTL).await, ErrorKind::NotFound);
         refused(s.trash(&ns, &CTL).await, ErrorKind::NotFound);
-        refused(s.trash_move(&ns, &entry, HOUR, &CTL).await, ErrorKind::NotFound);
+        refused(s.trash_move(&ns, &entry, &TrashOptions::keep(HOUR), &CTL).await, ErrorKind::NotFound);
         refused(s.trash_restore(&ns, &id, &n("a"), &CTL).await, ErrorKind::NotFound);
         refused(s.trash_remove(&ns, &id, true, &CTL).await, ErrorKind::NotFound);
         refused(s.records(&ns, "", &CTL).await, ErrorKind::NotFound);

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use volary::engine::{
-    CloneOptions, CreateOptions, Engine, Extent, OpenOptions, SnapshotRef, Volume, VolumeEntry,
+    CloneOptions, CreateOptions, Engine, Extent, OpenOptions, SnapshotRef, TrashOptions, Volume, VolumeEntry,
 };
 use volary::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target};
 
@@ -111,7 +111,7 @@ impl Stage {
     }
 
     pub(super) async fn to_trash(&self, entry: &VolumeEntry, keep: Duration) {
-        self.trash_move(&self.ns, entry, keep, &CTL).await.unwrap();
+        self.trash_move(&self.ns, entry, &TrashOptions::keep(keep), &CTL).await.unwrap();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::stage::*;
 use std::time::Duration;
-use volary::engine::{OpenOptions, TrashState, VolumeEntry};
+use volary::engine::{OpenOptions, TrashOptions, TrashState, VolumeEntry};
 use volary::{ErrorKind, Target, VolumeId};
 
 impl Stage {
@@ -117,10 +117,10 @@ pub(super) async fn restore_publishes_an_open_volume(s: &Stage) {
 pub(super) async fn move_refuses_stale_entries(s: &Stage) {
     let a = s.volume("a", MIB).await;
     let misnamed = VolumeEntry { name: n("b"), id: a.id.clone() };
-    refused(s.trash_move(&s.ns, &misnamed, HOUR, &CTL).await, ErrorKind::NotFound);
+    refused(s.trash_move(&s.ns, &misnamed, &TrashOptions::keep(HOUR), &CTL).await, ErrorKind::NotFound);
     s.to_trash(&a, HOUR).await;
     let new = s.volume("a", MIB).await;
-    refused(s.trash_move(&s.ns, &a, HOUR, &CTL).await, ErrorKind::NotFound);
+    refused(s.trash_move(&s.ns, &a, &TrashOptions::keep(HOUR), &CTL).await, ErrorKind::NotFound);
     refused(s.remove(&s.ns, &a, &CTL).await, ErrorKind::NotFound);
     refused(s.rename(&s.ns, &a, &n("c"), &CTL).await, ErrorKind::NotFound);
     assert_eq!(s.listed(&s.ns).await, [new]);
@@ -130,7 +130,7 @@ pub(super) async fn move_refuses_stale_entries(s: &Stage) {
 pub(super) async fn move_is_blocked_by_a_writer(s: &Stage) {
     let a = s.volume("a", MIB).await;
     let w = s.writer(&a).await;
-    refused(s.trash_move(&s.ns, &a, HOUR, &CTL).await, ErrorKind::Blocked);
+    refused(s.trash_move(&s.ns, &a, &TrashOptions::keep(HOUR), &CTL).await, ErrorKind::Blocked);
     assert_eq!(s.listed(&s.ns).await, [a.clone()]);
     w.fill(0, MIB, 1).await;
     w.shut().await;

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use volary::engine::{CloneOptions, CreateOptions, Engine, OpenOptions, SnapshotRef, Volume, VolumeEntry};
+use volary::engine::{
+    CloneOptions, CreateOptions, Engine, OpenOptions, SnapshotRef, TrashOptions, Volume, VolumeEntry,
+};
 use volary::{Ctl, Name, Namespace, Result, Target, VolumeId};
 
 /// An engine under test beside the model.
@@ -141,7 +143,8 @@ impl Pair {
                 let index = pick(volume);
                 let (open, entry) = (self.is_open(index, *close).await, self.entry(index));
                 let time = Duration::from_secs(if *keep { 3600 } else { 0 });
-                let result = self.engine.trash_move(&self.ns, &entry, time, &self.ctl).await;
+                let result =
+                    self.engine.trash_move(&self.ns, &entry, &TrashOptions::keep(time), &self.ctl).await;
                 (self.model.trash_move(index, *keep, open), result)
             }
             Op::TrashRestore { volume, name } => {

@@ -5,10 +5,9 @@ use super::handle::closing;
 use super::journal::Intent;
 use super::outcome::{Step, StepOutcome};
 use super::plan::{Act, Subject};
-use crate::engine::{Child, OpenOptions, SnapshotInfo, Volume, VolumeEntry};
+use crate::engine::{Child, OpenOptions, SnapshotInfo, TrashOptions, Volume, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Phase, Result, Store, Target};
 use std::sync::Arc;
-use std::time::Duration;
 
 impl Store {
     /// Takes the steps in order until one fails, and writes down how each ended.
@@ -31,7 +30,7 @@ impl Store {
             self.writer(subject, &mut writer, ctl).await?;
         }
         let mut failed = None;
-        for act in acts {
+        for (done, act) in acts.iter().enumerate() {
             if failed.is_some() {
                 steps.push(act.step(subject, StepOutcome::Skipped));
                 continue;
@@ -46,7 +45,7 @@ impl Store {
                 failed = Some(error);
                 continue;
             }
-            let result = self.perform(subject, act, &mut writer, ctl).await;
+            let result = self.perform(subject, act, done == 0, &mut writer, ctl).await;
             let outcome = if result.is_ok() { StepOutcome::Done } else { StepOutcome::Failed };
             steps.push(act.step(subject, outcome));
             failed = result.err();
@@ -58,10 +57,12 @@ impl Store {
         }
     }
 
+    /// Takes one step; the first comes right after the plan, which looked who holds the volume.
     async fn perform(
         &self,
         subject: &Subject,
         act: &Act,
+        first: bool,
         writer: &mut Option<Arc<dyn Volume>>,
         ctl: &Ctl,
     ) -> Result<()> {
@@ -91,7 +92,8 @@ impl Store {
             }
             Act::TakeName => {
                 let entry = self.entry(subject, ctl).await?;
-                self.engine().trash_move(subject.namespace(), &entry, Duration::ZERO, ctl).await
+                let options = TrashOptions { looked: first, ..TrashOptions::default() };
+                self.engine().trash_move(subject.namespace(), &entry, &options, ctl).await
             }
             Act::RemoveFromTrash { force } => {
                 ctl.phase(Phase::Remove, None);

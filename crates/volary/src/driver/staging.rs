@@ -5,7 +5,9 @@ use super::journal::{Intent, Work, random_hex};
 use super::patience::patiently;
 use super::store::Store;
 use super::transfer::on_thread;
-use crate::engine::{CloneOptions, CreateOptions, OpenOptions, SnapshotRef, TrashState, Volume, VolumeEntry};
+use crate::engine::{
+    CloneOptions, CreateOptions, OpenOptions, SnapshotRef, TrashOptions, TrashState, Volume, VolumeEntry,
+};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId, VolumeSpec};
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,7 +101,9 @@ impl Staging {
         };
         self.id = Some(id.clone());
         self.intent.step("staged", Some(&id), ctl).await?;
-        engine.trash_move(namespace, &VolumeEntry { name: staging.clone(), id }, KEEP, ctl).await
+        let entry = VolumeEntry { name: staging.clone(), id };
+        // Nobody else has any business with it.
+        engine.trash_move(namespace, &entry, &TrashOptions::keep(KEEP).looked(), ctl).await
     }
 
     /// Opens it to be filled.
@@ -249,7 +253,7 @@ impl Staging {
         };
         if found.state == TrashState::Moving {
             let entry = VolumeEntry { name: self.staging.clone(), id: found.id.clone() };
-            engine.trash_move(namespace, &entry, KEEP, ctl).await?;
+            engine.trash_move(namespace, &entry, &TrashOptions::keep(KEEP), ctl).await?;
         }
         self.remove_snapshots(&found.id, ctl).await?;
         engine.trash_remove(namespace, &found.id, true, ctl).await

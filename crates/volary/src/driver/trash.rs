@@ -9,7 +9,7 @@ use super::patience::Patience;
 use super::plan::{Act, Plan, Rules, Subject};
 use super::remove::{planned, trash_blocker};
 use super::staging::STAGING_PREFIX;
-use crate::engine::{Parent, TrashEntry, TrashState};
+use crate::engine::{Parent, TrashEntry, TrashOptions, TrashState};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Store, Target, VolumeId, VolumeSpec};
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -130,7 +130,9 @@ impl Store {
         let set = volume.set_metadata(NOTE_KEY, &value, ctl).await;
         let set = closing(&volume, set, ctl).await;
         let moved = match set {
-            Ok(()) => self.engine().trash_move(subject.namespace(), &entry, keep, ctl).await,
+            Ok(()) => {
+                self.engine().trash_move(subject.namespace(), &entry, &TrashOptions::keep(keep), ctl).await
+            }
             failed => failed,
         };
         if let Err(error) = moved {

@@ -123,17 +123,18 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     /// What is in a namespace's trash, half-moved and half-removed entries included (`rbd_trash_list`).
     async fn trash(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<TrashEntry>>;
 
-    /// Takes a volume's name away and puts it into trash, kept until `keep` has passed (`rbd_trash_move`).
+    /// Takes a volume's name away and puts it into trash, kept until `options.keep` has passed (`rbd_trash_move`).
     ///
     /// Repeating it after an interruption finishes it. Snapshots, children and metadata stay as they are.
     ///
     /// # Errors
-    /// `NotFound` when `volume.name` no longer stands for `volume.id`; `Blocked` while somebody has it open.
+    /// `NotFound` when `volume.name` no longer stands for `volume.id`; `Blocked` while somebody has it open, unless the
+    /// caller has [`looked`](TrashOptions::looked).
     async fn trash_move(
         &self,
         namespace: &Namespace,
         volume: &VolumeEntry,
-        keep: std::time::Duration,
+        options: &TrashOptions,
         ctl: &Ctl,
     ) -> Result<()>;
 

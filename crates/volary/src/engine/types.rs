@@ -4,6 +4,7 @@ use crate::{Error, ErrorKind, Name, Namespace, Result, VolumeId};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What a store is and what it can do ([`Engine::describe`](super::Engine::describe)).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +167,28 @@ impl CreateOptions {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloneOptions {}
+
+/// How to put a volume into trash ([`Engine::trash_move`](super::Engine::trash_move)).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TrashOptions {
+    /// How long it is kept.
+    pub keep: Duration,
+    /// Whether the caller knows that nobody has it open, so that a store where looking takes time need not look again.
+    pub looked: bool,
+}
+
+impl TrashOptions {
+    /// Looks whether somebody has it open.
+    pub fn keep(keep: Duration) -> Self {
+        TrashOptions { keep, looked: false }
+    }
+
+    /// For a caller who has looked, or made the volume, just before: who opens it between would not be seen either way.
+    pub fn looked(self) -> Self {
+        TrashOptions { looked: true, ..self }
+    }
+}
 
 /// How to open a volume ([`Engine::open`](super::Engine::open)).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::scene::Scene;
 use futures::TryStreamExt;
 use std::time::Duration;
-use volary::engine::{CreateOptions, HolderKind, OpenOptions};
+use volary::engine::{CreateOptions, HolderKind, OpenOptions, TrashOptions};
 use volary::{
     Error, ErrorKind, Name, Namespace, Outcome, RemoveOptions, SnapshotOutcome, SnapshotRemoveOptions, Store,
     Target,
@@ -13,7 +13,7 @@ use volary::{
 async fn foreign_trash(f: &Scene, volume: &str, keep: Duration) {
     let target = Target::Name(Name::from_bytes(volume));
     let entry = f.engine.find(&f.home(), &target, &f.ctl).await.unwrap().unwrap();
-    f.engine.trash_move(&f.home(), &entry, keep, &f.ctl).await.unwrap();
+    f.engine.trash_move(&f.home(), &entry, &TrashOptions::keep(keep), &f.ctl).await.unwrap();
 }
 
 async fn in_trash(f: &Scene) -> Vec<String> {

@@ -9,7 +9,7 @@ use crate::driver::plan::Subject;
 use crate::driver::remove::RemoveOptions;
 use crate::driver::snapshot_removal::SnapshotRemoveOptions;
 use crate::driver::staging::{PUBLISHING, Staging};
-use crate::engine::{SnapshotInfo, TrashEntry, TrashState, Volume, VolumeEntry};
+use crate::engine::{SnapshotInfo, TrashEntry, TrashOptions, TrashState, Volume, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Name, Result, Store, Target, VolumeId, VolumeSpec};
 use std::sync::Arc;
 use std::time::Duration;
@@ -189,7 +189,7 @@ impl Store {
         let Some(entry) = self.trashed(spec, id, ctl).await? else { return Ok(Found::Gone) };
         if entry.state == TrashState::Moving {
             let volume = VolumeEntry { name: entry.name.clone(), id: id.clone() };
-            self.engine().trash_move(&spec.namespace, &volume, Duration::ZERO, ctl).await?;
+            self.engine().trash_move(&spec.namespace, &volume, &TrashOptions::default(), ctl).await?;
         }
         Ok(Found::Trashed(entry))
     }

@@ -7,7 +7,7 @@ use crate::engine::{SnapshotRef, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use rbd::{Errno, Features};
 
-const DIRECTORY: &[u8] = b"rbd_directory";
+pub(super) const DIRECTORY: &[u8] = b"rbd_directory";
 
 /// What every image is made with: one writer at a time, known objects, snapshots that flatten along.
 const FEATURES: u64 = Features::RBD_FEATURE_LAYERING
@@ -18,6 +18,12 @@ const FEATURES: u64 = Features::RBD_FEATURE_LAYERING
 
 /// An image that tells by its map which objects are there.
 const MAPPED: u64 = Features::RBD_FEATURE_OBJECT_MAP | Features::RBD_FEATURE_FAST_DIFF;
+
+/// What is about the image alone.
+const PLAIN: u64 = FEATURES
+    | Features::RBD_FEATURE_STRIPINGV2
+    | Features::RBD_FEATURE_DATA_POOL
+    | Features::RBD_FEATURE_OPERATIONS;
 
 /// What an object map can keep track of, in objects of the default size.
 pub(super) const MAX_VOLUME_BYTES: u64 = 256_000_000 * (4 << 20);
@@ -30,6 +36,11 @@ pub(super) fn malformed(what: &'static str) -> Error {
 pub(super) fn string(from: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = from.split_first_chunk::<4>()?;
     rest.split_at_checked(usize::try_from(u32::from_le_bytes(*len)).ok()?)
+}
+
+/// The same the other way.
+pub(super) fn put_string(text: &[u8]) -> Vec<u8> {
+    [&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes(), text].concat()
 }
 
 fn id(from: &[u8], what: &'static str) -> Result<VolumeId> {
@@ -90,6 +101,8 @@ pub(super) struct Header {
     pub(super) may_have_parent: bool,
     /// The size of its objects, if there is a map of them that holds.
     pub(super) mapped_object_bytes: Option<u64>,
+    /// Whether it keeps no journal and is in no group, and nothing in it is unknown here.
+    pub(super) plain: bool,
 }
 
 /// `None` when the object says less or more than that.
@@ -103,13 +116,15 @@ pub(super) async fn header(pool: &rbd::Pool, id: &VolumeId) -> Result<Option<Hea
     }
     let number = |name: &[u8]| Some(u64::from_le_bytes(key(name)?.as_slice().try_into().ok()?));
     let Some(size_bytes) = number(b"size") else { return Ok(None) };
-    let mapped = number(b"features").is_some_and(|features| features & MAPPED == MAPPED)
+    let features = number(b"features");
+    let mapped = features.is_some_and(|features| features & MAPPED == MAPPED)
         && key(b"flags").is_none_or(|flags| flags.iter().all(|byte| *byte == 0));
     let order = key(b"order").and_then(|order| order.first()).filter(|order| mapped && **order < 32);
     Ok(Some(Header {
         size_bytes,
         may_have_parent: key(b"parent").is_some(),
         mapped_object_bytes: order.map(|order| 1 << order),
+        plain: features.is_some_and(|features| features & !PLAIN == 0) && key(b"rbd_group_ref").is_none(),
     }))
 }
 

@@ -18,6 +18,7 @@ mod object_map;
 mod snapshots;
 mod store;
 mod trash;
+mod trash_move;
 mod volume;
 mod writers;
 

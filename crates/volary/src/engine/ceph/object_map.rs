@@ -58,7 +58,12 @@ mod tests {
 
     #[test]
     fn objects_that_are_there_are_counted_and_a_map_of_another_size_is_not_believed() {
-        let header = |size_bytes| Header { size_bytes, may_have_parent: false, mapped_object_bytes: Some(4) };
+        let header = |size_bytes| Header {
+            size_bytes,
+            may_have_parent: false,
+            mapped_object_bytes: Some(4),
+            plain: true,
+        };
         // There, not there, being removed, there and clean; then the last, of one byte.
         let bits = [0b0100_1011, 0b0100_0000];
         assert_eq!(count(&map(5, &bits), &header(17)), Some(4 + 4 + 4 + 1));

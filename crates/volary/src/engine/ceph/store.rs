@@ -3,11 +3,13 @@
 use super::connection::Ceph;
 use super::directory::Header;
 use super::volume::{Handle, progress};
-use super::{NO_LIMIT, directory, examine, figures, half_removed, holders, lockers, object_map, trash};
+use super::{
+    NO_LIMIT, directory, examine, figures, half_removed, holders, lockers, object_map, trash, trash_move,
+};
 use crate::engine::locked;
 use crate::engine::{
     Check, CloneOptions, CreateOptions, Engine, Head, Holder, OpenOptions, PoolInfo, Record, SnapshotRef,
-    StoreDescription, TrashEntry, Usage, Volume, VolumeEntry,
+    StoreDescription, TrashEntry, TrashOptions, Usage, Volume, VolumeEntry,
 };
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use async_trait::async_trait;
@@ -258,7 +260,7 @@ impl Engine for Ceph {
         &self,
         namespace: &Namespace,
         volume: &VolumeEntry,
-        keep: Duration,
+        options: &TrashOptions,
         ctl: &Ctl,
     ) -> Result<()> {
         self.0
@@ -266,7 +268,7 @@ impl Engine for Ceph {
                 let pool = self.0.enter(namespace).await?;
                 lockers::require_none(&pool, &volume.id).await?;
                 self.settled(&pool, namespace, &volume.id).await;
-                trash::move_in(&pool, volume, keep).await
+                trash_move::move_in(&pool, volume, options).await
             })
             .await
     }

@@ -1,18 +1,25 @@
 //! Trash, read from the object `rbd_trash`: the only place that tells how far an entry is on its way.
 
 use super::NO_LIMIT;
-use super::directory::{check, id_of, malformed, no_volume, string};
+use super::directory::{id_of, malformed, no_volume, put_string, string};
 use super::half_removed::finish_before_removal;
-use super::holders::watchers;
-use crate::engine::{TrashEntry, TrashState, VolumeEntry};
+use super::trash_move::finish;
+use crate::engine::{TrashEntry, TrashState};
 use crate::{Error, ErrorKind, Name, Result, VolumeId};
 use jiff::Timestamp;
 use rbd::Errno;
-use std::time::Duration;
 
-const TRASH: &[u8] = b"rbd_trash";
+pub(super) const TRASH: &[u8] = b"rbd_trash";
 
 const SOURCES: [&str; 5] = ["user", "mirroring", "migration", "removing", "user_parent"];
+
+/// As they are numbered.
+const STATES: [TrashState; 4] =
+    [TrashState::Normal, TrashState::Moving, TrashState::Removing, TrashState::Restoring];
+
+fn number(state: TrashState) -> u8 {
+    STATES.iter().zip(0..).find(|(of, _)| **of == state).map_or(0, |(_, number)| number)
+}
 
 fn time(from: &[u8]) -> Option<(Timestamp, &[u8])> {
     let (seconds, rest) = from.split_first_chunk::<4>()?;
@@ -28,15 +35,27 @@ fn decode(id: VolumeId, value: &[u8]) -> Option<TrashEntry> {
     let (name, rest) = string(rest)?;
     let (deleted, rest) = time(rest)?;
     let (until, _) = time(rest)?;
-    let state = match value.get(state_at(value)?) {
-        None | Some(0) => TrashState::Normal,
-        Some(1) => TrashState::Moving,
-        Some(2) => TrashState::Removing,
-        Some(3) => TrashState::Restoring,
-        Some(_) => return None,
-    };
+    let state = value.get(state_at(value)?).copied().unwrap_or_default();
+    let state = *STATES.get(usize::from(state))?;
     let source = SOURCES.get(usize::from(*source)).copied().unwrap_or("unknown").to_owned();
     Some(TrashEntry { id, name: Name::from_bytes(name), source, deleted, until, state })
+}
+
+/// The same by Ceph's encoding, with the state as the last byte.
+pub(super) fn encode(entry: &TrashEntry) -> Vec<u8> {
+    let source = SOURCES.iter().position(|source| *source == entry.source).unwrap_or_default();
+    let mut fields = vec![u8::try_from(source).unwrap_or_default()];
+    let time = |at: Timestamp| {
+        let seconds = u32::try_from(at.as_second()).unwrap_or(u32::MAX);
+        let nanoseconds = u32::try_from(at.subsec_nanosecond()).unwrap_or_default();
+        [seconds.to_le_bytes(), nanoseconds.to_le_bytes()].concat()
+    };
+    fields.extend(put_string(entry.name.as_bytes()));
+    fields.extend(time(entry.deleted));
+    fields.extend(time(entry.until));
+    fields.push(number(entry.state));
+    let len = u32::try_from(fields.len()).unwrap_or(u32::MAX);
+    [&[2, 1], len.to_le_bytes().as_slice(), &fields].concat()
 }
 
 /// Where the state is: after a string and two times.
@@ -59,28 +78,6 @@ pub(super) async fn entry(pool: &rbd::Pool, id: &VolumeId) -> Result<Option<Tras
     Ok(list(pool).await?.into_iter().find(|entry| entry.id == *id))
 }
 
-pub(super) async fn move_in(pool: &rbd::Pool, volume: &VolumeEntry, keep: Duration) -> Result<()> {
-    if let Err(error) = check(pool, volume).await {
-        let begun = entry(pool, &volume.id).await?;
-        if !begun.is_some_and(|begun| begun.state == TrashState::Moving && begun.name == volume.name) {
-            return Err(error);
-        }
-    }
-    // Ceph itself would move an image that a client which yields its lock has open.
-    let image = match pool.open_by_id_read_only(volume.id.as_str().as_bytes(), None, NO_LIMIT).await {
-        Err(error) if error.errno() == Some(Errno::ENOENT) => return Err(no_volume(&volume.name)),
-        image => image?,
-    };
-    let watchers = watchers(&image, None).await;
-    image.close(NO_LIMIT).await?;
-    if let Some(other) = watchers?.first() {
-        return Err(Error::new(ErrorKind::Blocked, "somebody has the volume open to write")
-            .context("holder", &other.detail)
-            .hint(&other.remedy));
-    }
-    Ok(pool.trash_move(volume.name.as_bytes(), keep, NO_LIMIT).await?)
-}
-
 pub(super) async fn restore(pool: &rbd::Pool, id: &VolumeId, name: &Name) -> Result<()> {
     let restore = || pool.trash_restore(id.as_str().as_bytes(), name.as_bytes(), NO_LIMIT);
     let mut done = restore().await;
@@ -96,7 +93,8 @@ pub(super) async fn restore(pool: &rbd::Pool, id: &VolumeId, name: &Name) -> Res
         Err(error) if matches!(error.errno(), Some(Errno::ENOSPC | Errno::EDQUOT)) => {
             // With the name given, repeating it needs no room any more.
             if id_of(pool, name).await?.as_ref() != Some(id) {
-                put_back(pool, id).await?;
+                // librbd leaves it on its way out, where nobody could remove it.
+                set_state(pool, id, TrashState::Restoring, TrashState::Normal).await?;
             }
             Err(error.into())
         }
@@ -104,17 +102,22 @@ pub(super) async fn restore(pool: &rbd::Pool, id: &VolumeId, name: &Name) -> Res
     }
 }
 
-/// Undoes the mark of being on its way out, with which librbd leaves an entry for whose name a full pool has no room, and
-/// with which nobody could remove it.
-async fn put_back(pool: &rbd::Pool, id: &VolumeId) -> Result<()> {
+/// Changes an entry's state if it is this one, whatever else a newer Ceph may write there.
+pub(super) async fn set_state(
+    pool: &rbd::Pool,
+    id: &VolumeId,
+    from: TrashState,
+    to: TrashState,
+) -> Result<()> {
     let key = [b"id_", id.as_str().as_bytes()].concat();
     let found = pool.omap_page(TRASH, b"", &key, 1, NO_LIMIT).await?.entries;
     let Some((_, old)) = found.into_iter().find(|(found, _)| *found == key) else { return Ok(()) };
     let entry = decode(id.clone(), &old).ok_or_else(|| malformed("rbd_trash"))?;
     let mut new = old.clone();
-    let state = state_at(&old).and_then(|at| new.get_mut(at));
-    if let (TrashState::Restoring, Some(state)) = (entry.state, state) {
-        *state = 0;
+    if let Some(state) = state_at(&old).and_then(|at| new.get_mut(at))
+        && entry.state == from
+    {
+        *state = number(to);
         pool.omap_swap(TRASH, vec![rbd::Swap { key, expected: Some(old), new: Some(new) }], NO_LIMIT).await?;
     }
     Ok(())
@@ -132,6 +135,10 @@ pub(super) async fn remove(
             .context("id", id)
             .context("until", entry.until));
     }
+    if entry.state == TrashState::Moving {
+        // Who began it can no longer repeat it, for it has no name.
+        finish(pool, entry).await?;
+    }
     finish_before_removal(pool, id).await?;
     Ok(pool.trash_remove(id.as_str().as_bytes(), force, progress, NO_LIMIT).await?)
 }
@@ -146,6 +153,8 @@ mod tests {
         bytes.extend_from_slice(b"web\x01\0\0\0\x02\0\0\0\x05\0\0\0\0\0\0\0\x03");
         let id = || VolumeId::new("1234").unwrap();
         let entry = decode(id(), &bytes).unwrap();
+        bytes[2] = 25;
+        assert_eq!(encode(&entry), bytes);
         assert_eq!((entry.name, entry.state), (Name::from_bytes("web"), TrashState::Restoring));
         assert_eq!((entry.deleted.as_nanosecond(), entry.until.as_second()), (1_000_000_002, 5));
         for len in 0..bytes.len() - 1 {

@@ -159,10 +159,10 @@ impl Engine for Local {
         &self,
         namespace: &Namespace,
         volume: &VolumeEntry,
-        keep: Duration,
+        options: &TrashOptions,
         ctl: &Ctl,
     ) -> Result<()> {
-        let (namespace, volume) = (namespace.clone(), volume.clone());
+        let (namespace, volume, keep) = (namespace.clone(), volume.clone(), options.keep);
         self.call(ctl, "move to trash", move |store| store.trash_move(&namespace, &volume, keep)).await
     }
 

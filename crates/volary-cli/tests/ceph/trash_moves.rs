@@ -1,0 +1,119 @@
+//! Moves into trash that do not go through librbd: what they leave is what librbd leaves, wherever they end.
+
+use crate::harness::{Bench, cluster};
+use serde_json::json;
+use std::process::Command;
+
+/// The first steps of a move, as librbd takes them; then it is as if it had been killed.
+const BROKEN_OFF: &str = r#"
+import rados, struct, sys, time
+conf, pool, namespace, name, id, steps = sys.argv[1:]
+cluster = rados.Rados(conffile=conf)
+cluster.connect()
+io = cluster.open_ioctx(pool)
+io.set_namespace(namespace)
+text = lambda text: struct.pack("<I", len(text)) + text.encode()
+at = struct.pack("<II", int(time.time()), 0)
+entry = b"\0" + text(name) + at + at
+spec = b"\2\1" + struct.pack("<I", len(entry) + 1) + entry + b"\1"
+io.execute("rbd_trash", "rbd", "trash_add", text(id) + spec)
+if int(steps) > 1:
+    io.remove_object("rbd_id." + name)
+if int(steps) > 2:
+    io.execute("rbd_directory", "rbd", "dir_remove_image", text(name) + text(id))
+"#;
+
+fn rados(bench: &Bench, args: &[&str]) -> String {
+    let (pool, namespace) = bench.home.split_once('/').unwrap();
+    cluster::output("rados", &[&["--pool", pool, "--namespace", namespace], args].concat())
+}
+
+fn id(bench: &Bench, name: &str) -> String {
+    bench.json(&["info", &bench.at(name)])["id"].as_str().unwrap().to_owned()
+}
+
+/// Breaks a move of the volume `web` off after so many steps.
+fn break_off(bench: &Bench, id: &str, steps: u8) {
+    let (pool, namespace) = bench.home.split_once('/').unwrap();
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-c", BROKEN_OFF, &cluster::conf(), pool, namespace, "web", id, &steps.to_string()]);
+    assert!(python.env_remove("CEPH_ARGS").status().unwrap().success());
+}
+
+#[test]
+fn a_volume_in_trash_is_as_librbd_leaves_it() {
+    let bench = crate::bench();
+    let image = bench.image("disk.raw", 2);
+    for name in ["ours", "ceph"] {
+        bench.ok(&["import", image.to_str().unwrap(), &bench.at(name)]);
+    }
+    let (ours, theirs) = (id(&bench, "ours"), id(&bench, "ceph"));
+    bench.ok(&["rm", "--defer", "0s", &bench.at("ours")]);
+    cluster::output("rbd", &["trash", "mv", &bench.at("ceph")]);
+    let entry = |id: &str| {
+        let file = bench.path("entry");
+        rados(&bench, &["getomapval", "rbd_trash", &format!("id_{id}"), file.to_str().unwrap()]);
+        let mut bytes = std::fs::read(file).unwrap();
+        let deleted = bytes.split_off(15);
+        // A name of four bytes and two equal times stand before the state.
+        assert_eq!((deleted[..8] == deleted[8..16], deleted.len()), (true, 17));
+        bytes.truncate(11);
+        (bytes, deleted[16])
+    };
+    assert_eq!(entry(&ours), entry(&theirs));
+    assert_eq!(rados(&bench, &["listomapkeys", "rbd_directory"]).trim(), "state");
+    assert!(!rados(&bench, &["ls"]).contains("rbd_id."));
+    let (pool, namespace) = bench.home.split_once('/').unwrap();
+    let at = ["--pool", pool, "--namespace", namespace];
+    let listed = cluster::json("rbd", &[&["trash", "ls"], at.as_slice()].concat());
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    cluster::output("rbd", &[&["trash", "restore", &ours], at.as_slice()].concat());
+    bench.ok(&["verify", &bench.at("ours")]);
+    bench.ok(&["rm", &bench.at("ours")]);
+    bench.ok(&["trash", "rm", &format!("{}/id:{theirs}", bench.home)]);
+    bench.assert_empty();
+}
+
+#[test]
+fn s04_a_move_broken_off_after_any_step_is_finished() {
+    let bench = crate::bench();
+    for steps in 1..=3 {
+        let volume = bench.at("web");
+        bench.ok(&["create", "--size", "8M", &volume]);
+        let id = id(&bench, "web");
+        break_off(&bench, &id, steps);
+        match steps {
+            3 => bench.ok(&["trash", "rm", &format!("{}/id:{id}", bench.home)]),
+            _ => bench.ok(&["rm", &volume]),
+        };
+        assert_eq!(bench.json(&["trash", "ls", &bench.home]), json!([]), "after {steps} steps");
+        assert_eq!(rados(&bench, &["listomapkeys", "rbd_directory"]).trim(), "state", "after {steps} steps");
+    }
+    bench.assert_empty();
+}
+
+#[test]
+fn what_a_journal_follows_is_moved_by_librbd() {
+    let bench = crate::bench();
+    let volume = bench.at("web");
+    let features = ["--image-feature", "layering,exclusive-lock,journaling"];
+    cluster::output("rbd", &[&["create", "--size", "8M"], features.as_slice(), &[&volume]].concat());
+    bench.ok(&["rm", &volume]);
+    assert!(!rados(&bench, &["ls"]).contains("journal."));
+    bench.assert_empty();
+}
+
+#[test]
+fn s04_finishing_a_move_leaves_a_new_volume_of_that_name() {
+    let bench = crate::bench();
+    let volume = bench.at("web");
+    bench.ok(&["create", "--size", "8M", &volume]);
+    let old = id(&bench, "web");
+    break_off(&bench, &old, 3);
+    bench.ok(&["create", "--size", "4M", &volume]);
+    let new = id(&bench, "web");
+    bench.ok(&["trash", "rm", &format!("{}/id:{old}", bench.home)]);
+    assert_eq!(id(&bench, "web"), new);
+    bench.ok(&["rm", &volume]);
+    bench.assert_empty();
+}

@@ -1,0 +1,119 @@
+//! Into trash: by the changes librbd makes, without opening the image for them where nothing of it asks for that.
+
+use super::NO_LIMIT;
+use super::directory::{DIRECTORY, check, find, header, no_volume, put_string};
+use super::holders::watchers;
+use super::trash::{TRASH, encode, entry, set_state};
+use crate::engine::{TrashEntry, TrashOptions, TrashState, VolumeEntry};
+use crate::{Error, ErrorKind, Result, Target, VolumeId};
+use jiff::{SignedDuration, Timestamp};
+use rbd::{Errno, Swap};
+use std::time::Duration;
+
+pub(super) async fn move_in(pool: &rbd::Pool, volume: &VolumeEntry, options: &TrashOptions) -> Result<()> {
+    if let Err(error) = check(pool, volume).await {
+        return match begun(pool, volume).await? {
+            Some(entry) => finish(pool, entry).await.map(drop),
+            None => Err(error),
+        };
+    }
+    if !options.looked {
+        refuse_watched(pool, volume).await?;
+    }
+    if !is_plain(pool, &volume.id).await? {
+        // It leaves journals, groups and mirrors as they are to be left.
+        return Ok(pool.trash_move(volume.name.as_bytes(), options.keep, NO_LIMIT).await?);
+    }
+    let entry = moving(volume, options.keep);
+    let added = pool.omap_swap(TRASH, vec![change(&entry.id, None, Some(encode(&entry)))], NO_LIMIT).await?;
+    let entry = if added { Some(entry) } else { begun(pool, volume).await? };
+    let stale = || no_volume(&volume.name).context("id", &volume.id);
+    let entry = entry.ok_or_else(stale)?;
+    if finish(pool, entry.clone()).await? {
+        return Ok(());
+    }
+    // Somebody renamed it at once: it stays.
+    pool.omap_swap(TRASH, vec![change(&entry.id, Some(encode(&entry)), None)], NO_LIMIT).await?;
+    Err(stale())
+}
+
+/// The entry of a move of this very volume that was broken off.
+async fn begun(pool: &rbd::Pool, volume: &VolumeEntry) -> Result<Option<TrashEntry>> {
+    let entry = entry(pool, &volume.id).await?;
+    Ok(entry.filter(|of| of.state == TrashState::Moving && of.name == volume.name))
+}
+
+fn moving(volume: &VolumeEntry, keep: Duration) -> TrashEntry {
+    let deleted = Timestamp::now();
+    let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
+    TrashEntry {
+        id: volume.id.clone(),
+        name: volume.name.clone(),
+        source: "user".to_owned(),
+        deleted,
+        until: deleted.saturating_add(keep).unwrap_or(Timestamp::MAX),
+        state: TrashState::Moving,
+    }
+}
+
+fn change(id: &VolumeId, expected: Option<Vec<u8>>, new: Option<Vec<u8>>) -> Swap {
+    Swap { key: [b"id_", id.as_str().as_bytes()].concat(), expected, new }
+}
+
+/// Takes the rest of librbd's steps (`librbd::trash::MoveRequest`): the name's object, the directory, the entry's state. Broken
+/// off it is as librbd would leave it, and repeating finishes it. Another volume that has got the name since keeps it.
+///
+/// `false`, with the entry as it was, when the directory knows the volume by another name.
+pub(super) async fn finish(pool: &rbd::Pool, mut entry: TrashEntry) -> Result<bool> {
+    let (id, name) = (entry.id.clone(), entry.name.clone());
+    pool.object_remove_if(
+        &[b"rbd_id.", name.as_bytes()].concat(),
+        put_string(id.as_str().as_bytes()),
+        NO_LIMIT,
+    )
+    .await?;
+    let both = vec![
+        Swap {
+            key: [b"name_", name.as_bytes()].concat(),
+            expected: Some(put_string(id.as_str().as_bytes())),
+            new: None,
+        },
+        change(&id, Some(put_string(name.as_bytes())), None),
+    ];
+    if !pool.omap_swap(DIRECTORY, both, NO_LIMIT).await?
+        && find(pool, &Target::Id(id.clone())).await?.is_some()
+    {
+        return Ok(false);
+    }
+    let moving = encode(&entry);
+    entry.state = TrashState::Normal;
+    if !pool.omap_swap(TRASH, vec![change(&id, Some(moving), Some(encode(&entry)))], NO_LIMIT).await? {
+        // Somebody else has finished it, or a newer Ceph has written it.
+        set_state(pool, &id, TrashState::Moving, TrashState::Normal).await?;
+    }
+    Ok(true)
+}
+
+/// Ceph itself would move an image that a client which yields its lock has open.
+async fn refuse_watched(pool: &rbd::Pool, volume: &VolumeEntry) -> Result<()> {
+    let image = match pool.open_by_id_read_only(volume.id.as_str().as_bytes(), None, NO_LIMIT).await {
+        Err(error) if error.errno() == Some(Errno::ENOENT) => return Err(no_volume(&volume.name)),
+        image => image?,
+    };
+    let watchers = watchers(&image, None).await;
+    image.close(NO_LIMIT).await?;
+    match watchers?.first() {
+        None => Ok(()),
+        Some(other) => Err(Error::new(ErrorKind::Blocked, "somebody has the volume open to write")
+            .context("holder", &other.detail)
+            .hint(&other.remedy)),
+    }
+}
+
+/// Whether moving it concerns its name alone: nothing mirrors it, no journal follows it, no group has it.
+async fn is_plain(pool: &rbd::Pool, id: &VolumeId) -> Result<bool> {
+    let key = [b"image_", id.as_str().as_bytes()].concat();
+    let mirrored = pool.omap_page(b"rbd_mirroring", b"", &key, 1, NO_LIMIT).await?;
+    let mirrored = mirrored.entries.iter().any(|(found, _)| *found == key);
+    Ok(!mirrored && header(pool, id).await?.is_some_and(|header| header.plain))
+}
