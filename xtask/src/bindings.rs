@@ -10,7 +10,7 @@ const BINDINGS: &str = "crates/rbd/src/sys/bindings.rs";
 
 /// Constants of the C interface that the wrappers use.
 const CONSTANTS: &str = "^(RBD_FEATURE_[A-Z0-9]+(_[A-Z]+)*|RBD_FLAG_.*|RBD_IMAGE_OPTION_(FEATURES|ORDER|STRIPE_UNIT|\
-    STRIPE_COUNT|DATA_POOL|CLONE_FORMAT)|RBD_SNAP_REMOVE_.*|LIBRADOS_CMPXATTR_OP_EQ|LIBRADOS_CREATE_IDEMPOTENT)$";
+    STRIPE_COUNT|DATA_POOL|CLONE_FORMAT)|RBD_SNAP_REMOVE_.*|LIBRADOS_CMPXATTR_OP_EQ|LIBRADOS_CREATE_(EXCLUSIVE|IDEMPOTENT))$";
 
 /// Writes the bindings of exactly the functions in the symbol table.
 pub(crate) fn generate() -> Outcome {

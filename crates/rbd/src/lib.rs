@@ -4,6 +4,7 @@
 mod call;
 
 mod children;
+mod class;
 mod cluster;
 mod completion;
 mod connect;
@@ -33,6 +34,7 @@ mod trash;
 mod workers;
 
 pub use children::{Child, Parent};
+pub use class::Method;
 pub use cluster::{Cluster, ClusterStat};
 pub use connect::ConnectOptions;
 pub use diff::{DiffOptions, Extent, MAX_DIFF_WINDOW_BYTES, MAX_DIFF_WINDOW_OBJECTS};

@@ -5,6 +5,8 @@
 mod both;
 #[path = "ceph/client.rs"]
 mod client;
+#[path = "ceph/clones.rs"]
+mod clones;
 #[path = "ceph/connecting.rs"]
 mod connecting;
 #[path = "ceph/doctor.rs"]

@@ -48,7 +48,8 @@ fn a_volume_in_trash_is_as_librbd_leaves_it() {
         bench.ok(&["import", image.to_str().unwrap(), &bench.at(name)]);
     }
     let (ours, theirs) = (id(&bench, "ours"), id(&bench, "ceph"));
-    bench.ok(&["rm", "--defer", "0s", &bench.at("ours")]);
+    let moved = bench.run(&["-vv", "rm", "--defer", "0s", &bench.at("ours")]);
+    assert_eq!((moved.code, moved.stderr.contains("left to librbd")), (Some(0), false), "{}", moved.stderr);
     cluster::output("rbd", &["trash", "mv", &bench.at("ceph")]);
     let entry = |id: &str| {
         let file = bench.path("entry");
@@ -98,7 +99,8 @@ fn what_a_journal_follows_is_moved_by_librbd() {
     let volume = bench.at("web");
     let features = ["--image-feature", "layering,exclusive-lock,journaling"];
     cluster::output("rbd", &[&["create", "--size", "8M"], features.as_slice(), &[&volume]].concat());
-    bench.ok(&["rm", &volume]);
+    let moved = bench.run(&["-vv", "rm", &volume]);
+    assert_eq!((moved.code, moved.stderr.contains("left to librbd")), (Some(0), true), "{}", moved.stderr);
     assert!(!rados(&bench, &["ls"]).contains("journal."));
     bench.assert_empty();
 }

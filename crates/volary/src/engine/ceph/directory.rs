@@ -1,16 +1,14 @@
 //! The directory of a namespace: names and ids, read without opening images.
 
 use super::NO_LIMIT;
-use super::connection::Connection;
-use super::snapshots::refuse_unless_protected;
-use crate::engine::{SnapshotRef, VolumeEntry};
-use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
-use rbd::{Errno, Features};
+use crate::engine::VolumeEntry;
+use crate::{Error, ErrorKind, Name, Result, Target, VolumeId};
+use rbd::Features;
 
 pub(super) const DIRECTORY: &[u8] = b"rbd_directory";
 
 /// What every image is made with: one writer at a time, known objects, snapshots that flatten along.
-const FEATURES: u64 = Features::RBD_FEATURE_LAYERING
+pub(super) const FEATURES: u64 = Features::RBD_FEATURE_LAYERING
     | Features::RBD_FEATURE_EXCLUSIVE_LOCK
     | Features::RBD_FEATURE_OBJECT_MAP
     | Features::RBD_FEATURE_FAST_DIFF
@@ -155,54 +153,4 @@ pub(super) async fn create(pool: &rbd::Pool, name: &Name, size_bytes: u64) -> Re
     options.features = Some(FEATURES);
     pool.create(name.as_bytes(), size_bytes, &options, NO_LIMIT).await?;
     id_of(pool, name).await?.ok_or_else(|| no_volume(name).hint("somebody removed or renamed it at once"))
-}
-
-/// Refuses for a parent, or a snapshot of it, that is not there or not protected.
-async fn refuse_to_clone(from: &rbd::Pool, parent: &SnapshotRef) -> Result<()> {
-    let image = from.open_by_id_read_only(parent.volume.as_str().as_bytes(), None, NO_LIMIT).await?;
-    let safe = refuse_unless_protected(&image, &parent.snapshot).await;
-    image.close(NO_LIMIT).await?;
-    safe
-}
-
-impl Connection {
-    pub(super) async fn clone_volume(
-        &self,
-        parent: &SnapshotRef,
-        namespace: &Namespace,
-        name: &Name,
-        ctl: &Ctl,
-    ) -> Result<VolumeId> {
-        self.call(ctl, "clone a volume", async {
-            let (from, to) = (self.enter(&parent.namespace).await?, self.enter(namespace).await?);
-            // Format 1 keeps the snapshot protected while it has clones, but cannot leave the namespace.
-            let format = if parent.namespace == *namespace { 1 } else { 2 };
-            if format != 1 {
-                // Else librbd refuses by itself.
-                refuse_to_clone(&from, parent).await?;
-            }
-            let Some(found) = find(&from, &Target::Id(parent.volume.clone())).await? else {
-                refuse_to_clone(&from, parent).await?;
-                return Err(Error::new(ErrorKind::Unsupported, "Ceph clones no volume that is in trash")
-                    .context("volume", &parent.volume)
-                    .hint("restore the parent first"));
-            };
-            let mut options = rbd::ImageOptions::default();
-            options.features = Some(FEATURES);
-            options.clone_format = Some(format);
-            let (parent_name, snapshot) = (found.name.as_bytes(), parent.snapshot.as_bytes());
-            let cloned =
-                from.clone_image(parent_name, snapshot, &to, name.as_bytes(), &options, NO_LIMIT).await;
-            if cloned
-                .as_ref()
-                .is_err_and(|error| matches!(error.errno(), Some(Errno::EINVAL | Errno::ENOENT)))
-            {
-                // A snapshot that is not there or not protected is told better than librbd does.
-                refuse_to_clone(&from, parent).await?;
-            }
-            cloned?;
-            id_of(&to, name).await?.ok_or_else(|| no_volume(name))
-        })
-        .await
-    }
 }

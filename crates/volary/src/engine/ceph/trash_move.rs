@@ -21,6 +21,7 @@ pub(super) async fn move_in(pool: &rbd::Pool, volume: &VolumeEntry, options: &Tr
         refuse_watched(pool, volume).await?;
     }
     if !is_plain(pool, &volume.id).await? {
+        tracing::debug!(id = %volume.id, "left to librbd");
         // It leaves journals, groups and mirrors as they are to be left.
         return Ok(pool.trash_move(volume.name.as_bytes(), options.keep, NO_LIMIT).await?);
     }
