@@ -1,5 +1,6 @@
 //! Methods of object classes: code at the OSDs that reads and changes an object.
 
+use crate::Errno;
 use crate::call::text;
 use crate::error::{Place, Result};
 use crate::object::WriteOp;
@@ -74,6 +75,54 @@ impl Pool {
     ) -> Result<()> {
         let (at, object) = (self.io.at.object(object), text(object, "an object's name")?);
         self.run("rados_write_op_operate", limit, move |io| change(io, &at, &object, new, &methods)).await
+    }
+}
+
+impl Pool {
+    /// Whether anybody watches an object: sends those who do an empty notification, which librbd and the kernel's client take
+    /// for a change of an image's header, and says whether any is there to answer it within `patience`.
+    ///
+    /// # Errors
+    /// ENOENT for an object that is not there; what the call answers, but for who does not answer in time.
+    ///
+    /// C: `rados_notify2`.
+    #[doc(alias = "rados_notify2")]
+    pub async fn object_is_watched(
+        &self,
+        object: &[u8],
+        patience: Duration,
+        limit: Duration,
+    ) -> Result<bool> {
+        let (at, object) = (self.io.at.object(object), text(object, "an object's name")?);
+        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        self.run("rados_notify2", limit, move |io| {
+            let free = symbol!(io.on.library, rados_buffer_free);
+            let (mut out, mut len) = (ptr::null_mut(), 0);
+            let (answers, answers_len) = (&mut out, &mut len);
+            // SAFETY: a live context, a C string, nothing to send, and places for a buffer of librados'.
+            let told = unsafe {
+                let (io_ctx, object, nothing) = (io.raw.0, object.as_ptr(), ptr::null());
+                call!(
+                    io.on.library,
+                    at,
+                    rados_notify2(io_ctx, object, nothing, 0, patience, answers, answers_len)
+                )
+            };
+            let mut heard = false;
+            if !out.is_null() {
+                // SAFETY: librados' buffer of the length it told, freed once.
+                unsafe {
+                    // The number of answers, them, the number of those who did not answer in time.
+                    heard = std::slice::from_raw_parts(out.cast::<u8>(), len).iter().any(|byte| *byte != 0);
+                    free(out);
+                }
+            }
+            match told {
+                Err(error) if error.errno() == Some(Errno::ETIMEDOUT) => Ok(true),
+                told => told.map(|_| heard),
+            }
+        })
+        .await
     }
 }
 

@@ -207,6 +207,14 @@ impl Engine for Faulty {
         self.faults.call("usage", self.inner.usage(namespace, id, ctl)).await
     }
 
+    async fn parent(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<Parent>> {
+        self.faults.call("parent", self.inner.parent(namespace, id, ctl)).await
+    }
+
+    async fn unheld(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<bool> {
+        self.faults.call("unheld", self.inner.unheld(namespace, id, ctl)).await
+    }
+
     async fn create(
         &self,
         namespace: &Namespace,

@@ -493,6 +493,18 @@ pub struct Table {
         ) -> ::std::os::raw::c_int,
         ::libloading::Error,
     >,
+    pub rados_notify2: Result<
+        unsafe extern "C" fn(
+            io: rados_ioctx_t,
+            o: *const ::std::os::raw::c_char,
+            buf: *const ::std::os::raw::c_char,
+            buf_len: ::std::os::raw::c_int,
+            timeout_ms: u64,
+            reply_buffer: *mut *mut ::std::os::raw::c_char,
+            reply_buffer_len: *mut usize,
+        ) -> ::std::os::raw::c_int,
+        ::libloading::Error,
+    >,
     pub rados_create_write_op: Result<unsafe extern "C" fn() -> rados_write_op_t, ::libloading::Error>,
     pub rados_release_write_op: Result<unsafe extern "C" fn(write_op: rados_write_op_t), ::libloading::Error>,
     pub rados_write_op_cmpext: Result<
@@ -1258,6 +1270,7 @@ impl Table {
         let rados_omap_get_end = __library.get(b"rados_omap_get_end\0").map(|sym| *sym);
         let rados_stat = __library.get(b"rados_stat\0").map(|sym| *sym);
         let rados_exec = __library.get(b"rados_exec\0").map(|sym| *sym);
+        let rados_notify2 = __library.get(b"rados_notify2\0").map(|sym| *sym);
         let rados_create_write_op = __library.get(b"rados_create_write_op\0").map(|sym| *sym);
         let rados_release_write_op = __library.get(b"rados_release_write_op\0").map(|sym| *sym);
         let rados_write_op_cmpext = __library.get(b"rados_write_op_cmpext\0").map(|sym| *sym);
@@ -1392,6 +1405,7 @@ impl Table {
             rados_omap_get_end,
             rados_stat,
             rados_exec,
+            rados_notify2,
             rados_create_write_op,
             rados_release_write_op,
             rados_write_op_cmpext,
@@ -1673,6 +1687,26 @@ impl Table {
     ) -> ::std::os::raw::c_int {
         (self.rados_exec.as_ref().expect("Expected function, got error."))(
             io, oid, cls, method, in_buf, in_len, buf, out_len,
+        )
+    }
+    pub unsafe fn rados_notify2(
+        &self,
+        io: rados_ioctx_t,
+        o: *const ::std::os::raw::c_char,
+        buf: *const ::std::os::raw::c_char,
+        buf_len: ::std::os::raw::c_int,
+        timeout_ms: u64,
+        reply_buffer: *mut *mut ::std::os::raw::c_char,
+        reply_buffer_len: *mut usize,
+    ) -> ::std::os::raw::c_int {
+        (self.rados_notify2.as_ref().expect("Expected function, got error."))(
+            io,
+            o,
+            buf,
+            buf_len,
+            timeout_ms,
+            reply_buffer,
+            reply_buffer_len,
         )
     }
     pub unsafe fn rados_create_write_op(&self) -> rados_write_op_t {

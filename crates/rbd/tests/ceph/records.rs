@@ -94,3 +94,24 @@ async fn an_object_goes_only_with_the_content_it_is_taken_for() {
     assert_eq!(pool.object_stat(b"rbd_id.web", LIMIT).await, Ok(None));
     assert!(!removed(&content).await);
 }
+
+#[tokio::test]
+async fn who_has_an_image_open_to_write_is_heard_of() {
+    let (cluster, other) = (connect().await, connect().await);
+    let pool = own_pool(&cluster).await;
+    pool.create(b"web", 1 << 20, &rbd::ImageOptions::default(), LIMIT).await.unwrap();
+    let id = pool.object_read(b"rbd_id.web", 100, LIMIT).await.unwrap().unwrap();
+    let header = [b"rbd_header.", &id[4..]].concat();
+    let watched = async || pool.object_is_watched(&header, LIMIT, LIMIT).await;
+    assert_eq!(watched().await, Ok(false));
+    let elsewhere =
+        other.pool(&cluster.pool_name(pool.id(), LIMIT).await.unwrap(), b"", LIMIT).await.unwrap();
+    let reader = elsewhere.open_read_only(b"web", None, LIMIT).await.unwrap();
+    assert_eq!(watched().await, Ok(false));
+    let writer = elsewhere.open(b"web", None, LIMIT).await.unwrap();
+    assert_eq!(watched().await, Ok(true));
+    writer.close(LIMIT).await.unwrap();
+    reader.close(LIMIT).await.unwrap();
+    assert_eq!(watched().await, Ok(false));
+    assert!(pool.object_is_watched(b"none", LIMIT, LIMIT).await.is_err());
+}

@@ -204,10 +204,12 @@ impl Store {
     #[tracing::instrument(name = "parent", skip_all, fields(volume = %spec))]
     pub async fn parent(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<Option<ParentReport>> {
         if spec.snapshot.is_none() {
-            let head = self.engine().head(&spec.namespace, &spec.volume, ctl).await?;
-            if head.is_some_and(|head| !head.may_have_parent) {
-                return Ok(None);
-            }
+            let id = match &spec.volume {
+                Target::Id(id) => id.clone(),
+                Target::Name(_) => self.resolve(spec, ctl).await?.id,
+            };
+            let parent = self.engine().parent(&spec.namespace, &id, ctl).await;
+            return Ok(parent.map_err(|error| error.context("volume", spec))?.map(Into::into));
         }
         let volume = self.open_to_read(spec, ctl).await?;
         let stat = volume.stat(ctl).await;

@@ -139,10 +139,14 @@ impl Store {
         // By id: the name may stand for another volume by now.
         let spec = namespace.volume_by_id(entry.id.clone());
         let read = async {
-            if let Some(Usage { size_bytes, used_bytes }) =
+            if let Some(Usage { size_bytes, used_bytes, may_have_parent }) =
                 self.engine().usage(namespace, &entry.id, ctl).await?
             {
-                return Ok::<_, Error>((size_bytes, used_bytes, None));
+                let parent = match may_have_parent {
+                    true => self.engine().parent(namespace, &entry.id, ctl).await?,
+                    false => None,
+                };
+                return Ok::<_, Error>((size_bytes, used_bytes, parent.map(Into::into)));
             }
             let volume = self.open_to_read(&spec, ctl).await?;
             let read = async { Ok((volume.stat(ctl).await?, volume.used_bytes(ctl).await?)) }.await;

@@ -133,6 +133,18 @@ fn visible<T: Default>(result: Result<T>, what: &str, hidden: &mut Vec<Holder>) 
 }
 
 impl Store {
+    /// The same before a removal that is carried out, and nearly always finds nothing.
+    pub(crate) async fn see_to_remove(&self, subject: &Subject, ctl: &Ctl) -> Result<Seen> {
+        let (namespace, id) = (subject.namespace(), &subject.id);
+        match self.engine().unheld(namespace, id, ctl).await {
+            Ok(true) => {}
+            // Opening it tells what may not be seen.
+            Err(error) if error.kind() != ErrorKind::Permission => return Err(error),
+            _ => return self.see(subject, ctl).await,
+        }
+        Ok(Seen { parent: self.engine().parent(namespace, id, ctl).await?, ..Seen::default() })
+    }
+
     /// Reads what stands for or against removing a volume.
     pub(crate) async fn see(&self, subject: &Subject, ctl: &Ctl) -> Result<Seen> {
         let volume = self.open_to_read(&subject.by_id(), ctl).await?;

@@ -6,7 +6,7 @@ use super::journal::Work;
 use super::order::Order;
 use super::outcome::{Failure, Outcome, RemoveReport, Step, StepOutcome};
 use super::patience::Patience;
-use super::plan::{Act, Plan, Rules, Subject};
+use super::plan::{Act, Plan, Rules, Seen, Subject};
 use super::store::no_such_volume;
 use crate::engine::{Holder, HolderKind, TrashEntry};
 use crate::{Ctl, Error, ErrorKind, Result, Store, Target, VolumeSpec};
@@ -63,7 +63,8 @@ impl Store {
             return self.not_there(spec, options, ctl).await;
         };
         let subject = Subject { shown: named(spec, &entry), id: entry.id };
-        let plan = match self.plan_volume(&subject, options, ctl).await {
+        let plan = async { self.plan_volume(&subject, self.see(&subject, ctl).await?, options, ctl).await };
+        let plan = match plan.await {
             Err(error) if error.kind() == ErrorKind::NotFound && self.is_gone(&subject, ctl).await? => {
                 return self.not_there(spec, options, ctl).await;
             }
@@ -144,7 +145,10 @@ impl Store {
         ctl: &Ctl,
     ) -> Result<Option<RemoveReport>> {
         let patience = Patience::new(options.wait);
-        self.carry_out(subject, patience, order, ctl, || self.plan_volume(subject, options, ctl)).await
+        self.carry_out(subject, patience, order, ctl, || async {
+            self.plan_volume(subject, self.see_to_remove(subject, ctl).await?, options, ctl).await
+        })
+        .await
     }
 
     /// Plans and executes until it is done or cannot be; `None` when the volume turns out not to be there.
@@ -234,8 +238,13 @@ impl Store {
         }
     }
 
-    async fn plan_volume(&self, subject: &Subject, options: &RemoveOptions, ctl: &Ctl) -> Result<Plan> {
-        let seen = self.see(subject, ctl).await?;
+    async fn plan_volume(
+        &self,
+        subject: &Subject,
+        seen: Seen,
+        options: &RemoveOptions,
+        ctl: &Ctl,
+    ) -> Result<Plan> {
         let flatten_children = options.flatten_children;
         let rules = Rules { unprotect: flatten_children, flatten_children };
         let mut plan = self.plan_snapshots(subject, &seen, options.purge_snapshots, rules, ctl).await?;

@@ -75,8 +75,21 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     async fn head(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<Head>>;
 
     /// The size of a volume's head and what it takes up itself, where the store's own records tell exactly, without opening
-    /// it. `None` when only opening it tells, for a clone above all, and when it is not there.
+    /// it. `None` when only opening it tells, and when it is not there.
     async fn usage(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<Usage>>;
+
+    /// The snapshot that the head of a volume, in trash or not, is a clone of; opens nothing where the store's own records tell
+    /// exactly.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such volume.
+    async fn parent(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<Parent>>;
+
+    /// Whether a volume surely has no snapshots and nobody and nothing holds it, told without opening it; `false` says
+    /// nothing: only opening it tells.
+    ///
+    /// Not for looking only: on Ceph whoever has it open is told to look at it again (a notification of the header).
+    async fn unheld(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<bool>;
 
     /// Makes an empty volume that reads as zeros (`rbd_create4`).
     ///

@@ -135,6 +135,8 @@ pub struct Usage {
     pub size_bytes: u64,
     /// What it takes up itself.
     pub used_bytes: u64,
+    /// `false` when it surely is no clone.
+    pub may_have_parent: bool,
 }
 
 /// A snapshot, by identity ([`Engine::clone_volume`](super::Engine::clone_volume)).

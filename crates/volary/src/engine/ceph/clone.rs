@@ -2,7 +2,8 @@
 
 use super::NO_LIMIT;
 use super::connection::Connection;
-use super::directory::{DIRECTORY, FEATURES, find, id_of, no_volume, put_string, string};
+use super::directory::{DIRECTORY, FEATURES, find, id_of, no_volume, put_string};
+use super::header::{self, is_protected};
 use super::snapshots::refuse_unless_protected;
 use crate::engine::SnapshotRef;
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
@@ -12,13 +13,8 @@ use std::ffi::CStr;
 
 /// What a parent may have that concerns its clones in no way.
 const INDIFFERENT: u64 = FEATURES | Features::RBD_FEATURE_DATA_POOL | Features::RBD_FEATURE_OPERATIONS;
-/// What `op_features` may say without forbidding changes: clones of format 2, groups, snapshots in trash.
-const KNOWN_OPERATIONS: u64 = 0b1111;
 /// What an object holds whose pool has been found fit for images.
 const FIT_POOL: &[u8] = b"overwrite validated";
-
-/// A protected snapshot's status; lower ones are on their way there or back.
-const PROTECTED: u8 = 2;
 
 /// A snapshot to clone, as its volume's header tells.
 struct Parent {
@@ -36,44 +32,16 @@ fn number(number: u64) -> Vec<u8> {
     number.to_le_bytes().to_vec()
 }
 
-/// A snapshot's number and size, if it is of that name (`cls_rbd_snap`: version, compatible version, length, number, name,
-/// size, and what does not matter here).
-fn snapshot_of(value: &[u8], name: &Name) -> Option<(u64, u64)> {
-    let (id, rest) = value.get(6..)?.split_first_chunk::<8>()?;
-    let (found, rest) = string(rest)?;
-    let (size_bytes, _) = rest.split_first_chunk::<8>()?;
-    (found == name.as_bytes()).then(|| (u64::from_le_bytes(*id), u64::from_le_bytes(*size_bytes)))
-}
-
 /// What the header tells of a snapshot; `None` when it is not there, or anything about the volume is beyond this.
 async fn parent(pool: &rbd::Pool, snapshot: &SnapshotRef) -> Result<Option<Parent>> {
-    let object = [b"rbd_header.", snapshot.volume.as_str().as_bytes()].concat();
-    let page = pool.omap_page(&object, b"", b"", 512, NO_LIMIT).await?;
-    let key = |key: &[u8]| page.entries.iter().find(|(found, _)| found == key).map(|(_, value)| value);
-    let number = |name: &[u8]| Some(u64::from_le_bytes(key(name)?.as_slice().try_into().ok()?));
-    let plain = number(b"features").is_some_and(|features| features & !INDIFFERENT == 0)
-        && key(b"op_features")
-            .is_none_or(|_| number(b"op_features").is_some_and(|of| of & !KNOWN_OPERATIONS == 0))
-        && key(b"migration").is_none();
-    let snapshots = page.entries.iter().filter(|(key, _)| key.starts_with(b"snapshot_"));
-    let found = snapshots.filter_map(|(_, value)| snapshot_of(value, &snapshot.snapshot)).next();
-    let order = key(b"order").and_then(|order| order.first()).filter(|order| (12..=25).contains(*order));
-    let (Some((id, size_bytes)), Some(order), true, false) = (found, order, plain, page.more) else {
-        return Ok(None);
-    };
-    let metadata =
-        |(key, value): &(Vec<u8>, Vec<u8>)| Some((key.strip_prefix(b"metadata_")?.to_vec(), value.clone()));
-    let metadata = page.entries.iter().filter_map(metadata).collect();
-    Ok(Some(Parent { snapshot: id, size_bytes, order: *order, metadata }))
-}
-
-async fn is_protected(pool: &rbd::Pool, volume: &VolumeId, snapshot: u64) -> Result<bool> {
-    let header = [b"rbd_header.", volume.as_str().as_bytes()].concat();
-    let status = method(c"get_protection_status", [number(snapshot)]);
-    match pool.object_ask(&header, status, 1, NO_LIMIT).await {
-        Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(false),
-        answer => Ok(answer? == [PROTECTED]),
-    }
+    let header = header::read(pool, &snapshot.volume).await?;
+    let Some(header) = header.filter(|of| of.is_plain() && of.has_only(INDIFFERENT)) else { return Ok(None) };
+    let found = header.snapshots().find(|of| of.name == snapshot.snapshot.as_bytes());
+    // Of those that librbd makes.
+    let order = header.order().filter(|order| (12..=25).contains(order));
+    let (Some(found), Some(order)) = (found, order) else { return Ok(None) };
+    let metadata = header.metadata().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
+    Ok(Some(Parent { snapshot: found.id, size_bytes: found.size_bytes, order, metadata }))
 }
 
 impl Connection {
@@ -209,7 +177,7 @@ impl Connection {
 
     async fn attach(&self, pool: &rbd::Pool, of: &SnapshotRef, parent: &Parent, id: &VolumeId) -> Result<()> {
         let object = |prefix: &[u8]| [prefix, id.as_str().as_bytes()].concat();
-        let (header, map, data) = (object(b"rbd_header."), object(b"rbd_object_map."), object(b"rbd_data."));
+        let (header, map, data) = (header::object(id), object(b"rbd_object_map."), object(b"rbd_data."));
         let change = async |object: &[u8], new, changes| -> Result<()> {
             Ok(pool.object_change(object, new, changes, NO_LIMIT).await?)
         };

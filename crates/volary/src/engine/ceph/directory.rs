@@ -14,15 +14,6 @@ pub(super) const FEATURES: u64 = Features::RBD_FEATURE_LAYERING
     | Features::RBD_FEATURE_FAST_DIFF
     | Features::RBD_FEATURE_DEEP_FLATTEN;
 
-/// An image that tells by its map which objects are there.
-const MAPPED: u64 = Features::RBD_FEATURE_OBJECT_MAP | Features::RBD_FEATURE_FAST_DIFF;
-
-/// What is about the image alone.
-const PLAIN: u64 = FEATURES
-    | Features::RBD_FEATURE_STRIPINGV2
-    | Features::RBD_FEATURE_DATA_POOL
-    | Features::RBD_FEATURE_OPERATIONS;
-
 /// What an object map can keep track of, in objects of the default size.
 pub(super) const MAX_VOLUME_BYTES: u64 = 256_000_000 * (4 << 20);
 
@@ -90,40 +81,6 @@ pub(super) async fn find(pool: &rbd::Pool, target: &Target) -> Result<Option<Vol
             name.map(|name| VolumeEntry { name: Name::from_bytes(name), id: id.clone() })
         }
     })
-}
-
-/// What the header object (`cls_rbd`) tells plainly: key `size`, `features` and `flags` are numbers of 64 bits, `flags` only
-/// there when one is set, `order` one of eight, and `parent` is there for clones.
-pub(super) struct Header {
-    pub(super) size_bytes: u64,
-    pub(super) may_have_parent: bool,
-    /// The size of its objects, if there is a map of them that holds.
-    pub(super) mapped_object_bytes: Option<u64>,
-    /// Whether it keeps no journal and is in no group, and nothing in it is unknown here.
-    pub(super) plain: bool,
-}
-
-/// `None` when the object says less or more than that.
-pub(super) async fn header(pool: &rbd::Pool, id: &VolumeId) -> Result<Option<Header>> {
-    let object = [b"rbd_header.", id.as_str().as_bytes()].concat();
-    let page = pool.omap_page(&object, b"", b"", 512, NO_LIMIT).await?;
-    let key = |key: &[u8]| page.entries.iter().find(|(found, _)| found == key).map(|(_, value)| value);
-    // One that is being migrated reads from elsewhere.
-    if page.more || key(b"migration").is_some() {
-        return Ok(None);
-    }
-    let number = |name: &[u8]| Some(u64::from_le_bytes(key(name)?.as_slice().try_into().ok()?));
-    let Some(size_bytes) = number(b"size") else { return Ok(None) };
-    let features = number(b"features");
-    let mapped = features.is_some_and(|features| features & MAPPED == MAPPED)
-        && key(b"flags").is_none_or(|flags| flags.iter().all(|byte| *byte == 0));
-    let order = key(b"order").and_then(|order| order.first()).filter(|order| mapped && **order < 32);
-    Ok(Some(Header {
-        size_bytes,
-        may_have_parent: key(b"parent").is_some(),
-        mapped_object_bytes: order.map(|order| 1 << order),
-        plain: features.is_some_and(|features| features & !PLAIN == 0) && key(b"rbd_group_ref").is_none(),
-    }))
 }
 
 pub(super) fn no_volume(volume: impl std::fmt::Display) -> Error {

@@ -13,6 +13,7 @@ mod extents;
 mod figures;
 mod flatten;
 mod half_removed;
+mod header;
 mod holders;
 mod lockers;
 mod object_map;
@@ -20,6 +21,7 @@ mod snapshots;
 mod store;
 mod trash;
 mod trash_move;
+mod unopened;
 mod volume;
 mod writers;
 

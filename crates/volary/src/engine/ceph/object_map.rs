@@ -4,7 +4,7 @@
 //! them, the first in the highest bits, and a footer with checksums.
 
 use super::NO_LIMIT;
-use super::directory::Header;
+use super::header::Header;
 use crate::{Result, VolumeId};
 
 /// Where the bits begin: behind the header's length, two versions, another length and the number of objects.
@@ -15,7 +15,7 @@ const MAX_OBJECTS: u64 = 4 << 20;
 
 /// Bytes of the objects that are there, as librbd's fast diff counts them; `None` when only librbd can tell.
 pub(super) async fn used_bytes(pool: &rbd::Pool, id: &VolumeId, header: &Header) -> Result<Option<u64>> {
-    let objects = match header.mapped_object_bytes {
+    let objects = match header.mapped_object_bytes() {
         Some(object_bytes) => header.size_bytes.div_ceil(object_bytes),
         None => return Ok(None),
     };
@@ -31,7 +31,7 @@ fn len_of(objects: u64) -> Option<usize> {
 }
 
 fn count(map: &[u8], header: &Header) -> Option<u64> {
-    let object_bytes = header.mapped_object_bytes?;
+    let object_bytes = header.mapped_object_bytes()?;
     let objects = header.size_bytes.div_ceil(object_bytes);
     let told = u64::from_le_bytes(map.get(BITS_AT - 8..BITS_AT)?.try_into().ok()?);
     // Of another number while it is being resized.
@@ -58,12 +58,9 @@ mod tests {
 
     #[test]
     fn objects_that_are_there_are_counted_and_a_map_of_another_size_is_not_believed() {
-        let header = |size_bytes| Header {
-            size_bytes,
-            may_have_parent: false,
-            mapped_object_bytes: Some(4),
-            plain: true,
-        };
+        // Of features only the map and what it needs, and objects of four bytes.
+        let entries: &[(&str, &[u8])] = &[("features", &[0b1_1100, 0, 0, 0, 0, 0, 0, 0]), ("order", &[2])];
+        let header = |size_bytes| Header::of(size_bytes, entries);
         // There, not there, being removed, there and clean; then the last, of one byte.
         let bits = [0b0100_1011, 0b0100_0000];
         assert_eq!(count(&map(5, &bits), &header(17)), Some(4 + 4 + 4 + 1));

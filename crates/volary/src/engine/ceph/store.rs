@@ -1,15 +1,15 @@
 //! The store: every call of the engine's trait, bounded and told apart.
 
 use super::connection::Ceph;
-use super::directory::Header;
 use super::volume::{Handle, progress};
 use super::{
-    NO_LIMIT, directory, examine, figures, half_removed, holders, lockers, object_map, trash, trash_move,
+    NO_LIMIT, directory, examine, figures, half_removed, header, holders, lockers, object_map, trash,
+    trash_move, unopened,
 };
 use crate::engine::locked;
 use crate::engine::{
-    Check, CloneOptions, CreateOptions, Engine, Head, Holder, OpenOptions, PoolInfo, Record, SnapshotRef,
-    StoreDescription, TrashEntry, TrashOptions, Usage, Volume, VolumeEntry,
+    Check, CloneOptions, CreateOptions, Engine, Head, Holder, OpenOptions, Parent, PoolInfo, Record,
+    SnapshotRef, StoreDescription, TrashEntry, TrashOptions, Usage, Volume, VolumeEntry,
 };
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use async_trait::async_trait;
@@ -178,9 +178,8 @@ impl Engine for Ceph {
         let look = async {
             let pool = self.0.enter(namespace).await?;
             let Some(entry) = directory::find(&pool, volume).await? else { return Ok(None) };
-            if let Some(Header { size_bytes, may_have_parent, .. }) =
-                directory::header(&pool, &entry.id).await?
-            {
+            if let Some(header) = header::read(&pool, &entry.id).await? {
+                let (size_bytes, may_have_parent) = (header.size_bytes, header.has_parent());
                 return Ok(Some(Head { entry, size_bytes, may_have_parent }));
             }
             // What its header does not tell plainly, librbd does.
@@ -195,12 +194,27 @@ impl Engine for Ceph {
     async fn usage(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<Usage>> {
         let look = async {
             let pool = self.0.enter(namespace).await?;
-            // What a clone takes up is said beside what it is a clone of, which librbd tells.
-            let header = directory::header(&pool, id).await?.filter(|header| !header.may_have_parent);
-            let Some(header) = header else { return Ok(None) };
+            let Some(header) = header::read(&pool, id).await? else { return Ok(None) };
             let used = object_map::used_bytes(&pool, id, &header).await?;
-            Ok(used.map(|used_bytes| Usage { size_bytes: header.size_bytes, used_bytes }))
+            let (size_bytes, may_have_parent) = (header.size_bytes, header.has_parent());
+            Ok(used.map(|used_bytes| Usage { size_bytes, used_bytes, may_have_parent }))
         };
+        self.0.call(ctl, "look a volume up", look).await
+    }
+
+    async fn parent(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<Parent>> {
+        let told = self.0.call(ctl, "look a volume up", unopened::parent(&self.0, namespace, id)).await?;
+        if let Some(parent) = told {
+            return Ok(parent);
+        }
+        let volume = self.open(namespace, &Target::Id(id.clone()), &OpenOptions::read(None), ctl).await?;
+        let stat = volume.stat(ctl).await;
+        volume.close(&ctl.for_cleanup()).await?;
+        Ok(stat?.parent)
+    }
+
+    async fn unheld(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<bool> {
+        let look = async { unopened::unheld(&self.0.enter(namespace).await?, id).await };
         self.0.call(ctl, "look a volume up", look).await
     }
 

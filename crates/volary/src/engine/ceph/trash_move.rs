@@ -1,7 +1,8 @@
 //! Into trash: by the changes librbd makes, without opening the image for them where nothing of it asks for that.
 
 use super::NO_LIMIT;
-use super::directory::{DIRECTORY, check, find, header, no_volume, put_string};
+use super::directory::{DIRECTORY, check, find, no_volume, put_string};
+use super::header;
 use super::holders::watchers;
 use super::trash::{TRASH, encode, entry, set_state};
 use crate::engine::{TrashEntry, TrashOptions, TrashState, VolumeEntry};
@@ -112,9 +113,9 @@ async fn refuse_watched(pool: &rbd::Pool, volume: &VolumeEntry) -> Result<()> {
 }
 
 /// Whether moving it concerns its name alone: nothing mirrors it, no journal follows it, no group has it.
-async fn is_plain(pool: &rbd::Pool, id: &VolumeId) -> Result<bool> {
+pub(super) async fn is_plain(pool: &rbd::Pool, id: &VolumeId) -> Result<bool> {
     let key = [b"image_", id.as_str().as_bytes()].concat();
     let mirrored = pool.omap_page(b"rbd_mirroring", b"", &key, 1, NO_LIMIT).await?;
     let mirrored = mirrored.entries.iter().any(|(found, _)| *found == key);
-    Ok(!mirrored && header(pool, id).await?.is_some_and(|header| header.plain))
+    Ok(!mirrored && header::read(pool, id).await?.is_some_and(|header| header.is_plain()))
 }

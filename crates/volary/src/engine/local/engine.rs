@@ -116,6 +116,16 @@ impl Engine for Local {
         Ok(None)
     }
 
+    async fn parent(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<Parent>> {
+        let volume = self.open(namespace, &Target::Id(id.clone()), &OpenOptions::read(None), ctl).await?;
+        Ok(volume.stat(ctl).await?.parent)
+    }
+
+    /// Opening a volume asks the same database.
+    async fn unheld(&self, _: &Namespace, _: &VolumeId, _: &Ctl) -> Result<bool> {
+        Ok(false)
+    }
+
     async fn create(
         &self,
         namespace: &Namespace,

@@ -1,0 +1,49 @@
+//! What a volume is a clone of, and whether anything has to do with it, told without opening it where that is exact.
+
+use super::NO_LIMIT;
+use super::connection::Connection;
+use super::directory::find;
+use super::header::{self, is_protected};
+use super::{lockers, trash_move};
+use crate::engine::Parent;
+use crate::{Name, Namespace, Result, Target, VolumeId};
+use futures::try_join;
+use std::time::Duration;
+
+/// How long those who watch have to answer. Nobody watches most volumes, and then nothing is waited for.
+const WATCHERS_ANSWER: Duration = Duration::from_millis(500);
+
+/// The parent, or that there is none; `None` when only opening the volume tells.
+pub(super) async fn parent(
+    on: &Connection,
+    namespace: &Namespace,
+    id: &VolumeId,
+) -> Result<Option<Option<Parent>>> {
+    let Some(header) = header::read(&on.enter(namespace).await?, id).await? else { return Ok(None) };
+    if !header.has_parent() {
+        return Ok(Some(None));
+    }
+    let Some(spec) = header.parent() else { return Ok(None) };
+    let pool = Name::from_bytes(on.cluster.pool_name(spec.pool, NO_LIMIT).await?);
+    let there = spec.namespace(pool);
+    let (pool, id) = (on.enter(&there).await?, VolumeId::new(String::from_utf8_lossy(spec.id))?);
+    let target = Target::Id(id.clone());
+    // A snapshot that is protected has its own name, and is in no trash.
+    let (named, protected, parent) =
+        try_join!(find(&pool, &target), is_protected(&pool, &id, spec.snapshot), header::read(&pool, &id))?;
+    let (Some(named), true, Some(parent)) = (named, protected, parent) else { return Ok(None) };
+    let snapshot = parent.snapshots().find(|of| of.id == spec.snapshot);
+    Ok(snapshot.map(|snapshot| {
+        let snapshot = Name::from_bytes(snapshot.name);
+        let (volume, overlap_bytes) = (named.name, spec.overlap_bytes);
+        Some(Parent { namespace: there, volume, id, snapshot, overlap_bytes, trash: false })
+    }))
+}
+
+/// Whether it surely has no snapshot, no lock, no group, no mirror, and nobody who has it open to write.
+pub(super) async fn unheld(pool: &rbd::Pool, id: &VolumeId) -> Result<bool> {
+    let (plain, header, lockers) =
+        try_join!(trash_move::is_plain(pool, id), header::read(pool, id), lockers::of(pool, id))?;
+    let alone = plain && lockers.is_empty() && header.is_some_and(|header| !header.has_snapshots());
+    Ok(alone && !pool.object_is_watched(&header::object(id), WATCHERS_ANSWER, NO_LIMIT).await?)
+}
