@@ -3,6 +3,7 @@
 from typing import Optional
 
 import volary
+import volary.nova
 from volary.reports import ImportReport, ParentReport, RemoveReport
 
 
@@ -17,7 +18,10 @@ def main(url: str) -> int:
         print(imported["source"]["sha256"], planned["available_bytes"])
         for volume in store.volumes("vms", details=True):
             print(volume["volume"], volume["size_bytes"])
-        parent: Optional[ParentReport] = store.parent("vms/web")
+        web = volary.Volume(store, "vms/web")
+        parent: Optional[ParentReport] = web.parent()
+        print(web.import_image("disk.qcow2", dry_run=True)["available_bytes"], web.at("golden").spec)
+        volary.nova.install(allow_shrink=True)
         try:
             removed: RemoveReport = store.remove("vms/web", defer=3600)
             assert removed["outcome"] != "blocked"

@@ -1,6 +1,6 @@
 """Block volumes of virtual machines: on Ceph RBD, or in a directory of this host.
 
-``Store`` is where everything starts. Exceptions are all ``volary.Error``, one class for each kind; the types of the answers
+``Store`` is where everything starts; ``Volume`` is one of its volumes by name. Exceptions are all ``volary.Error``, one class for each kind; the types of the answers
 are in ``volary.reports``. Nothing is printed, and nothing is read from the environment.
 """
 
@@ -30,6 +30,7 @@ from ._volary import (
     doctor,
     inspect,
 )
+from .volume import Volume
 
 __all__ = [
     "AlreadyExistsError",
@@ -49,6 +50,7 @@ __all__ = [
     "UnreachableError",
     "UnsupportedError",
     "UsageError",
+    "Volume",
     "__version__",
     "doctor",
     "inspect",

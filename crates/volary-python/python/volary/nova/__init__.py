@@ -16,7 +16,7 @@ _taken = {}
 _options = {}
 
 
-def install(*, allow_shrink=False):
+def install(*, allow_shrink: bool = False) -> None:
     """Makes Nova use Volary for its volumes in RBD, from now on or from when it loads its own driver on.
 
     ``allow_shrink`` lets ``RBDDriver.resize`` make a volume smaller, which takes data away.
@@ -29,7 +29,7 @@ def install(*, allow_shrink=False):
         sys.meta_path.insert(0, _finder)
 
 
-def uninstall():
+def uninstall() -> None:
     """Gives Nova its own driver back; drivers that were made before stay what they are."""
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)

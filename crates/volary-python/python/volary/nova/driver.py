@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Callable, Mapping
+from typing import Any, Optional
 
 import nova.conf
 from nova import exception
@@ -42,7 +44,13 @@ class RBDDriver:
 
     allow_shrink = False
 
-    def __init__(self, pool=None, user=None, ceph_conf=None, connect_timeout=None):
+    def __init__(
+        self,
+        pool: Optional[str] = None,
+        user: Optional[str] = None,
+        ceph_conf: Optional[str] = None,
+        connect_timeout: Optional[int] = None,
+    ) -> None:
         if rbd is None:
             raise RuntimeError("Python's modules rbd and rados are not installed")
         options = CONF.libvirt
@@ -67,12 +75,12 @@ class RBDDriver:
     def _spec(self, name, pool=None, snapshot=None):
         return names.spec(pool or self.pool, name, snapshot)
 
-    def ceph_args(self):
+    def ceph_args(self) -> list[str]:
         """The arguments that programs of Ceph need to reach the same cluster as the same user."""
         wanted = [("--id", self.rbd_user), ("--conf", self.ceph_conf)]
         return [word for option, value in wanted if value for word in (option, value)]
 
-    def get_mon_addrs(self, strip_brackets=True):
+    def get_mon_addrs(self, strip_brackets: bool = True) -> tuple[list[str], list[str]]:
         """The monitors' hosts and ports: of the old protocol, which every client speaks, where there is one."""
         hosts, ports = [], []
         for monitor in self._run(lambda store: store.monitors()):
@@ -82,18 +90,18 @@ class RBDDriver:
             ports.append(port)
         return hosts, ports
 
-    def parse_url(self, url):
+    def parse_url(self, url: str) -> list[str]:
         """Store id, pool, image and snapshot; ``ImageUnacceptable`` for what is no such location."""
         return names.location(url)
 
-    def get_fsid(self):
+    def get_fsid(self) -> str:
         """The cluster's id."""
         url = self._url()
         if url not in _fsids:
             _fsids[url] = self._run(lambda store: store.fsid())
         return _fsids[url]
 
-    def is_cloneable(self, image_location, image_meta):
+    def is_cloneable(self, image_location: Mapping[str, Any], image_meta: Any) -> bool:
         """Whether ``clone`` would find a snapshot there that it can clone."""
         url = image_location["url"]
         try:
@@ -109,7 +117,7 @@ class RBDDriver:
             LOG.debug("%s cannot be cloned: %s", url, report["detail"])
         return report["cloneable"]
 
-    def clone(self, image_location, dest_name, dest_pool=None):
+    def clone(self, image_location: Mapping[str, Any], dest_name: str, dest_pool: Optional[str] = None) -> None:
         """Makes a volume that shares the data of a location."""
         at = names.quoted(*names.location(image_location["url"]))
         try:
@@ -117,15 +125,15 @@ class RBDDriver:
         except rbd.PermissionError as error:
             raise exception.Forbidden(str(error)) from error
 
-    def size(self, name):
+    def size(self, name: str) -> int:
         """A volume's size in bytes."""
         return self._run(lambda store: store.size(self._spec(name)))
 
-    def resize(self, name, size):
+    def resize(self, name: str, size: int) -> None:
         """Grows a volume; shrinks it only where that was asked for when Volary was put in place."""
         self._run(lambda store: store.resize(self._spec(name), size, allow_shrink=self.allow_shrink))
 
-    def parent_info(self, volume, pool=None):
+    def parent_info(self, volume: str, pool: Optional[str] = None) -> tuple[str, str, str]:
         """Pool, image and snapshot that a clone is made of; ``ImageUnacceptable`` for what is no clone."""
         parent = self._run(lambda store: store.parent(self._spec(str(volume), pool)))
         if parent is None:
@@ -133,21 +141,21 @@ class RBDDriver:
         *where, image = parent["volume"].split("/")
         return names.plain(where[0]), names.plain(image), names.plain(parent["snapshot"])
 
-    def flatten(self, volume, pool=None):
+    def flatten(self, volume: str, pool: Optional[str] = None) -> None:
         """Parts a clone from its parent."""
         self._run(lambda store: store.flatten(self._spec(str(volume), pool)))
 
-    def exists(self, name, pool=None, snapshot=None):
+    def exists(self, name: str, pool: Optional[str] = None, snapshot: Optional[str] = None) -> bool:
         """Whether a volume, or a snapshot of it, is there."""
         return self._run(lambda store: store.exists(self._spec(name, pool, snapshot)))
 
-    def remove_image(self, name):
+    def remove_image(self, name: str) -> None:
         """Removes a volume without waiting for those who hold it; one that is not there is fine."""
         report = self._run(lambda store: store.remove(self._spec(name), if_exists=True, wait=0))
         if report["outcome"] == "absent":
             LOG.warning("%s was not there to be removed", report["volume"])
 
-    def import_image(self, base, name):
+    def import_image(self, base: str, name: str) -> None:
         """Makes a volume of a raw file: it appears whole and checked, or not at all."""
         try:
             self._run(lambda store: store.import_image(base, self._spec(name), format="raw"))
@@ -156,17 +164,24 @@ class RBDDriver:
                 raise exception.ImageUnacceptable(image_id=base, reason=str(error)) from error
             raise
 
-    def export_image(self, base, name, snap, pool=None):
+    def export_image(self, base: str, name: str, snap: str, pool: Optional[str] = None) -> None:
         """Writes a snapshot into a file that is not there yet: it appears whole and synced, or not at all."""
         self._run(lambda store: store.export_image(self._spec(name, pool, snap), base))
         # Only its owner could read it, but Nova's files are read by others too.
         os.chmod(base, 0o666 & ~_umask())
 
-    def create_snap(self, volume, name, pool=None, protect=False):
+    def create_snap(self, volume: str, name: str, pool: Optional[str] = None, protect: bool = False) -> None:
         """Makes a snapshot; if it cannot be protected as asked, there is none."""
         self._run(lambda store: store.create_snapshot(self._spec(str(volume), pool, name), protect=protect))
 
-    def remove_snap(self, volume, name, ignore_errors=False, pool=None, force=False):
+    def remove_snap(
+        self,
+        volume: str,
+        name: str,
+        ignore_errors: bool = False,
+        pool: Optional[str] = None,
+        force: bool = False,
+    ) -> None:
         """Removes a snapshot, a protected one only by ``force``; one that is not there is fine."""
         spec = self._spec(str(volume), pool, name)
 
@@ -186,7 +201,7 @@ class RBDDriver:
         if not removed and not ignore_errors:
             LOG.warning("the snapshot %s was not there to be removed", spec)
 
-    def rollback_to_snap(self, volume, name):
+    def rollback_to_snap(self, volume: str, name: str) -> None:
         """Sets a volume back to a snapshot; ``SnapshotNotFound`` if there is none of that name."""
         spec = self._spec(volume, snapshot=name)
 
@@ -200,7 +215,7 @@ class RBDDriver:
         if not self._run(work):
             raise exception.SnapshotNotFound(snapshot_id=name)
 
-    def cleanup_volumes(self, filter_fn):
+    def cleanup_volumes(self, filter_fn: Callable[[str], bool]) -> None:
         """Removes the volumes of the pool whose names ``filter_fn`` accepts, side by side.
 
         Each is tried, whatever becomes of the others; what could not be removed is in the journal, and the first reason is
@@ -210,7 +225,7 @@ class RBDDriver:
         found = [names.plain(of["volume"].rsplit("/", 1)[1]) for of in listed]
         self._destroy(list(filter(filter_fn, found)), self.pool)
 
-    def destroy_volume(self, volume, pool=None):
+    def destroy_volume(self, volume: str, pool: Optional[str] = None) -> None:
         """Removes a volume with its ``nova-resize`` snapshot; what cannot be removed is raised and left in the journal."""
         self._destroy([volume], pool or self.pool)
 
@@ -238,7 +253,7 @@ class RBDDriver:
 
         self._run(work)
 
-    def get_pool_info(self):
+    def get_pool_info(self) -> dict[str, int]:
         """What the pool has in all, free and used, each in bytes that can be stored."""
         pool = names.escaped(self.pool)
         try:
