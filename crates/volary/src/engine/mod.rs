@@ -6,9 +6,11 @@
 
 pub mod ceph;
 pub mod local;
+mod options;
 mod types;
 mod volume;
 
+pub use options::*;
 pub use types::*;
 pub use volume::*;
 

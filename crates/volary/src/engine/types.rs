@@ -1,10 +1,9 @@
-//! What engines are told and tell: plain data, the same for every engine.
+//! What engines tell: plain data, the same for every engine.
 
 use crate::{Error, ErrorKind, Name, Namespace, Result, VolumeId};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 /// What a store is and what it can do ([`Engine::describe`](super::Engine::describe)).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,77 +147,6 @@ pub struct SnapshotRef {
     pub volume: VolumeId,
     /// The snapshot's name.
     pub snapshot: Name,
-}
-
-/// How to make a volume ([`Engine::create`](super::Engine::create)).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CreateOptions {
-    /// Its size; may be zero.
-    pub size_bytes: u64,
-}
-
-impl CreateOptions {
-    /// A volume of so many bytes, everything else as the store does by default.
-    pub fn new(size_bytes: u64) -> Self {
-        CreateOptions { size_bytes }
-    }
-}
-
-/// How to make a clone ([`Engine::clone_volume`](super::Engine::clone_volume)).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CloneOptions {}
-
-/// How to put a volume into trash ([`Engine::trash_move`](super::Engine::trash_move)).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TrashOptions {
-    /// How long it is kept.
-    pub keep: Duration,
-    /// Whether the caller knows that nobody has it open, so that a store where looking takes time need not look again.
-    pub looked: bool,
-}
-
-impl TrashOptions {
-    /// Looks whether somebody has it open.
-    pub fn keep(keep: Duration) -> Self {
-        TrashOptions { keep, looked: false }
-    }
-
-    /// For a caller who has looked, or made the volume, just before: who opens it between would not be seen either way.
-    pub fn looked(self) -> Self {
-        TrashOptions { looked: true, ..self }
-    }
-}
-
-/// How to open a volume ([`Engine::open`](super::Engine::open)).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OpenOptions {
-    /// The snapshot to open, or the head.
-    pub snapshot: Option<Name>,
-    /// Whether to become the volume's one writer.
-    pub write: bool,
-    /// Whether to go beside another client that writes, where the store lets snapshots be changed then.
-    pub beside: bool,
-}
-
-impl OpenOptions {
-    /// Opens to read, the head or a snapshot.
-    pub fn read(snapshot: Option<Name>) -> Self {
-        OpenOptions { snapshot, ..OpenOptions::default() }
-    }
-
-    /// Opens the head to write, and to change snapshots, size and metadata.
-    pub fn write() -> Self {
-        OpenOptions { write: true, ..OpenOptions::default() }
-    }
-
-    /// Opens the head to change its snapshots alone, also while a client elsewhere writes, where the store allows it.
-    pub fn change_snapshots() -> Self {
-        OpenOptions { beside: true, ..OpenOptions::write() }
-    }
 }
 
 /// What a handle knows of its volume, at the head or snapshot it is open at.
