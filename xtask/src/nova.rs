@@ -29,7 +29,7 @@ pub(crate) fn compare() -> Outcome {
 /// Measures the time per call of both, so many times each.
 pub(crate) fn measure(turns: u16) -> Outcome {
     let mut bench = beside_nova(true)?;
-    let cluster = cluster::for_tests()?;
+    let cluster = cluster::for_benchmarks(None)?;
     bench.arg("bench.py").arg(turns.to_string()).env(CONF, cluster.conf());
     let found: Value = serde_json::from_str(&output(&mut bench)?)?;
     let rows = found["methods"].as_array().ok_or("the bench told no methods")?;
@@ -46,6 +46,17 @@ pub(crate) fn measure(turns: u16) -> Outcome {
     let (alone, together) = (seconds("one_thread_s"), seconds("eight_threads_s"));
     let missed = if together > alone { "  MISSED" } else { "" };
     println!("the same calls by one thread {alone:.3} s, by eight {together:.3} s{missed}");
+    for row in found["cleanups"].as_array().into_iter().flatten() {
+        let work = row["work"].as_str().unwrap_or_default();
+        let (nova, volary) =
+            (row["nova_s"].as_f64().unwrap_or_default(), row["volary_s"].as_f64().unwrap_or_default());
+        let most = if work.contains("snapshot") { 0.1 } else { 0.4 };
+        let missed = if volary > most * nova { "  MISSED" } else { "" };
+        let ratio = volary / nova;
+        println!(
+            "cleanup_volumes of {work}: Nova's {nova:.2} s, ours {volary:.2} s: {ratio:.3} (at most {most}){missed}"
+        );
+    }
     cluster.down()
 }
 

@@ -7,11 +7,11 @@ import threading
 import time
 
 import eventlet
-from sides import CEPH_CONF, MIB, OURS, THEIRS, Side, rados, rbd
+from sides import CEPH_CONF, CONF, MIB, OURS, THEIRS, Side, rados, rbd
 
 
 def measured(turns):
-    """The median milliseconds per call of each method: (Nova's, ours); and what ``crowded`` finds."""
+    """The median milliseconds per call of each method: (Nova's, ours); and what ``crowded`` and ``cleanups`` find."""
     cluster = rados.Rados(conffile=CEPH_CONF)
     cluster.connect()
     sides = [Side("theirs", THEIRS, cluster), Side("ours", OURS, cluster)]
@@ -40,7 +40,7 @@ def measured(turns):
             "destroy_volume": lambda side, turn: side.driver.destroy_volume(f"clone-{turn}"),
         }
         times = {method: medians(call, sides, turns) for method, call in calls.items()}
-        return times, crowded(sides[1].driver, turns)
+        return times, crowded(sides[1].driver, turns), cleanups(sides, 300, 50, 3)
     finally:
         for side in sides:
             side.close()
@@ -56,6 +56,36 @@ def medians(call, sides, turns):
             call(side, turn)
             times[side.name].append((time.perf_counter() - begun) * 1000)
     return tuple(statistics.median(times[side.name]) for side in sides)
+
+
+def cleanups(sides, clones, resized, rounds):
+    """The median seconds of one clean-up of so many clones, and of so many volumes each with the snapshot of a resize."""
+
+    def one(side, count, resize):
+        for number in range(count):
+            if resize:
+                rbd.RBD().create(side.ioctx[side.pool], f"gone-{number}", MIB)
+                with rbd.Image(side.ioctx[side.pool], f"gone-{number}") as image:
+                    image.create_snap("nova-resize")
+            else:
+                sides[1].classes["RBDDriver"](pool=side.pool).clone(side.at, f"gone-{number}")
+        begun = time.perf_counter()
+        side.driver.cleanup_volumes(lambda name: name.startswith("gone-"))
+        took = time.perf_counter() - begun
+        left = [name for name in rbd.RBD().list(side.ioctx[side.pool]) if name.startswith("gone-")]
+        if left:
+            sys.exit(f"{side.name} left {left}")
+        return took
+
+    # What Nova's own options are where nobody sets them.
+    CONF.set_override("rbd_destroy_volume_retries", 12, "libvirt")
+    CONF.set_override("rbd_destroy_volume_retry_interval", 5, "libvirt")
+    found = {}
+    for count, resize in ((clones, False), (resized, True)):
+        times = [[one(side, count, resize) for side in sides] for _ in range(1 if resize else rounds)]
+        what = f"{count} volumes each with a snapshot" if resize else f"{count} clones"
+        found[what] = tuple(statistics.median(column) for column in zip(*times))
+    return found
 
 
 THREADS = 8
@@ -83,9 +113,11 @@ def crowded(driver, turns):
 
 
 if __name__ == "__main__":
-    found, (alone, together) = measured(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    found, (alone, together), cleaned = measured(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
     rows = [
         {"method": method, "nova_ms": round(theirs, 3), "volary_ms": round(ours, 3), "times_faster": round(theirs / ours, 1)}
         for method, (theirs, ours) in found.items()
     ]
-    print(json.dumps({"methods": rows, "one_thread_s": alone, "eight_threads_s": together}, indent=1))
+    cleanups = [{"work": work, "nova_s": theirs, "volary_s": ours} for work, (theirs, ours) in cleaned.items()]
+    told = {"methods": rows, "one_thread_s": alone, "eight_threads_s": together, "cleanups": cleanups}
+    print(json.dumps(told, indent=1))

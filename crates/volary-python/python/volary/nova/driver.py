@@ -235,16 +235,14 @@ class RBDDriver:
         specs = [self._spec(volume, pool) for volume in volumes]
 
         def work(store):
-            reports = store.cleanup(specs, if_exists=True, wait=wait) if specs else []
-            left = []
-            for spec, report in zip(specs, reports):
-                if report["outcome"] in ("removed", "absent", "deferred"):
-                    continue
+            left = _remaining(store, specs, wait=wait)
+            with_resize = [spec for spec in left if _only_resize(store, spec)]
+            gone = set(with_resize) - set(_remaining(store, with_resize, purge_snapshots=True, wait=wait))
+            remaining, left = [spec for spec in left if spec not in gone], []
+            for spec in remaining:
                 try:
-                    purge = _only_resize(store, spec)
-                    # Again, with that snapshot or for the reason, and for the journal to keep the order.
-                    again = {"purge_snapshots": purge, "wait": wait if purge else 0}
-                    store.remove(spec, if_exists=True, retry_later=True, **again)
+                    # Again, for the reason, and for the journal to keep the order.
+                    store.remove(spec, if_exists=True, retry_later=True, purge_snapshots=spec in with_resize, wait=0)
                 except volary.Error as error:
                     LOG.error("%s was not removed: %s", spec, error)
                     left.append(error)
@@ -263,6 +261,13 @@ class RBDDriver:
         except volary.Error as error:
             raise exception.StorageError(reason=str(error)) from error
         return {"total": info["total_bytes"], "free": info["available_bytes"], "used": info["used_bytes"]}
+
+
+def _remaining(store, specs, **options):
+    """Removes volumes side by side; those that are left."""
+    reports = store.cleanup(specs, if_exists=True, **options) if specs else []
+    outcomes = zip(specs, reports)
+    return [spec for spec, report in outcomes if report["outcome"] not in ("removed", "absent", "deferred")]
 
 
 def _only_resize(store, spec):
