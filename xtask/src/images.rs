@@ -62,6 +62,13 @@ fn records(out: &mut impl Write, size: u64, random: &mut Random) -> Outcome {
     Ok(())
 }
 
+/// Makes a file of `mib` MiB that cannot be compressed.
+pub(crate) fn incompressible(image: &Path, mib: u64) -> Outcome {
+    let mut file = BufWriter::new(File::create(image)?);
+    noise(&mut file, mib << 20, &mut Random(0x766f_6c61_7279))?;
+    Ok(file.flush()?)
+}
+
 /// Makes an ext4 file system of `mib` MiB holding about `data_mib` MiB, as a sparse file.
 pub(crate) fn ext4(image: &Path, scratch: &Path, mib: u64, data_mib: u64) -> Outcome {
     let tree = scratch.join("tree");

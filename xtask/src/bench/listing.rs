@@ -2,7 +2,7 @@
 
 use super::Options;
 use super::ceph::Contest;
-use super::measure::{Case, Report, timed};
+use super::measure::{Case, Limits, Report, timed};
 use crate::tools::{Outcome, output};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,16 +12,17 @@ const VOLUMES: u32 = 3000;
 
 /// Adds the rows of listing; the volumes made for them stay.
 pub(super) fn measure(report: &mut Report, contest: &Contest<'_>, options: &Options) -> Outcome {
-    let case = |name, limit, ours: &'static [&str], peers: &'static [&str]| {
+    let case = |name, data: &str, limit, ours: &'static [&str], peers: &'static [&str]| {
         let run = |mut command: Command, args: &[&str]| timed(command.args(args), contest.place);
         let (ours, peer) = (move || run(contest.volary(), ours), move || run(contest.rbd(), peers));
-        Case { name, beside: "rbd", limit, ours: Box::new(ours), verified: None, peer: Box::new(peer) }
+        let (data, limits) = (data.to_owned(), Limits::wall(limit));
+        Case { name, data, beside: "rbd", limits, ours: Box::new(ours), verified: None, peer: Box::new(peer) }
     };
-    report.measure(&case("ls of an empty pool".to_owned(), Some(1.0), &["ls"], &["ls"]), options)?;
+    report.measure(&case("ls of an empty pool".to_owned(), "none", 1.0, &["ls"], &["ls"]), options)?;
     let name = format!("ls -l of {VOLUMES} volumes");
     if options.only.as_ref().is_none_or(|part| name.contains(part.as_str())) {
         create(contest)?;
-        report.measure(&case(name, Some(0.4), &["ls", "-l"], &["ls", "-l"]), options)?;
+        report.measure(&case(name, "empty", 0.4, &["ls", "-l"], &["ls", "-l"]), options)?;
     }
     Ok(())
 }

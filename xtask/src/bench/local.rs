@@ -1,7 +1,7 @@
 //! `cargo xtask bench local`: importing beside `qemu-img convert -O raw` and `sync`, on the same disk.
 
 use super::Options;
-use super::measure::{Case, Report, Run, timed};
+use super::measure::{Case, Limits, Report, Run, timed};
 use crate::images::{self, convert};
 use crate::test::PROGRAMS;
 use crate::tools::{self, Outcome, need, output, program};
@@ -41,8 +41,9 @@ pub(super) fn run(options: &Options) -> Outcome {
         }
         let case = Case {
             name: format!("import {name}"),
+            data: options.data(),
             beside: "qemu-img, sync",
-            limit: None,
+            limits: Limits::wall(1.1),
             ours: Box::new(move || import(binary, format, source, place, &["--no-verify"])),
             verified: Some(Box::new(move || import(binary, format, source, place, &[]))),
             peer: Box::new(move || qemu(format, source, place)),

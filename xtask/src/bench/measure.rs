@@ -23,15 +23,33 @@ pub(super) struct Run {
     pub(super) peak_kib: u64,
 }
 
+type Figure = fn(&Run) -> f64;
 type Runs<'a> = Box<dyn Fn() -> Outcome<Run> + 'a>;
+
+/// The most that ours may take, each as a ratio to the peer's.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Limits {
+    pub(super) wall: Option<f64>,
+    /// Of an import that reads back and compares, which no peer does.
+    pub(super) verified: Option<f64>,
+    /// User and system time.
+    pub(super) cpu: Option<f64>,
+}
+
+impl Limits {
+    pub(super) fn wall(most: f64) -> Limits {
+        Limits { wall: Some(most), ..Limits::default() }
+    }
+}
 
 /// A piece of work, ours and a peer's.
 pub(super) struct Case<'a> {
     pub(super) name: String,
+    /// How much of what.
+    pub(super) data: String,
     /// The peer, as a reader knows it.
     pub(super) beside: &'static str,
-    /// The most that ours may take, as a ratio to the peer's; for an import without reading back.
-    pub(super) limit: Option<f64>,
+    pub(super) limits: Limits,
     pub(super) ours: Runs<'a>,
     /// An import that reads back and compares.
     pub(super) verified: Option<Runs<'a>>,
@@ -48,8 +66,8 @@ impl Report {
     /// Begins with the machine and what is compared.
     pub(super) fn new(compared: &str) -> Outcome<Report> {
         let text = format!(
-            "{}\n{compared}\n\n| work | beside | volary s | peer s | ratio of pairs | at most | verified | volary CPU s | peer CPU s | \
-             verified CPU s | peak MiB |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
+            "{}\n{compared}\n\n| work | data | beside | volary s | peer s | ratio of pairs | verified s | ratio | volary CPU s | \
+             peer CPU s | ratio | peak MiB |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n",
             machine()?
         );
         eprint!("{text}");
@@ -70,28 +88,42 @@ impl Report {
                 verified.push(run()?);
             }
         }
-        let ratio = |runs: &[Run]| median(runs.iter().zip(&peers).map(|(run, peer)| run.wall / peer.wall));
-        let shown =
-            |runs: &[Run], value: f64| if runs.is_empty() { "–".to_owned() } else { format!("{value:.2}") };
-        let over = case.limit.is_some_and(|limit| ratio(&ours) > limit);
+        let pairs =
+            |runs: &[Run], of: Figure| median(runs.iter().zip(&peers).map(|(run, peer)| of(run) / of(peer)));
+        let figure = |runs: &[Run], of: Figure| median(runs.iter().map(of));
+        let mut over = Vec::new();
+        let mut held = |what: &str, ratio: f64, limit: Option<f64>| match limit {
+            None => format!("{ratio:.2}"),
+            Some(most) if ratio > most => {
+                over.push(format!("{name}{what}: {ratio:.2}, at most {most}"));
+                format!("**{ratio:.2}** (at most {most})")
+            }
+            Some(most) => format!("{ratio:.2} (at most {most})"),
+        };
+        let (wall, cpu): (Figure, Figure) = (|run| run.wall, |run| run.cpu);
+        let (verified_s, verified_ratio) = match &verified[..] {
+            [] => ("–".to_owned(), "–".to_owned()),
+            runs => {
+                let ratio = held(" verified", pairs(runs, wall), case.limits.verified);
+                (format!("{:.2}", figure(runs, wall)), ratio)
+            }
+        };
         let row = format!(
-            "| {} | {} | {:.2} | {:.2} | {:.2}{} | {} | {} | {:.2} | {:.2} | {} | {} |",
+            "| {} | {} | {} | {:.2} | {:.2} | {} | {verified_s} | {verified_ratio} | {:.2} | {:.2} | {} | {} |",
             case.name,
+            case.data,
             case.beside,
-            median(ours.iter().map(|run| run.wall)),
-            median(peers.iter().map(|run| run.wall)),
-            ratio(&ours),
-            if over { " (over)" } else { "" },
-            case.limit.map_or("–".to_owned(), |limit| limit.to_string()),
-            shown(&verified, ratio(&verified)),
-            median(ours.iter().map(|run| run.cpu)),
-            median(peers.iter().map(|run| run.cpu)),
-            shown(&verified, median(verified.iter().map(|run| run.cpu))),
+            figure(&ours, wall),
+            figure(&peers, wall),
+            held("", pairs(&ours, wall), case.limits.wall),
+            figure(&ours, cpu),
+            figure(&peers, cpu),
+            held(" CPU", pairs(&ours, cpu), case.limits.cpu),
             ours.iter().chain(&verified).map(|run| run.peak_kib).max().unwrap_or(0) >> 10,
         );
         eprintln!("{row}");
         writeln!(self.text, "{row}")?;
-        self.over.extend(over.then_some(name));
+        self.over.extend(over);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Volary beside what a user would run instead: one harness, a room for each engine.
 
 mod ceph;
+mod content;
 mod listing;
 mod local;
 mod measure;
@@ -50,6 +51,13 @@ pub(crate) struct Options {
     /// Also writes docs/benchmarks/DATE-ENGINE.md.
     #[arg(long)]
     record: bool,
+}
+
+impl Options {
+    /// The image that is measured, beside every ratio.
+    fn data(&self) -> String {
+        format!("{} MiB of {} GiB", self.data_mib, self.gib)
+    }
 }
 
 /// Measures; fails when a figure is over its limit.
