@@ -1,6 +1,6 @@
 //! Single objects: omap with compare-and-swap.
 
-use crate::{LIMIT, connect, own_pool};
+use crate::{LIMIT, connect, own_namespace, own_pool};
 use rbd::{Error, Swap};
 
 fn swap(key: &str, expected: Option<&str>, new: Option<&str>) -> Vec<Swap> {
@@ -98,14 +98,14 @@ async fn an_object_goes_only_with_the_content_it_is_taken_for() {
 #[tokio::test]
 async fn who_has_an_image_open_to_write_is_heard_of() {
     let (cluster, other) = (connect().await, connect().await);
-    let pool = own_pool(&cluster).await;
+    let namespace = own_namespace(&cluster).await;
+    let pool = cluster.pool(b"rbd", &namespace, LIMIT).await.unwrap();
     pool.create(b"web", 1 << 20, &rbd::ImageOptions::default(), LIMIT).await.unwrap();
     let id = pool.object_read(b"rbd_id.web", 100, LIMIT).await.unwrap().unwrap();
     let header = [b"rbd_header.", &id[4..]].concat();
     let watched = async || pool.object_is_watched(&header, LIMIT, LIMIT).await;
     assert_eq!(watched().await, Ok(false));
-    let elsewhere =
-        other.pool(&cluster.pool_name(pool.id(), LIMIT).await.unwrap(), b"", LIMIT).await.unwrap();
+    let elsewhere = other.pool(b"rbd", &namespace, LIMIT).await.unwrap();
     let reader = elsewhere.open_read_only(b"web", None, LIMIT).await.unwrap();
     assert_eq!(watched().await, Ok(false));
     let writer = elsewhere.open(b"web", None, LIMIT).await.unwrap();

@@ -177,7 +177,7 @@ impl Connection {
 
     async fn attach(&self, pool: &rbd::Pool, of: &SnapshotRef, parent: &Parent, id: &VolumeId) -> Result<()> {
         let object = |prefix: &[u8]| [prefix, id.as_str().as_bytes()].concat();
-        let (header, map, data) = (header::object(id), object(b"rbd_object_map."), object(b"rbd_data."));
+        let (head, map, data) = (header::object(id), object(b"rbd_object_map."), object(b"rbd_data."));
         let change = async |object: &[u8], new, changes| -> Result<()> {
             Ok(pool.object_change(object, new, changes, NO_LIMIT).await?)
         };
@@ -187,7 +187,7 @@ impl Connection {
             method(c"create", [size.clone(), vec![parent.order], features, put_string(&data), no_pool]);
         let objects = parent.size_bytes.div_ceil(1 << parent.order);
         let none_there = method(c"object_map_resize", [number(objects), vec![0]]);
-        try_join!(change(&header, true, vec![create]), change(&map, false, vec![none_there]))?;
+        try_join!(change(&head, true, vec![create]), change(&map, false, vec![none_there]))?;
         let pool_id = pool.id().to_le_bytes().to_vec();
         let volume = put_string(of.volume.as_str().as_bytes());
         let namespace = put_string(of.namespace.name.as_bytes());
@@ -195,12 +195,10 @@ impl Connection {
         let versions =
             [&[1, 1], u32::try_from(spec.len()).unwrap_or(u32::MAX).to_le_bytes().as_slice()].concat();
         let attach = method(c"parent_attach", [versions, spec, size, vec![0]]);
-        change(&header, false, vec![attach]).await?;
+        change(&head, false, vec![attach]).await?;
         if !parent.metadata.is_empty() {
-            let count = u32::try_from(parent.metadata.len()).unwrap_or(u32::MAX);
-            let pairs = parent.metadata.iter().flat_map(|(key, value)| [put_string(key), put_string(value)]);
-            let all = [count.to_le_bytes().to_vec()].into_iter().chain(pairs);
-            change(&header, false, vec![method(c"metadata_set", all)]).await?;
+            let pairs = parent.metadata.iter().map(|(key, value)| (key.as_slice(), value.as_slice()));
+            header::set_metadata(pool, id, pairs).await?;
         }
         let child = put_string(id.as_str().as_bytes());
         let add = method(c"add_child", [pool_id, volume, number(parent.snapshot), child]);

@@ -1,7 +1,7 @@
 //! The header of an image (`cls_rbd`), read without opening it: a map of plain values, each under its own key.
 
 use super::NO_LIMIT;
-use super::directory::{FEATURES, string};
+use super::directory::{FEATURES, put_string, string};
 use crate::{Name, Namespace, Result, VolumeId};
 use rbd::Features;
 
@@ -65,6 +65,20 @@ pub(super) async fn is_protected(pool: &rbd::Pool, id: &VolumeId, snapshot: u64)
         Err(error) if error.errno() == Some(rbd::Errno::ENOENT) => Ok(false),
         answer => Ok(answer? == [PROTECTED]),
     }
+}
+
+/// Sets keys of an image's metadata in one change. librbd takes the exclusive lock for each, and tells all who have the image
+/// open; what it keeps in mind of metadata is configuration alone, which has no place here.
+pub(super) async fn set_metadata<'a>(
+    pool: &rbd::Pool,
+    id: &VolumeId,
+    pairs: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+) -> Result<()> {
+    let pairs: Vec<_> =
+        pairs.into_iter().map(|(key, value)| [put_string(key), put_string(value)].concat()).collect();
+    let count = u32::try_from(pairs.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let set = rbd::Method { name: c"metadata_set", input: [&count, pairs.concat().as_slice()].concat() };
+    Ok(pool.object_change(&object(id), false, vec![set], NO_LIMIT).await?)
 }
 
 fn take<const N: usize>(from: &[u8]) -> Option<([u8; N], &[u8])> {

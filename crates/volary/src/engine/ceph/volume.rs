@@ -4,7 +4,7 @@ use super::connection::Connection;
 use super::directory::check_size;
 use super::extents::{Ahead, Changing};
 use super::writers::Claim;
-use super::{NO_LIMIT, extents, holders, snapshots};
+use super::{NO_LIMIT, extents, header, holders, snapshots};
 use crate::buffer::Buffer;
 use crate::engine::{
     Child, Extent, Holder, Locker, MAX_EXTENTS_WINDOW_BYTES, Parent, SnapshotInfo, Stat, Volume,
@@ -320,7 +320,11 @@ impl Volume for Handle {
         {
             return Err(usage("a key or value of metadata is empty, too long, or holds a NUL byte"));
         }
-        let set = async { Ok(self.image.set_metadata(key, value, NO_LIMIT).await?) };
+        let set = async {
+            // Fails on a handle that is closed.
+            self.image.size(NO_LIMIT).await?;
+            header::set_metadata(&self.pool, &self.id, [(key, value)]).await
+        };
         self.on.call(ctl, "set metadata", set).await
     }
 
