@@ -117,6 +117,17 @@ impl Image {
         Ok(runs.extents)
     }
 
+    /// How much is best read by one call of [`read_exact_at`](Image::read_exact_at), at a multiple of it: what is read stays in the
+    /// processor's cache for whoever looks at it next, and no cluster is decompressed twice.
+    #[must_use]
+    pub fn piece_bytes(&self) -> usize {
+        const IN_CACHE: usize = 256 << 10;
+        match &self.body {
+            Body::Raw => IN_CACHE,
+            Body::Qcow2(qcow2) => IN_CACHE.max(qcow2.cluster_bytes()),
+        }
+    }
+
     /// Fills the buffer with the disk's bytes from `offset`. Each compressed cluster touched is decompressed once a call: read large
     /// aligned blocks.
     ///

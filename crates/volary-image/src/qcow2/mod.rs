@@ -41,6 +41,10 @@ impl Qcow2 {
         self.header.size
     }
 
+    pub(crate) fn cluster_bytes(&self) -> usize {
+        1 << self.header.cluster_bits
+    }
+
     pub(crate) fn extents(&self, source: &dyn ReadAt, runs: &mut Runs) -> Result<(), ImageError> {
         let (cluster, window) = (self.header.cluster_size(), runs.at..runs.end);
         let mapping = Mapping { header: &self.header, source };

@@ -69,16 +69,52 @@ pub fn leaf(block: &[u8]) -> Option<[u8; 32]> {
     if is_zero(block) {
         return None;
     }
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(block);
-    static ZEROS: [u8; 65536] = [0; 65536];
-    let mut missing = BLOCK_BYTES as usize - block.len();
-    while missing > 0 {
-        let part = missing.min(ZEROS.len());
-        hasher.update(&ZEROS[..part]);
-        missing -= part;
+    let mut leaf = Leaf::default();
+    leaf.data(block);
+    leaf.finish()
+}
+
+/// A leaf that is put together piece by piece.
+#[derive(Default)]
+pub(crate) struct Leaf {
+    hasher: blake3::Hasher,
+    len: usize,
+    /// How many bytes of zeros are still to be hashed: a block that has nothing else has no leaf.
+    zeros: usize,
+}
+
+impl Leaf {
+    /// Adds bytes that are not all zero.
+    pub(crate) fn data(&mut self, bytes: &[u8]) {
+        self.hash_zeros();
+        self.hasher.update(bytes);
+        self.len += bytes.len();
     }
-    Some(*hasher.finalize().as_bytes())
+
+    /// Adds so many bytes of zeros.
+    pub(crate) fn zeros(&mut self, len: usize) {
+        self.zeros += len;
+    }
+
+    fn hash_zeros(&mut self) {
+        static ZEROS: [u8; 65536] = [0; 65536];
+        while self.zeros > 0 {
+            let part = self.zeros.min(ZEROS.len());
+            self.hasher.update(&ZEROS[..part]);
+            self.len += part;
+            self.zeros -= part;
+        }
+    }
+
+    /// The leaf, zero-padded to a whole block.
+    pub(crate) fn finish(mut self) -> Option<[u8; 32]> {
+        if self.len == 0 {
+            return None;
+        }
+        self.zeros = (BLOCK_BYTES as usize).saturating_sub(self.len);
+        self.hash_zeros();
+        Some(*self.hasher.finalize().as_bytes())
+    }
 }
 
 /// Whether every byte is zero.

@@ -4,6 +4,7 @@
 //! command's JSON.
 
 mod audit;
+mod block;
 mod checksum;
 mod cleanup;
 mod cloneable;

@@ -4,8 +4,9 @@
 //! the reference counts need not be kept: they are all one, and written at the end. Layout: header, L1 table, then data
 //! and L2 tables as they come, then the reference counts.
 
+use super::block::{Block, GRANULE_BYTES};
 use super::output_file::write_behind;
-use super::transfer::{Block, BlockSink, GRANULE_BYTES, on_thread};
+use super::transfer::{BlockSink, on_thread};
 use crate::{Ctl, Error, ErrorKind, Result};
 use async_trait::async_trait;
 use std::fs::File;

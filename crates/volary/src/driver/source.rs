@@ -1,8 +1,9 @@
 //! The source of an import: opened once, read through one descriptor, compared with itself at the end.
 
+use super::block::{Block, Examiner};
 use super::image_error::image_error;
 use super::spool::spool;
-use super::transfer::{Block, BlockSource, on_thread};
+use super::transfer::{BlockSource, on_thread};
 use crate::buffer::Buffer;
 use crate::{Ctl, Error, ErrorKind, Result, escape};
 use async_trait::async_trait;
@@ -139,14 +140,20 @@ impl BlockSource for ImageBlocks {
         on_thread("reading the source", move || {
             let end = data.last().map_or(start, |range| range.end);
             let mut buffer = Buffer::take((end - start) as usize);
-            let mut filled = 0;
+            let (mut filled, piece, mut examiner) = (0, image.piece_bytes(), Examiner::default());
             for range in data {
                 let (from, to) = ((range.start - start) as usize, (range.end - start) as usize);
                 buffer[filled..from].fill(0);
-                image.read_exact_at(range.start, &mut buffer[from..to]).map_err(image_error)?;
+                // Hashed while what was read is still at hand.
+                for at in (from..to).step_by(piece) {
+                    let end = to.min(at + piece);
+                    let offset = start + at as u64;
+                    image.read_exact_at(offset, &mut buffer[at..end]).map_err(image_error)?;
+                    examiner.look(&buffer[..end]);
+                }
                 filled = to;
             }
-            Ok(Block::examine(buffer.into_bytes()))
+            Ok(examiner.finish(buffer.into_bytes()))
         })
         .await
     }

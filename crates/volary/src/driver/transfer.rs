@@ -4,11 +4,11 @@
 //! Holes are never read. After a failure or a cancel nothing new is begun, and what is in flight is awaited, so that
 //! no write arrives after the caller has begun to undo.
 
-use super::digest::{BLOCK_BYTES, ContentDigest, ContentHasher, is_zero, leaf};
+use super::block::Block;
+use super::digest::{BLOCK_BYTES, ContentDigest, ContentHasher};
 use crate::engine::Volume;
 use crate::{Ctl, Error, ErrorKind, Result};
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::future::join_all;
 use futures::{StreamExt, stream};
 use std::ops::Range;
@@ -18,53 +18,14 @@ use tokio_util::sync::CancellationToken;
 
 /// How many blocks are in flight at once. Allocators keep several times as much for their threads, so that this, not
 /// the block size, decides the peak of memory.
-const IN_FLIGHT: usize = 6;
+const IN_FLIGHT: usize = 8;
 /// How many of them are being read from a volume: Ceph's libraries have each once more in memory meanwhile, and more
 /// are not faster, at 5 ms a message either.
 const READS: usize = 4;
 /// The mapping is asked for in windows, so that it is never in memory whole.
 const WINDOW_BYTES: u64 = 64 * BLOCK_BYTES;
-/// Runs of zeros are found in pieces of this length, a cluster of an exported image.
-pub(crate) const GRANULE_BYTES: usize = 64 << 10;
 /// After so many bytes what was written is made durable, so that what an engine remembers of it stays bounded.
 const FLUSH_BYTES: u64 = 4 << 30;
-
-/// A block after reading: its bytes from its start to its last data, its leaf, and where it is not zero.
-pub(crate) struct Block {
-    pub(crate) bytes: Bytes,
-    pub(crate) leaf: Option<[u8; 32]>,
-    pub(crate) runs: Vec<Range<usize>>,
-}
-
-impl Block {
-    /// Hashes a block and finds its runs of data; takes a millisecond, so run it on a thread for such work.
-    pub(crate) fn examine(bytes: Bytes) -> Block {
-        let leaf = leaf(&bytes);
-        let mut runs: Vec<Range<usize>> = Vec::new();
-        if leaf.is_some() {
-            for (index, granule) in bytes.chunks(GRANULE_BYTES).enumerate() {
-                let start = index * GRANULE_BYTES;
-                match runs.last_mut() {
-                    _ if is_zero(granule) => {}
-                    Some(last) if last.end == start => last.end += granule.len(),
-                    _ => runs.push(start..start + granule.len()),
-                }
-            }
-        }
-        Block { bytes, leaf, runs }
-    }
-
-    /// The runs to write where whole blocks are cheaper than many pieces: one, unless a quarter can be left out.
-    fn coarse_runs(&self) -> Vec<Range<usize>> {
-        let data: usize = self.runs.iter().map(Range::len).sum();
-        match (self.runs.first(), self.runs.last()) {
-            (Some(_), Some(last)) if data >= self.bytes.len() / 4 * 3 => {
-                std::iter::once(0..last.end).collect()
-            }
-            _ => self.runs.clone(),
-        }
-    }
-}
 
 /// Where content comes from.
 #[async_trait]
@@ -291,23 +252,6 @@ pub(crate) async fn on_thread<T: Send + 'static>(
 #[allow(clippy::single_range_in_vec_init)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn runs_of_zeros_are_left_out_and_whole_blocks_are_kept_whole() {
-        let mut bytes = vec![0; BLOCK_BYTES as usize];
-        bytes[GRANULE_BYTES] = 1;
-        bytes[4 * GRANULE_BYTES - 1] = 1;
-        bytes[2 * GRANULE_BYTES] = 1;
-        let block = Block::examine(bytes.clone().into());
-        assert_eq!(block.runs, [GRANULE_BYTES..4 * GRANULE_BYTES]);
-        assert_eq!(block.coarse_runs(), block.runs);
-        bytes.iter_mut().step_by(GRANULE_BYTES).for_each(|byte| *byte = 1);
-        bytes[3 * GRANULE_BYTES] = 0;
-        bytes[4 * GRANULE_BYTES - 1] = 0;
-        let block = Block::examine(bytes.into());
-        assert_eq!(block.runs.len(), 2);
-        assert_eq!(block.coarse_runs(), [0..BLOCK_BYTES as usize]);
-    }
 
     #[test]
     fn ranges_are_cut_at_blocks() {
