@@ -22,8 +22,9 @@ const IN_FLIGHT: usize = 8;
 /// How many of them are being read from a volume: Ceph's libraries have each once more in memory meanwhile, and more
 /// are not faster, at 5 ms a message either.
 const READS: usize = 4;
-/// The mapping is asked for in windows, so that it is never in memory whole.
-const WINDOW_BYTES: u64 = 64 * BLOCK_BYTES;
+/// The mapping is asked for in windows, so that it is never in memory whole; as wide as it may be, since nothing but their
+/// number makes a disk of holes slow.
+const WINDOW_BYTES: u64 = 256 * BLOCK_BYTES;
 /// After so many bytes what was written is made durable, so that what an engine remembers of it stays bounded.
 const FLUSH_BYTES: u64 = 4 << 30;
 
