@@ -96,6 +96,10 @@ class Side:
             state[f"{label} trash"] = [of["name"] for of in rbd.RBD().trash_list(ioctx)]
         return state
 
+    def volume(self, name):
+        """One volume of its pool."""
+        return self._volume(self.ioctx[self.pool], name)
+
     def _volume(self, ioctx, name):
         with rbd.Image(ioctx, name, read_only=True) as image:
             of = {"size": image.size(), "digest": digest(image), "snapshots": []}
