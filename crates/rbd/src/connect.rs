@@ -54,10 +54,6 @@ const QUIET: [(&str, &str); 9] = [
     ("err_to_syslog", "false"),
 ];
 
-/// What is written here is written in whole blocks from buffers that stay as they are until they are no longer needed: librbd
-/// need neither gather it in a cache nor copy it.
-const BULK: [(&str, &str); 2] = [("rbd_cache", "false"), ("rbd_disable_zero_copy_writes", "false")];
-
 /// Options that only newer releases know, forced likewise where they are known.
 const QUIET_IF_KNOWN: [(&str, &str); 3] =
     [("log_to_file", "false"), ("log_to_graylog", "false"), ("log_to_journald", "false")];
@@ -141,7 +137,7 @@ impl ConnectOptions {
             in_flight_bytes: self.in_flight_bytes.clamp(1, u32::MAX as usize),
         };
         connection.read_conf(&self.conf)?;
-        for (option, value) in QUIET.iter().chain(&BULK) {
+        for (option, value) in QUIET {
             connection.set(option, value)?;
         }
         for (option, value) in QUIET_IF_KNOWN {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How many blocks are in flight at once. Allocators keep several times as much for their threads, so that this, not
 /// the block size, decides the peak of memory.
-const IN_FLIGHT: usize = 8;
+const IN_FLIGHT: usize = 6;
 /// How many of them are being read from a volume: Ceph's libraries have each once more in memory meanwhile, and more
 /// are not faster, at 5 ms a message either.
 const READS: usize = 4;
