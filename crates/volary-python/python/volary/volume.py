@@ -106,7 +106,7 @@ class Volume:
         dry_run: Literal[True],
         progress: _Progress = None,
     ) -> reports.ImportPlan: ...
-    def import_image(  # type: ignore[no-untyped-def, misc]
+    def import_image(  # type: ignore[no-untyped-def]
         self, path, **options
     ):
         return self._store.import_image(path, self._spec, **options)
