@@ -119,3 +119,27 @@ fn s04_finishing_a_move_leaves_a_new_volume_of_that_name() {
     bench.ok(&["rm", &volume]);
     bench.assert_empty();
 }
+
+#[test]
+fn s02_a_move_broken_off_of_a_volume_renamed_since_is_no_success() {
+    let bench = crate::bench();
+    bench.ok(&["create", "--size", "8M", &bench.at("web")]);
+    let id = id(&bench, "web");
+    break_off(&bench, &id, 1);
+    cluster::output("rbd", &["rename", &bench.at("web"), &bench.at("other")]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (ctl, url): (_, volary::StoreUrl) = (volary::Ctl::new(), bench.url.parse().unwrap());
+    let store = runtime.block_on(volary::Store::connect(&url, &ctl)).unwrap();
+    let home: volary::Namespace = bench.home.parse().unwrap();
+    let entry = volary::engine::VolumeEntry {
+        name: volary::Name::from_bytes("web"),
+        id: volary::VolumeId::new(id.as_str()).unwrap(),
+    };
+    let options = volary::engine::TrashOptions::default();
+    let moved = runtime.block_on(store.engine().trash_move(&home, &entry, &options, &ctl));
+    assert_eq!(moved.unwrap_err().kind(), volary::ErrorKind::NotFound);
+    runtime.block_on(store.shutdown()).unwrap();
+    let refused = bench.run(&["trash", "rm", &format!("{}/id:{id}", bench.home)]);
+    assert_eq!(refused.code, Some(5), "{}", refused.stderr);
+    bench.ok(&["info", &bench.at("other")]);
+}

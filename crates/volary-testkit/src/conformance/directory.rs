@@ -193,17 +193,24 @@ pub(super) async fn a_head_is_told_without_opening(s: &Stage) {
     let child = s.clone_of(&parent, "s", "b").await;
     for target in [Target::Name(n("a")), Target::Id(parent.id.clone())] {
         let head = s.head(&s.ns, &target, &CTL).await.unwrap().unwrap();
-        assert_eq!((head.entry, head.size_bytes, head.may_have_parent), (parent.clone(), 5 * MIB, false));
+        assert_eq!((head.entry, head.size_bytes), (parent.clone(), 5 * MIB));
     }
     // It is as it is now, whoever has it open.
     let w = s.writer(&child).await;
     w.set_size(9 * MIB).await;
     let name = Target::Name(n("b"));
     let head = s.head(&s.ns, &name, &CTL).await.unwrap().unwrap();
-    assert_eq!((head.size_bytes, head.may_have_parent), (9 * MIB, true));
+    assert_eq!(head.size_bytes, 9 * MIB);
+    // What is told of the parent is what the open volume tells.
+    assert_eq!((**s).parent(&s.ns, &parent.id, &CTL).await.unwrap(), None);
+    let told = (**s).parent(&s.ns, &child.id, &CTL).await.unwrap();
+    assert_eq!(told, w.stat(&CTL).await.unwrap().parent);
+    assert_eq!(told.map(|of| (of.volume, of.snapshot, of.overlap_bytes)), Some((n("a"), n("s"), 5 * MIB)));
+    assert!(!s.unheld(&s.ns, &child.id, &CTL).await.unwrap());
+    assert!(!s.unheld(&s.ns, &parent.id, &CTL).await.unwrap());
     w.flatten(&CTL).await.unwrap();
     w.shut().await;
-    assert!(!s.head(&s.ns, &name, &CTL).await.unwrap().unwrap().may_have_parent);
+    assert_eq!((**s).parent(&s.ns, &child.id, &CTL).await.unwrap(), None);
     assert_eq!(s.head(&s.ns, &Target::Name(n("none")), &CTL).await.unwrap(), None);
     s.to_trash(&child, Default::default()).await;
     assert_eq!(s.head(&s.ns, &name, &CTL).await.unwrap(), None);

@@ -72,8 +72,8 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     /// The name and id of a volume that is not in trash, or `None`; opens nothing.
     async fn find(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<VolumeEntry>>;
 
-    /// Id, size and whether it may be a clone, of the head of a volume that is not in trash, or `None`; opens nothing where
-    /// the store's own records tell exactly.
+    /// Id and size of the head of a volume that is not in trash, or `None`; opens nothing where the store's own records tell
+    /// exactly.
     async fn head(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<Head>>;
 
     /// The size of a volume's head and what it takes up itself, where the store's own records tell exactly, without opening

@@ -123,8 +123,6 @@ pub struct Head {
     pub entry: VolumeEntry,
     /// The size of the head.
     pub size_bytes: u64,
-    /// `false` when it surely is no clone; opening it tells whose.
-    pub may_have_parent: bool,
 }
 
 /// How large a head is and what it takes up itself ([`Engine::usage`](super::Engine::usage)).

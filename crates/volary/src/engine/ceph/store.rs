@@ -179,14 +179,13 @@ impl Engine for Ceph {
             let pool = self.0.enter(namespace).await?;
             let Some(entry) = directory::find(&pool, volume).await? else { return Ok(None) };
             if let Some(header) = header::read(&pool, &entry.id).await? {
-                let (size_bytes, may_have_parent) = (header.size_bytes, header.has_parent());
-                return Ok(Some(Head { entry, size_bytes, may_have_parent }));
+                return Ok(Some(Head { entry, size_bytes: header.size_bytes }));
             }
             // What its header does not tell plainly, librbd does.
             let image = pool.open_by_id_read_only(entry.id.as_str().as_bytes(), None, NO_LIMIT).await?;
             let size = image.size(NO_LIMIT).await;
             image.close(NO_LIMIT).await?;
-            Ok(Some(Head { entry, size_bytes: size?, may_have_parent: true }))
+            Ok(Some(Head { entry, size_bytes: size? }))
         };
         self.0.call(ctl, "look a volume up", look).await
     }

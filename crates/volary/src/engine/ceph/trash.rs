@@ -137,7 +137,14 @@ pub(super) async fn remove(
     }
     if entry.state == TrashState::Moving {
         // Who began it can no longer repeat it, for it has no name.
-        finish(pool, entry).await?;
+        if !finish(pool, &entry).await? {
+            return Err(Error::new(
+                ErrorKind::Blocked,
+                "its move into trash was broken off, and it has another name now",
+            )
+            .context("id", id)
+            .hint("remove it by that name: `volary info` with the id shows it"));
+        }
     }
     finish_before_removal(pool, id).await?;
     Ok(pool.trash_remove(id.as_str().as_bytes(), force, progress, NO_LIMIT).await?)

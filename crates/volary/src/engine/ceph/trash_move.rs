@@ -2,7 +2,7 @@
 
 use super::NO_LIMIT;
 use super::directory::{DIRECTORY, check, find, no_volume, put_string};
-use super::header;
+use super::header::{self, Header};
 use super::holders::watchers;
 use super::trash::{TRASH, encode, entry, set_state};
 use crate::engine::{TrashEntry, TrashOptions, TrashState, VolumeEntry};
@@ -14,14 +14,14 @@ use std::time::Duration;
 pub(super) async fn move_in(pool: &rbd::Pool, volume: &VolumeEntry, options: &TrashOptions) -> Result<()> {
     if let Err(error) = check(pool, volume).await {
         return match begun(pool, volume).await? {
-            Some(entry) => finish(pool, entry).await.map(drop),
-            None => Err(error),
+            Some(entry) if finish(pool, &entry).await? => Ok(()),
+            _ => Err(error),
         };
     }
     if !options.looked {
         refuse_watched(pool, volume).await?;
     }
-    if !is_plain(pool, &volume.id).await? {
+    if plain_header(pool, &volume.id).await?.is_none() {
         tracing::debug!(id = %volume.id, "left to librbd");
         // It leaves journals, groups and mirrors as they are to be left.
         return Ok(pool.trash_move(volume.name.as_bytes(), options.keep, NO_LIMIT).await?);
@@ -31,7 +31,7 @@ pub(super) async fn move_in(pool: &rbd::Pool, volume: &VolumeEntry, options: &Tr
     let entry = if added { Some(entry) } else { begun(pool, volume).await? };
     let stale = || no_volume(&volume.name).context("id", &volume.id);
     let entry = entry.ok_or_else(stale)?;
-    if finish(pool, entry.clone()).await? {
+    if finish(pool, &entry).await? {
         return Ok(());
     }
     // Somebody renamed it at once: it stays.
@@ -66,8 +66,8 @@ fn change(id: &VolumeId, expected: Option<Vec<u8>>, new: Option<Vec<u8>>) -> Swa
 /// off it is as librbd would leave it, and repeating finishes it. Another volume that has got the name since keeps it.
 ///
 /// `false`, with the entry as it was, when the directory knows the volume by another name.
-pub(super) async fn finish(pool: &rbd::Pool, mut entry: TrashEntry) -> Result<bool> {
-    let (id, name) = (entry.id.clone(), entry.name.clone());
+pub(super) async fn finish(pool: &rbd::Pool, entry: &TrashEntry) -> Result<bool> {
+    let (id, name) = (&entry.id, &entry.name);
     pool.object_remove_if(
         &[b"rbd_id.", name.as_bytes()].concat(),
         put_string(id.as_str().as_bytes()),
@@ -80,18 +80,18 @@ pub(super) async fn finish(pool: &rbd::Pool, mut entry: TrashEntry) -> Result<bo
             expected: Some(put_string(id.as_str().as_bytes())),
             new: None,
         },
-        change(&id, Some(put_string(name.as_bytes())), None),
+        change(id, Some(put_string(name.as_bytes())), None),
     ];
     if !pool.omap_swap(DIRECTORY, both, NO_LIMIT).await?
         && find(pool, &Target::Id(id.clone())).await?.is_some()
     {
         return Ok(false);
     }
-    let moving = encode(&entry);
-    entry.state = TrashState::Normal;
-    if !pool.omap_swap(TRASH, vec![change(&id, Some(moving), Some(encode(&entry)))], NO_LIMIT).await? {
+    let normal = TrashEntry { state: TrashState::Normal, ..entry.clone() };
+    let settled = change(id, Some(encode(entry)), Some(encode(&normal)));
+    if !pool.omap_swap(TRASH, vec![settled], NO_LIMIT).await? {
         // Somebody else has finished it, or a newer Ceph has written it.
-        set_state(pool, &id, TrashState::Moving, TrashState::Normal).await?;
+        set_state(pool, id, TrashState::Moving, TrashState::Normal).await?;
     }
     Ok(true)
 }
@@ -112,10 +112,10 @@ async fn refuse_watched(pool: &rbd::Pool, volume: &VolumeEntry) -> Result<()> {
     }
 }
 
-/// Whether moving it concerns its name alone: nothing mirrors it, no journal follows it, no group has it.
-pub(super) async fn is_plain(pool: &rbd::Pool, id: &VolumeId) -> Result<bool> {
+/// The header of a volume of which moving concerns the name alone: nothing mirrors it, no journal follows it, no group has it.
+pub(super) async fn plain_header(pool: &rbd::Pool, id: &VolumeId) -> Result<Option<Header>> {
     let key = [b"image_", id.as_str().as_bytes()].concat();
     let mirrored = pool.omap_page(b"rbd_mirroring", b"", &key, 1, NO_LIMIT).await?;
     let mirrored = mirrored.entries.iter().any(|(found, _)| *found == key);
-    Ok(!mirrored && header::read(pool, id).await?.is_some_and(|header| header.is_plain()))
+    Ok(header::read(pool, id).await?.filter(|header| !mirrored && header.is_plain()))
 }

@@ -4,7 +4,8 @@ use super::NO_LIMIT;
 use super::connection::Connection;
 use super::directory::find;
 use super::header::{self, is_protected};
-use super::{lockers, trash_move};
+use super::lockers;
+use super::trash_move::plain_header;
 use crate::engine::Parent;
 use crate::{Name, Namespace, Result, Target, VolumeId};
 use futures::try_join;
@@ -42,8 +43,7 @@ pub(super) async fn parent(
 
 /// Whether it surely has no snapshot, no lock, no group, no mirror, and nobody who has it open to write.
 pub(super) async fn unheld(pool: &rbd::Pool, id: &VolumeId) -> Result<bool> {
-    let (plain, header, lockers) =
-        try_join!(trash_move::is_plain(pool, id), header::read(pool, id), lockers::of(pool, id))?;
-    let alone = plain && lockers.is_empty() && header.is_some_and(|header| !header.has_snapshots());
+    let (plain, lockers) = try_join!(plain_header(pool, id), lockers::of(pool, id))?;
+    let alone = lockers.is_empty() && plain.is_some_and(|header| !header.has_snapshots());
     Ok(alone && !pool.object_is_watched(&header::object(id), WATCHERS_ANSWER, NO_LIMIT).await?)
 }

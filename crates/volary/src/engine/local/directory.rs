@@ -146,11 +146,11 @@ impl Store {
         let Some(entry) = self.find(namespace, target)? else { return Ok(None) };
         self.db.read(|tx| {
             let found = tx.query_row(
-                "SELECT size, parent IS NOT NULL FROM volume WHERE id = ?1 AND trashed IS NULL",
+                "SELECT size FROM volume WHERE id = ?1 AND trashed IS NULL",
                 [entry.id.as_str()],
-                |row| Ok((uint(row.get(0)?), row.get(1)?)),
+                |row| Ok(uint(row.get(0)?)),
             );
-            let head = |(size_bytes, may_have_parent)| Head { entry, size_bytes, may_have_parent };
+            let head = |size_bytes| Head { entry, size_bytes };
             Ok(found.optional()?.map(head))
         })
     }
