@@ -1,12 +1,12 @@
 //! One opened and fully validated image.
 
+use crate::budget::Budget;
 use crate::format::Format;
 use crate::inspect::Report;
 use crate::limits::Limits;
-use crate::qcow2::Qcow2;
 use crate::refusal::ImageError;
 use crate::source::ReadAt;
-use crate::{detect, raw};
+use crate::{budget, detect, qcow2, raw};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -36,12 +36,31 @@ pub struct Image {
     format: Format,
     size: u64,
     data: u64,
-    body: Body,
+    mapped: Box<dyn Mapped>,
 }
 
-enum Body {
-    Raw,
-    Qcow2(Qcow2),
+/// What a format's validated mapping answers, to any number of threads. It is given the source anew each time and checks every table
+/// entry it uses, since the file may have changed after it was validated.
+pub(crate) trait Mapped: Send + Sync {
+    /// Notes every run of data the window of `runs` touches, in rising order.
+    fn extents(&self, source: &dyn ReadAt, runs: &mut Runs) -> Result<(), ImageError>;
+
+    /// Fills the buffer with the disk's bytes from `offset`; the range is inside the disk.
+    fn read(&self, source: &dyn ReadAt, offset: u64, buffer: &mut [u8]) -> Result<(), ImageError>;
+
+    /// The bytes of the disk that are stored, and perhaps compressed, as one; 0 when there is no such unit.
+    fn unit_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// What a format's reader gives once everything the image maps is validated.
+pub(crate) struct Opened {
+    /// The size of the disk.
+    pub(crate) size: u64,
+    /// How many of its bytes are mapped to data.
+    pub(crate) data: u64,
+    pub(crate) mapped: Box<dyn Mapped>,
 }
 
 impl fmt::Debug for Image {
@@ -74,14 +93,16 @@ impl Image {
         report: &mut Report,
     ) -> Result<Self, ImageError> {
         let format = detect::decide(&*source, declared, report)?;
-        let (size, data, body) = if format == Format::Qcow2 {
-            let (qcow2, data) = Qcow2::open(&*source, limits, report)?;
-            (qcow2.size(), data, Body::Qcow2(qcow2))
-        } else {
-            let (size, data) = raw::validate(&*source, format, limits, report)?;
-            (size, data, Body::Raw)
+        let budget = Budget::new(&*source, limits);
+        let opened = match format {
+            Format::Qcow2 => qcow2::open(&budget, limits, report)?,
+            _ => raw::open(&budget, format, limits, report)?,
         };
-        Ok(Self { source, format, size, data, body })
+        if !format.is_raw_content() {
+            budget::check_output(opened.data, source.len(), limits)?;
+        }
+        let Opened { size, data, mapped } = opened;
+        Ok(Self { source, format, size, data, mapped })
     }
 
     /// What the file is: as detected, so raw content may also be `iso`, `gpt` or `mbr`.
@@ -109,10 +130,7 @@ impl Image {
     pub fn extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>, ImageError> {
         let end = self.inside(offset, len)?;
         let mut runs = Runs { at: offset, end, extents: Vec::new() };
-        match &self.body {
-            Body::Raw => raw::extents(&*self.source, &mut runs)?,
-            Body::Qcow2(qcow2) => qcow2.extents(&*self.source, &mut runs)?,
-        }
+        self.mapped.extents(&*self.source, &mut runs)?;
         runs.zeros_until(end);
         Ok(runs.extents)
     }
@@ -122,10 +140,7 @@ impl Image {
     #[must_use]
     pub fn piece_bytes(&self) -> usize {
         const IN_CACHE: usize = 256 << 10;
-        match &self.body {
-            Body::Raw => IN_CACHE,
-            Body::Qcow2(qcow2) => IN_CACHE.max(qcow2.cluster_bytes()),
-        }
+        IN_CACHE.max(self.mapped.unit_bytes())
     }
 
     /// Fills the buffer with the disk's bytes from `offset`. Each compressed cluster touched is decompressed once a call: read large
@@ -135,10 +150,7 @@ impl Image {
     /// `Io` when the range leaves the disk or the source cannot be read; `Refused` when a compressed cluster is not exactly one cluster.
     pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ImageError> {
         self.inside(offset, buffer.len() as u64)?;
-        match &self.body {
-            Body::Raw => raw::read(&*self.source, offset, buffer),
-            Body::Qcow2(qcow2) => qcow2.read(&*self.source, offset, buffer),
-        }
+        self.mapped.read(&*self.source, offset, buffer)
     }
 
     fn inside(&self, offset: u64, len: u64) -> Result<u64, ImageError> {

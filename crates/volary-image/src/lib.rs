@@ -5,12 +5,16 @@
 //! length, never by what its header claims, and nothing but the given source is ever opened.
 #![forbid(unsafe_code)]
 
+mod budget;
+mod claimed;
 mod detect;
 mod format;
 mod image;
 mod inspect;
 mod limits;
+mod metadata;
 mod names;
+mod output;
 mod qcow2;
 mod raw;
 mod refusal;

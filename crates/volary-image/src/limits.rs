@@ -1,5 +1,7 @@
 //! Configurable bounds on what is accepted.
 
+use std::time::Duration;
+
 /// Bounds on what is accepted, whatever a header claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -12,6 +14,12 @@ pub struct Limits {
     pub max_small_cluster_file_bytes: u64,
     /// How many times the file's length its compressed streams may add up to. 16: valid images share sectors and stay under 2.
     pub max_compressed_share: u64,
+    /// How many times the file's length its mapped data may be, beyond the first GiB. 32,768: the best packed disks stay under 20,000.
+    pub max_expansion: u64,
+    /// Most bytes of headers and tables read to validate an image. 8 GiB: twice the tables of the largest container.
+    pub max_metadata_bytes: u64,
+    /// Longest time validating may take. One minute: the largest container's tables from a slow disk.
+    pub max_validation: Duration,
 }
 
 impl Default for Limits {
@@ -21,6 +29,9 @@ impl Default for Limits {
             max_container_bytes: 16 << 40,
             max_small_cluster_file_bytes: 64 << 30,
             max_compressed_share: 16,
+            max_expansion: 32 << 10,
+            max_metadata_bytes: 8 << 30,
+            max_validation: Duration::from_secs(60),
         }
     }
 }

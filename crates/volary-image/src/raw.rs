@@ -4,24 +4,23 @@
 //! inside the file.
 
 use crate::format::Format;
-use crate::image::Runs;
+use crate::image::{Mapped, Opened, Runs};
 use crate::inspect::Report;
 use crate::limits::Limits;
+use crate::metadata::read_failed;
 use crate::refusal::{ImageError, Reason, refused, require};
 use crate::source::ReadAt;
-use std::io;
 
-fn failed(source: io::Error) -> ImageError {
-    ImageError::Io { doing: "reading the source", source }
-}
+/// Nothing is mapped: the file is the disk.
+struct Raw;
 
-/// Checks the length and what an ISO says of itself; returns size and data bytes.
-pub(crate) fn validate(
+/// Checks the length and what an ISO says of itself.
+pub(crate) fn open(
     source: &dyn ReadAt,
     format: Format,
     limits: &Limits,
     report: &mut Report,
-) -> Result<(u64, u64), ImageError> {
+) -> Result<Opened, ImageError> {
     let size = source.len();
     report.virtual_size = Some(size);
     require(size > 0, Reason::Truncated, "raw.size", || "the file is empty".to_owned())?;
@@ -35,11 +34,11 @@ pub(crate) fn validate(
         report.pass("iso.descriptor", "consistent");
     }
     let (mut data, mut at) = (0, 0);
-    while let Some(range) = source.next_data(at).map_err(failed)? {
+    while let Some(range) = source.next_data(at).map_err(read_failed)? {
         data += range.end - range.start;
         at = range.end;
     }
-    Ok((size, data))
+    Ok(Opened { size, data, mapped: Box::new(Raw) })
 }
 
 fn check_iso(source: &dyn ReadAt, size: u64) -> Result<(), ImageError> {
@@ -53,7 +52,7 @@ fn check_iso(source: &dyn ReadAt, size: u64) -> Result<(), ImageError> {
             return Err(refused(Reason::Truncated, CHECK, "the volume descriptors leave the file"));
         }
         let mut d = [0_u8; SECTOR as usize];
-        source.read_exact_at(&mut d, start).map_err(failed)?;
+        source.read_exact_at(&mut d, start).map_err(read_failed)?;
         if &d[1..6] != b"CD001" || d[0] == 255 {
             break;
         }
@@ -75,16 +74,18 @@ fn check_iso(source: &dyn ReadAt, size: u64) -> Result<(), ImageError> {
     Err(malformed("no primary volume descriptor"))
 }
 
-pub(crate) fn extents(source: &dyn ReadAt, runs: &mut Runs) -> Result<(), ImageError> {
-    while runs.at < runs.end {
-        match source.next_data(runs.at).map_err(failed)? {
-            Some(range) if range.start < runs.end => runs.data(range.start, range.end),
-            _ => break,
+impl Mapped for Raw {
+    fn extents(&self, source: &dyn ReadAt, runs: &mut Runs) -> Result<(), ImageError> {
+        while runs.at < runs.end {
+            match source.next_data(runs.at).map_err(read_failed)? {
+                Some(range) if range.start < runs.end => runs.data(range.start, range.end),
+                _ => break,
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-pub(crate) fn read(source: &dyn ReadAt, offset: u64, buffer: &mut [u8]) -> Result<(), ImageError> {
-    source.read_exact_at(buffer, offset).map_err(failed)
+    fn read(&self, source: &dyn ReadAt, offset: u64, buffer: &mut [u8]) -> Result<(), ImageError> {
+        source.read_exact_at(buffer, offset).map_err(read_failed)
+    }
 }

@@ -141,6 +141,18 @@ fn limits_hold() {
 }
 
 #[test]
+fn s06_a_spent_budget_is_a_refusal() {
+    let (mut tables, mut time) = (Limits::default(), Limits::default());
+    tables.max_metadata_bytes = 600;
+    time.max_validation = std::time::Duration::ZERO;
+    for limits in [tables, time] {
+        let error = Image::open(Arc::new(sample().build().bytes), None, &limits).unwrap_err();
+        let refusal = error.refusal().unwrap();
+        assert_eq!((refusal.reason, refusal.check), (Reason::Limit, "image.budget"));
+    }
+}
+
+#[test]
 fn only_the_last_cluster_of_the_file_may_be_short_and_what_it_lacks_is_zeros() {
     let mut built = sample().build();
     let (entry, host) = (built.l2_entry(0), built.bytes.len() as u64);

@@ -1,8 +1,8 @@
 //! The header extensions (`docs/interop/qcow2`, section "Header extensions").
 
 use super::header::Header;
-use super::read_meta;
 use crate::inspect::Report;
+use crate::metadata::read_meta;
 use crate::refusal::{ImageError, Reason, refused, require};
 use crate::source::ReadAt;
 

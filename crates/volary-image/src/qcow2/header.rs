@@ -1,8 +1,8 @@
 //! The header: every field checked before it is used (`docs/interop/qcow2`, section "Header").
 
-use super::read_meta;
 use crate::inspect::Report;
 use crate::limits::Limits;
+use crate::metadata::read_meta;
 use crate::refusal::{ImageError, Reason, refused, require};
 use crate::source::ReadAt;
 

@@ -5,7 +5,7 @@
 //! the work follows the bytes the file really has.
 
 use super::header::Header;
-use super::read_meta;
+use crate::metadata::Table;
 use crate::refusal::{ImageError, Reason, refused, require};
 use crate::source::ReadAt;
 use std::ops::Range;
@@ -26,10 +26,6 @@ pub(super) struct Mapping<'a> {
     pub(super) source: &'a dyn ReadAt,
 }
 
-/// Takes an entry's index and bytes.
-type VisitEntry<'a> = dyn FnMut(u64, &[u8]) -> Result<(), ImageError> + 'a;
-
-const PIECE: u64 = 64 << 10;
 const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 const COPIED: u64 = 1 << 63;
 const COMPRESSED: u64 = 1 << 62;
@@ -48,7 +44,8 @@ impl Mapping<'_> {
         range: Range<u64>,
         visit: &mut dyn FnMut(u64, u64) -> Result<(), ImageError>,
     ) -> Result<(), ImageError> {
-        self.entries(self.header.l1_offset, 8, range, L1, &mut |index, raw| {
+        let table = Table { at: self.header.l1_offset, entry_bytes: 8, check: L1 };
+        table.visit(self.source, range, &mut |index, raw| {
             let entry = u64_at(raw, 0);
             match self.table_offset(entry)? {
                 0 => Ok(()),
@@ -83,10 +80,11 @@ impl Mapping<'_> {
         let (bits, per_table) = (self.header.cluster_bits, self.header.l2_entries());
         let (first, last) = (window.start >> bits, (window.end - 1) >> bits);
         let bytes = self.header.entry_bytes();
-        self.tables(first / per_table..last / per_table + 1, &mut |index, table| {
+        self.tables(first / per_table..last / per_table + 1, &mut |index, at| {
             let base = index * per_table;
             let range = first.max(base) - base..last.min(base + per_table - 1) - base + 1;
-            self.entries(table, bytes, range, L2, &mut |slot, raw| {
+            let table = Table { at, entry_bytes: bytes, check: L2 };
+            table.visit(self.source, range, &mut |slot, raw| {
                 let bitmap = if bytes == 16 { u64_at(raw, 8) } else { 0 };
                 match self.decode(u64_at(raw, 0), bitmap)? {
                     Some(cluster) => visit((base + slot) << bits, cluster),
@@ -94,36 +92,6 @@ impl Mapping<'_> {
                 }
             })
         })
-    }
-
-    /// Visits the entries of a table that are not all zero bits, reading it piece by piece.
-    fn entries(
-        &self,
-        table: u64,
-        entry_bytes: u64,
-        range: Range<u64>,
-        check: &'static str,
-        visit: &mut VisitEntry<'_>,
-    ) -> Result<(), ImageError> {
-        let doing = "looking for data in the source";
-        let (mut index, per_piece) = (range.start, PIECE / entry_bytes);
-        let mut piece = vec![0_u8; to_usize((range.end - range.start).min(per_piece) * entry_bytes)];
-        while index < range.end {
-            let end = range.end.min(index + per_piece);
-            let (start, stop) = (table + index * entry_bytes, table + end * entry_bytes);
-            let data = self.source.next_data(start).map_err(|source| ImageError::Io { doing, source })?;
-            if stop > self.source.len() || data.is_some_and(|data| data.start < stop) {
-                let bytes = &mut piece[..to_usize(stop - start)];
-                read_meta(self.source, bytes, start, check)?;
-                for (slot, raw) in (index..).zip(bytes.chunks_exact(to_usize(entry_bytes))) {
-                    if raw.iter().any(|&byte| byte != 0) {
-                        visit(slot, raw)?;
-                    }
-                }
-            }
-            index = end;
-        }
-        Ok(())
     }
 
     /// Checks one L2 entry and its subcluster bitmap; `None` is a cluster without a place in the file.
@@ -212,9 +180,4 @@ impl Cluster {
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes[at..].first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
-}
-
-/// A piece of a table is at most [`PIECE`] bytes.
-fn to_usize(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(0)
 }

@@ -11,41 +11,33 @@ mod mapping;
 mod read;
 mod validate;
 
-use crate::image::Runs;
+use crate::image::{Mapped, Opened, Runs};
 use crate::inspect::Report;
 use crate::limits::Limits;
-use crate::refusal::{ImageError, Reason, refused};
+use crate::refusal::ImageError;
 use crate::source::ReadAt;
 use header::Header;
 use mapping::{Cluster, Mapping};
 
-/// A validated image.
-pub(crate) struct Qcow2 {
+/// A validated image's header; its tables are read as they are needed.
+struct Qcow2 {
     header: Header,
 }
 
-impl Qcow2 {
-    /// Checks header, extensions and the whole mapping; returns the bytes mapped to data beside it.
-    pub(crate) fn open(
-        source: &dyn ReadAt,
-        limits: &Limits,
-        report: &mut Report,
-    ) -> Result<(Self, u64), ImageError> {
-        let header = Header::parse(source, limits, report)?;
-        extensions::check(source, &header, report)?;
-        let data = validate::validate(&header, source, limits, report)?;
-        Ok((Self { header }, data))
-    }
+/// Checks header, extensions and the whole mapping.
+pub(crate) fn open(source: &dyn ReadAt, limits: &Limits, report: &mut Report) -> Result<Opened, ImageError> {
+    let header = Header::parse(source, limits, report)?;
+    extensions::check(source, &header, report)?;
+    let data = validate::validate(&header, source, limits, report)?;
+    Ok(Opened { size: header.size, data, mapped: Box::new(Qcow2 { header }) })
+}
 
-    pub(crate) fn size(&self) -> u64 {
-        self.header.size
-    }
-
-    pub(crate) fn cluster_bytes(&self) -> usize {
+impl Mapped for Qcow2 {
+    fn unit_bytes(&self) -> usize {
         1 << self.header.cluster_bits
     }
 
-    pub(crate) fn extents(&self, source: &dyn ReadAt, runs: &mut Runs) -> Result<(), ImageError> {
+    fn extents(&self, source: &dyn ReadAt, runs: &mut Runs) -> Result<(), ImageError> {
         let (cluster, window) = (self.header.cluster_size(), runs.at..runs.end);
         let mapping = Mapping { header: &self.header, source };
         mapping.clusters(window.clone(), &mut |guest, found| {
@@ -59,20 +51,7 @@ impl Qcow2 {
         })
     }
 
-    pub(crate) fn read(&self, source: &dyn ReadAt, offset: u64, buffer: &mut [u8]) -> Result<(), ImageError> {
+    fn read(&self, source: &dyn ReadAt, offset: u64, buffer: &mut [u8]) -> Result<(), ImageError> {
         read::read(&self.header, source, offset, buffer)
     }
-}
-
-fn read_failed(source: std::io::Error) -> ImageError {
-    ImageError::Io { doing: "reading the source", source }
-}
-
-/// Reads metadata: a short read is a refusal, never zeros.
-fn read_meta(source: &dyn ReadAt, bytes: &mut [u8], at: u64, check: &'static str) -> Result<(), ImageError> {
-    if at.checked_add(bytes.len() as u64).is_none_or(|end| end > source.len()) {
-        let detail = format!("{} bytes at {at:#x} are not in the file", bytes.len());
-        return Err(refused(Reason::Truncated, check, detail));
-    }
-    source.read_exact_at(bytes, at).map_err(read_failed)
 }

@@ -5,46 +5,13 @@
 
 use super::header::Header;
 use super::mapping::{Cluster, Mapping};
+use crate::claimed::Claimed;
 use crate::inspect::Report;
 use crate::limits::Limits;
 use crate::refusal::{ImageError, Reason, require};
 use crate::source::ReadAt;
 
 const CHECK: &str = "qcow2.mapping";
-
-struct Claimed {
-    bits: Vec<u64>,
-    cluster_bits: u32,
-}
-
-impl Claimed {
-    fn new(file: u64, cluster_bits: u32) -> Self {
-        let clusters = file.div_ceil(1 << cluster_bits);
-        // Zeroed memory is the kernel's until touched. The file's length was limited with the header.
-        Self { bits: vec![0; usize::try_from(clusters.div_ceil(64)).unwrap_or(0)], cluster_bits }
-    }
-
-    /// The clusters of a byte range, as word and bit.
-    fn places(&self, at: u64, bytes: u64) -> impl Iterator<Item = (usize, u64)> + use<> {
-        let (first, last) = (at >> self.cluster_bits, (at + bytes.max(1) - 1) >> self.cluster_bits);
-        (first..=last).map(|n| (usize::try_from(n / 64).unwrap_or(usize::MAX), 1 << (n % 64)))
-    }
-
-    fn is_claimed(&self, at: u64, bytes: u64) -> bool {
-        self.places(at, bytes).any(|(word, bit)| self.bits.get(word).is_none_or(|w| w & bit != 0))
-    }
-
-    fn claim(&mut self, at: u64, bytes: u64, what: &str) -> Result<(), ImageError> {
-        for (word, bit) in self.places(at, bytes) {
-            let free = self.bits.get_mut(word).filter(|w| **w & bit == 0);
-            let taken = free.map(|w| *w |= bit).is_some();
-            require(taken, Reason::Overlap, CHECK, || {
-                format!("the {what} at {at:#x} overlaps another part")
-            })?;
-        }
-        Ok(())
-    }
-}
 
 /// Walks everything the disk's size reaches; returns the bytes mapped to data.
 pub(super) fn validate(
@@ -54,7 +21,7 @@ pub(super) fn validate(
     report: &mut Report,
 ) -> Result<u64, ImageError> {
     let (mapping, cluster, file) = (Mapping { header, source }, header.cluster_size(), source.len());
-    let mut claimed = Claimed::new(file, header.cluster_bits);
+    let mut claimed = Claimed::new(file, header.cluster_bits, CHECK);
     claimed.claim(0, cluster, "header")?;
     claimed.claim(header.l1_offset, header.l1_size * 8, "L1 table")?;
     claimed.claim(header.refcount_offset, header.refcount_bytes, "refcount table")?;
