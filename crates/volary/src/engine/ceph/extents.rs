@@ -1,9 +1,11 @@
 //! Where an image may hold data, by whole objects.
 
 use super::NO_LIMIT;
+use super::object_map::{ObjectMap, Objects};
+use super::volume::Handle;
 use crate::Result;
 use crate::engine::Extent;
-use rbd::{DiffOptions, Image, MAX_DIFF_WINDOW_BYTES, MAX_DIFF_WINDOW_OBJECTS};
+use rbd::{DiffOptions, Errno, Features, Image, MAX_DIFF_WINDOW_BYTES, MAX_DIFF_WINDOW_OBJECTS};
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -45,16 +47,23 @@ impl Drop for Changing<'_> {
 
 impl Ahead {
     /// Where a window may hold data.
-    pub(super) async fn window(&self, image: &Image, offset: u64, len: u64) -> Result<Vec<Extent>> {
-        let end = offset.saturating_add(len);
+    pub(super) async fn window(&self, of: &Handle, offset: u64, len: u64) -> Result<Vec<Extent>> {
+        let (image, end) = (&of.image, offset.saturating_add(len));
         if let Some(found) = self.seen().rest.as_mut().and_then(|rest| rest.take(offset, end)) {
             return Ok(cover(offset, end, found.into_iter()));
         }
         let changes = self.seen().changes;
         let whole = is_whole(image).await?;
-        let objects = image.stat(NO_LIMIT).await?.object_bytes.saturating_mul(MAX_DIFF_WINDOW_OBJECTS);
-        let until = if whole { end.max(offset.saturating_add(objects)) } else { end };
-        let data = diff(image, offset, until - offset, whole, true).await?.into();
+        let map = if whole { map(of).await? } else { None };
+        let (data, until) = match map {
+            Some(map) => map.data(offset, end),
+            None => {
+                let objects =
+                    image.stat(NO_LIMIT).await?.object_bytes.saturating_mul(MAX_DIFF_WINDOW_OBJECTS);
+                let until = if whole { end.max(offset.saturating_add(objects)) } else { end };
+                (diff(image, offset, until - offset, whole, true).await?.into(), until)
+            }
+        };
         let mut rest = Rest { from: offset, until, data, at: Instant::now() };
         let found = rest.take(offset, end).unwrap_or_default();
         let mut seen = self.seen();
@@ -88,6 +97,33 @@ impl Rest {
 
 async fn is_whole(image: &Image) -> Result<bool> {
     Ok(image.flags(NO_LIMIT).await? & INVALID == 0)
+}
+
+/// The object map, when it tells all: nothing is read from a parent, and an object is one run of the image.
+async fn map(of: &Handle) -> Result<Option<ObjectMap>> {
+    const TOLD: u64 = Features::RBD_FEATURE_OBJECT_MAP | Features::RBD_FEATURE_FAST_DIFF;
+    let image = &of.image;
+    let features = image.features(NO_LIMIT).await?.0;
+    let overlap = image.overlap(NO_LIMIT).await.or_else(|error| match error.errno() {
+        Some(Errno::ENOENT) => Ok(0),
+        _ => Err(error),
+    })?;
+    if features & (TOLD | Features::RBD_FEATURE_STRIPINGV2) != TOLD || overlap > 0 {
+        return Ok(None);
+    }
+    let stat = image.stat(NO_LIMIT).await?;
+    let snapshot = match &of.snapshot {
+        None => None,
+        Some(name) => {
+            let all = image.snapshots(NO_LIMIT).await?;
+            let Some(found) = all.iter().find(|found| found.name == name.as_bytes()) else {
+                return Ok(None);
+            };
+            Some(found.id)
+        }
+    };
+    let objects = Objects { size_bytes: stat.size_bytes, object_bytes: stat.object_bytes };
+    ObjectMap::read(&of.pool, &of.id, snapshot, objects).await
 }
 
 /// The ranges of data, in order.

@@ -30,7 +30,7 @@ impl Handle {
         let mut next = 0;
         while next < overlap {
             let window = MAX_EXTENTS_WINDOW_BYTES.min(overlap - next);
-            let found = self.ahead.window(&self.image, next, window).await?;
+            let found = self.ahead.window(self, next, window).await?;
             let objects = found.into_iter().filter(|extent| extent.data).flat_map(|extent| {
                 let end = extent.offset.saturating_add(extent.len);
                 (extent.offset / object_bytes)..end.div_ceil(object_bytes)

@@ -212,4 +212,15 @@ mod tests {
             assert_eq!(snapshot(&snap[..len]), None, "{len}");
         }
     }
+
+    #[test]
+    fn a_map_is_believed_with_its_features_and_without_flags() {
+        let mapped = |features: u8, flags: u8| {
+            let (features, flags) = ([features, 0, 0, 0, 0, 0, 0, 0], [flags, 0, 0, 0, 0, 0, 0, 0]);
+            let entries: &[(&str, &[u8])] = &[("features", &features), ("order", &[22]), ("flags", &flags)];
+            Header::of(1 << 30, entries).mapped_object_bytes()
+        };
+        assert_eq!(mapped(0b1_1100, 0), Some(4 << 20));
+        assert_eq!((mapped(0b0_1100, 0), mapped(0b1_1100, 1), mapped(0b1_1100, 2)), (None, None, None));
+    }
 }

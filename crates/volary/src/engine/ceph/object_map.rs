@@ -1,11 +1,12 @@
-//! What an image's head takes up, read from its object map without opening the image.
+//! Object maps, read from their objects: which objects of an image are there, without librbd working through its copy of the map.
 //!
-//! The object `rbd_object_map.ID` is a `BitVector<2>` of librbd: a header with the number of objects, two bits for each of
-//! them, the first in the highest bits, and a footer with checksums.
+//! The object `rbd_object_map.ID`, or `rbd_object_map.ID.SNAPSHOT`, is a `BitVector<2>` of librbd: a header with the number of
+//! objects, two bits for each of them, the first in the highest bits, and a footer with checksums.
 
 use super::NO_LIMIT;
 use super::header::Header;
 use crate::{Result, VolumeId};
+use std::collections::VecDeque;
 
 /// Where the bits begin: behind the header's length, two versions, another length and the number of objects.
 const BITS_AT: usize = 18;
@@ -13,39 +14,101 @@ const BITS_AT: usize = 18;
 /// Objects of which the map is read in one go: 1 MiB of it, 16 TiB of an image. That of a larger one is left to librbd.
 const MAX_OBJECTS: u64 = 4 << 20;
 
-/// Bytes of the objects that are there, as librbd's fast diff counts them; `None` when only librbd can tell.
+/// How many ranges are told at once, beyond what was asked for: a map may alternate from object to object.
+const MAX_RANGES: usize = 16 << 10;
+
+/// The objects of a head or snapshot, in sizes that both are known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Objects {
+    pub(super) size_bytes: u64,
+    pub(super) object_bytes: u64,
+}
+
+impl Objects {
+    fn number(self) -> u64 {
+        self.size_bytes.div_ceil(self.object_bytes)
+    }
+
+    /// How much of an object is inside the image; the last one may reach past the end.
+    fn len(self, object: u64) -> u64 {
+        self.object_bytes.min(self.size_bytes - object * self.object_bytes)
+    }
+}
+
+pub(super) struct ObjectMap {
+    objects: Objects,
+    bytes: Vec<u8>,
+}
+
+impl ObjectMap {
+    /// `None` when there is none, or it is of another size, as while the image is resized: only librbd can tell then.
+    pub(super) async fn read(
+        pool: &rbd::Pool,
+        id: &VolumeId,
+        snapshot: Option<u64>,
+        objects: Objects,
+    ) -> Result<Option<Self>> {
+        let Some(len) = len_of(objects.number()) else { return Ok(None) };
+        let mut map = [b"rbd_object_map.", id.as_str().as_bytes()].concat();
+        if let Some(snapshot) = snapshot {
+            map.extend(format!(".{snapshot:016x}").bytes());
+        }
+        let bytes = pool.object_read(&map, len, NO_LIMIT).await?;
+        Ok(bytes.and_then(|bytes| Self::of(bytes, objects)))
+    }
+
+    fn of(bytes: Vec<u8>, objects: Objects) -> Option<Self> {
+        let told = u64::from_le_bytes(bytes.get(BITS_AT - 8..BITS_AT)?.try_into().ok()?);
+        let whole = bytes.len() == len_of(objects.number())?
+            && bytes.get(..6)? == [14, 0, 0, 0, 1, 1]
+            && told == objects.number();
+        whole.then_some(ObjectMap { objects, bytes })
+    }
+
+    /// Whether an object may be there: it exists, or is being removed.
+    fn may_exist(&self, object: u64) -> bool {
+        let at = usize::try_from(object / 4).ok().and_then(|at| at.checked_add(BITS_AT));
+        let byte = at.and_then(|at| self.bytes.get(at)).copied().unwrap_or_default();
+        byte >> (6 - 2 * (object % 4)) & 3 != 0
+    }
+
+    fn used_bytes(&self) -> u64 {
+        let all = 0..self.objects.number();
+        all.filter(|object| self.may_exist(*object)).map(|object| self.objects.len(object)).sum()
+    }
+
+    /// The ranges that may hold data from `offset` on, the first perhaps from before it, and up to where all of them are told: the
+    /// end of the image, or at least `end`.
+    pub(super) fn data(&self, offset: u64, end: u64) -> (VecDeque<rbd::Extent>, u64) {
+        let mut ranges: VecDeque<rbd::Extent> = VecDeque::new();
+        for object in offset / self.objects.object_bytes..self.objects.number() {
+            let at = object * self.objects.object_bytes;
+            if at >= end && ranges.len() >= MAX_RANGES {
+                return (ranges, at);
+            }
+            if self.may_exist(object) {
+                let len = self.objects.len(object);
+                match ranges.back_mut().filter(|last| last.offset + last.len == at) {
+                    Some(last) => last.len += len,
+                    None => ranges.push_back(rbd::Extent { offset: at, len, data: true }),
+                }
+            }
+        }
+        (ranges, self.objects.size_bytes.max(end))
+    }
+}
+
+/// Bytes of the objects that are there, as librbd's fast diff counts them, of a head that is not opened; `None` when only librbd
+/// can tell.
 pub(super) async fn used_bytes(pool: &rbd::Pool, id: &VolumeId, header: &Header) -> Result<Option<u64>> {
-    let objects = match header.mapped_object_bytes() {
-        Some(object_bytes) => header.size_bytes.div_ceil(object_bytes),
-        None => return Ok(None),
-    };
-    let Some(len) = len_of(objects) else { return Ok(None) };
-    let map = [b"rbd_object_map.", id.as_str().as_bytes()].concat();
-    let map = pool.object_read(&map, len, NO_LIMIT).await?;
-    Ok(map.and_then(|map| count(&map, header)))
+    let Some(object_bytes) = header.mapped_object_bytes() else { return Ok(None) };
+    let objects = Objects { size_bytes: header.size_bytes, object_bytes };
+    Ok(ObjectMap::read(pool, id, None, objects).await?.map(|map| map.used_bytes()))
 }
 
 fn len_of(objects: u64) -> Option<usize> {
     let bits = usize::try_from(objects.min(MAX_OBJECTS).div_ceil(4)).ok()?;
     (objects <= MAX_OBJECTS).then_some(BITS_AT + bits)
-}
-
-fn count(map: &[u8], header: &Header) -> Option<u64> {
-    let object_bytes = header.mapped_object_bytes()?;
-    let objects = header.size_bytes.div_ceil(object_bytes);
-    let told = u64::from_le_bytes(map.get(BITS_AT - 8..BITS_AT)?.try_into().ok()?);
-    // Of another number while it is being resized.
-    if map.len() != len_of(objects)? || map.get(..6)? != [14, 0, 0, 0, 1, 1] || told != objects {
-        return None;
-    }
-    let bits = map.get(BITS_AT..)?;
-    let state = |object: u64| {
-        let at = usize::try_from(object / 4).unwrap_or(usize::MAX);
-        bits.get(at).map_or(0, |byte| byte >> (6 - 2 * (object % 4)) & 3)
-    };
-    // The last object may reach past the end.
-    let len = |object: u64| object_bytes.min(header.size_bytes - object * object_bytes);
-    Some((0..objects).filter(|object| state(*object) != 0).map(len).sum())
 }
 
 #[cfg(test)]
@@ -56,20 +119,40 @@ mod tests {
         [&[14, 0, 0, 0, 1, 1, 8, 0, 0, 0][..], &objects.to_le_bytes(), bits].concat()
     }
 
+    // Objects of four bytes: there, not there, being removed, there and clean; then the last, of one byte.
+    const BITS: [u8; 2] = [0b0100_1011, 0b0100_0000];
+
+    fn of(size_bytes: u64, bytes: Vec<u8>) -> Option<ObjectMap> {
+        ObjectMap::of(bytes, Objects { size_bytes, object_bytes: 4 })
+    }
+
     #[test]
     fn objects_that_are_there_are_counted_and_a_map_of_another_size_is_not_believed() {
-        // Of features only the map and what it needs, and objects of four bytes.
-        let entries: &[(&str, &[u8])] = &[("features", &[0b1_1100, 0, 0, 0, 0, 0, 0, 0]), ("order", &[2])];
-        let header = |size_bytes| Header::of(size_bytes, entries);
-        // There, not there, being removed, there and clean; then the last, of one byte.
-        let bits = [0b0100_1011, 0b0100_0000];
-        assert_eq!(count(&map(5, &bits), &header(17)), Some(4 + 4 + 4 + 1));
-        assert_eq!(count(&map(5, &[0, 0]), &header(17)), Some(0));
-        assert_eq!(count(&map(6, &bits), &header(17)), None);
-        assert_eq!(count(&map(5, &bits[..1]), &header(17)), None);
-        assert_eq!(count(&map(0, &[]), &header(0)), Some(0));
-        for len in 0..map(5, &bits).len() {
-            assert_eq!(count(&map(5, &bits)[..len], &header(17)), None, "{len}");
+        let used = |size, bytes| of(size, bytes).map(|map| map.used_bytes());
+        assert_eq!(used(17, map(5, &BITS)), Some(4 + 4 + 4 + 1));
+        assert_eq!(used(17, map(5, &[0, 0])), Some(0));
+        assert_eq!(used(17, map(6, &BITS)), None);
+        assert_eq!(used(17, map(5, &BITS[..1])), None);
+        assert_eq!(used(0, map(0, &[])), Some(0));
+        for len in 0..map(5, &BITS).len() {
+            assert_eq!(used(17, map(5, &BITS)[..len].to_vec()), None, "{len}");
         }
+    }
+
+    #[test]
+    fn data_is_told_by_whole_objects_to_the_end_or_a_bounded_number_of_them() {
+        let data = |map: &ObjectMap, offset, end| {
+            let (found, until) = map.data(offset, end);
+            (found.iter().map(|range| (range.offset, range.len)).collect::<Vec<_>>(), until)
+        };
+        let small = of(17, map(5, &BITS)).unwrap();
+        assert_eq!(data(&small, 0, 4), (vec![(0, 4), (8, 9)], 17));
+        assert_eq!(data(&small, 5, 6), (vec![(8, 9)], 17));
+        assert_eq!(data(&small, 17, 17), (vec![(16, 1)], 17));
+        let every_other = of(160_000, map(40_000, &[0b0100_0100; 10_000])).unwrap();
+        let (found, until) = every_other.data(8, 12);
+        assert_eq!((found.len(), until), (MAX_RANGES, 8 + MAX_RANGES as u64 * 8 - 4));
+        let (found, until) = every_other.data(8, 152_000);
+        assert_eq!((found.len(), until), (18_999, 152_000));
     }
 }

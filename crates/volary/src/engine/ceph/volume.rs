@@ -238,7 +238,7 @@ impl Volume for Handle {
         self.on
             .call(ctl, "find data", async {
                 self.within(offset, len).await?;
-                self.ahead.window(&self.image, offset, len).await
+                self.ahead.window(self, offset, len).await
             })
             .await
     }
