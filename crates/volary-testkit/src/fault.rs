@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -321,6 +322,10 @@ impl Volume for FaultyVolume {
 
     async fn write_zeroes(&self, offset: u64, len: u64, ctl: &Ctl) -> Result<()> {
         self.faults.call("write_zeroes", self.inner()?.write_zeroes(offset, len, ctl)).await
+    }
+
+    async fn expect_writes(&self, ranges: &[Range<u64>], ctl: &Ctl) -> Result<()> {
+        self.faults.call("expect_writes", self.inner()?.expect_writes(ranges, ctl)).await
     }
 
     async fn flush(&self, ctl: &Ctl) -> Result<()> {

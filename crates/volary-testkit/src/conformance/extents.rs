@@ -98,3 +98,30 @@ pub(super) async fn holes_are_found_again(s: &Stage) {
     let kept = s.at(&a, "s").await.extents(0, 8 * BLOCK, &CTL).await.unwrap();
     assert_eq!(kept, [Extent { offset: 0, len: 8 * BLOCK, data: true }]);
 }
+
+pub(super) async fn expected_writes_count_as_data_only_once_written(s: &Stage) {
+    let a = s.volume("a", 40 * BLOCK + 10).await;
+    let w = s.writer(&a).await;
+    // Neighbours, a part of a block, and the last, shorter one.
+    let expected =
+        [0..2 * BLOCK, 2 * BLOCK..6 * BLOCK, 9 * BLOCK + 1..9 * BLOCK + 5, 20 * BLOCK..40 * BLOCK + 10];
+    w.expect_writes(&expected, &CTL).await.unwrap();
+    for (offset, len) in [(BLOCK, 2 * BLOCK), (9 * BLOCK + 1, 4), (30 * BLOCK, 1)] {
+        w.fill(offset, len, 1).await;
+    }
+    // What nobody expected is written all the same.
+    w.fill(12 * BLOCK, 5, 2).await;
+    w.expect_writes(&[], &CTL).await.unwrap();
+    w.sync().await;
+    let content = w.content().await;
+    check_extents(&w.extents(0, 40 * BLOCK + 10, &CTL).await.unwrap(), 0, &content);
+    for (block, data) in [(0, false), (1, true), (3, false), (9, true), (12, true), (21, false), (40, false)]
+    {
+        let len = BLOCK.min(40 * BLOCK + 10 - block * BLOCK);
+        let extents = w.extents(block * BLOCK, len, &CTL).await.unwrap();
+        assert_eq!(extents.iter().any(|extent| extent.data), data, "block {block}");
+    }
+    w.shut().await;
+    let r = s.reader(&a).await;
+    assert_eq!(r.content().await, content);
+}

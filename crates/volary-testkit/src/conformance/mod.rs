@@ -88,7 +88,7 @@ macro_rules! conformance_tests {
             cancelled_io_is_interrupted modified_changes_with_the_data;
         s10_extents = extents:
             an_empty_volume_is_one_hole they_cover_any_window they_show_a_parents_data
-            a_walk_sees_what_is_written_on_the_way windows_are_bounded holes_are_found_again;
+            a_walk_sees_what_is_written_on_the_way windows_are_bounded holes_are_found_again expected_writes_count_as_data_only_once_written;
         s10_open = open:
             by_name_and_by_id missing_things_are_not_found one_writer_at_a_time snapshots_are_read_only
             a_read_handle_changes_nothing a_closed_handle_is_usage a_dropped_writer_lets_go

@@ -4,10 +4,15 @@ use super::content_record::{DigestRecord, SOURCE_KEY, set_json};
 use super::digest::ContentDigest;
 use super::transfer::{BlockSource, Pass, VolumeBlocks};
 use super::verify::read_back;
-use crate::engine::Volume;
+use crate::engine::{MAX_EXTENTS_WINDOW_BYTES, Volume};
 use crate::{Ctl, Error, ErrorKind, Name, Phase, Result};
 use serde_json::Value;
+use std::ops::Range;
 use std::sync::Arc;
+
+/// How much of a source is looked through before the first write, for what is told to be written: beyond it looking twice would cost
+/// more than it saves.
+const EXPECTED_BYTES: u64 = 64 << 30;
 
 /// What becomes of a staging volume.
 pub(crate) struct Fill {
@@ -27,8 +32,12 @@ impl Fill {
         ctl: &Ctl,
     ) -> Result<ContentDigest> {
         ctl.phase(Phase::Copy, Some(self.data_bytes));
+        volume.expect_writes(&expected(&*from, ctl).await?, ctl).await?;
         let sink = Arc::new(VolumeBlocks::new(volume.clone(), self.size_bytes));
-        Pass { step: "copy", size_bytes: self.size_bytes, in_order: false }.run(from, Some(sink), ctl).await
+        let pass = Pass { step: "copy", size_bytes: self.size_bytes, in_order: false };
+        let digest = pass.run(from, Some(sink), ctl).await?;
+        volume.expect_writes(&[], ctl).await?;
+        Ok(digest)
     }
 
     /// Reads back what was written, takes the snapshot, and records digest and provenance.
@@ -74,4 +83,13 @@ impl Fill {
         }
         head.write(&**volume, ctl).await
     }
+}
+
+/// Where the first part of a source has data.
+async fn expected(from: &dyn BlockSource, ctl: &Ctl) -> Result<Vec<Range<u64>>> {
+    let (mut all, end) = (Vec::new(), from.size_bytes().min(EXPECTED_BYTES));
+    for start in (0..end).step_by(MAX_EXTENTS_WINDOW_BYTES as usize) {
+        all.extend(from.data(start..end.min(start + MAX_EXTENTS_WINDOW_BYTES), ctl).await?);
+    }
+    Ok(all)
 }

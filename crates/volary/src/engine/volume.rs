@@ -5,6 +5,7 @@ use crate::{Ctl, Name, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt;
+use std::ops::Range;
 
 /// The longest window [`Volume::extents`] answers for.
 pub const MAX_EXTENTS_WINDOW_BYTES: u64 = 1 << 30;
@@ -37,6 +38,13 @@ pub trait Volume: Send + Sync + fmt::Debug {
     /// # Errors
     /// `Usage` for a range beyond the end.
     async fn write_zeroes(&self, offset: u64, len: u64, ctl: &Ctl) -> Result<()>;
+
+    /// Tells which ranges, in order, are about to be written to a volume that nobody has written yet, before the first write: what
+    /// an engine keeps of them it can then note at once. Told again with no range when all is written, so that what was not
+    /// written after all is not counted as data; without that only counts and extents are wrong, never content.
+    ///
+    /// The ranges are inside the volume.
+    async fn expect_writes(&self, ranges: &[Range<u64>], ctl: &Ctl) -> Result<()>;
 
     /// Makes every write that has returned durable (`rbd_aio_flush`).
     ///

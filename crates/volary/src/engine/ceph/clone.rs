@@ -1,6 +1,7 @@
 //! Clones: by the changes librbd makes, without opening parent and child for them where nothing asks for more.
 
 use super::NO_LIMIT;
+use super::class::{method, number};
 use super::connection::Connection;
 use super::directory::{DIRECTORY, FEATURES, find, id_of, no_volume, put_string};
 use super::header::{self, is_protected};
@@ -8,8 +9,7 @@ use super::snapshots::refuse_unless_protected;
 use crate::engine::SnapshotRef;
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use futures::try_join;
-use rbd::{Errno, Features, Method};
-use std::ffi::CStr;
+use rbd::{Errno, Features};
 
 /// What a parent may have that concerns its clones in no way.
 const INDIFFERENT: u64 = FEATURES | Features::RBD_FEATURE_DATA_POOL | Features::RBD_FEATURE_OPERATIONS;
@@ -22,14 +22,6 @@ struct Parent {
     size_bytes: u64,
     order: u8,
     metadata: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
-fn method(name: &'static CStr, input: impl IntoIterator<Item = Vec<u8>>) -> Method {
-    Method { name, input: input.into_iter().collect::<Vec<_>>().concat() }
-}
-
-fn number(number: u64) -> Vec<u8> {
-    number.to_le_bytes().to_vec()
 }
 
 /// What the header tells of a snapshot; `None` when it is not there, or anything about the volume is beyond this.

@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use super::directory::check_size;
+use super::expected::Expected;
 use super::extents::{Ahead, Changing};
 use super::writers::Claim;
 use super::{NO_LIMIT, extents, header, holders, snapshots};
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use jiff::Timestamp;
 use std::fmt;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -37,6 +38,7 @@ pub(super) struct Handle {
     size: AtomicU64,
     poisoned: AtomicBool,
     pub(super) ahead: Ahead,
+    pub(super) expected: Expected,
 }
 
 pub(super) fn timestamp(from: Option<SystemTime>) -> Option<Timestamp> {
@@ -100,8 +102,8 @@ impl Handle {
     ) -> Result<Self> {
         let size = AtomicU64::new(image.size(NO_LIMIT).await?);
         let (write, claim, image) = (claim.is_some(), Mutex::new(claim), Arc::new(image));
-        let (poisoned, ahead) = (AtomicBool::new(false), Ahead::default());
-        Ok(Handle { on, pool, id, image, snapshot, claim, write, size, poisoned, ahead })
+        let (poisoned, ahead, expected) = (AtomicBool::new(false), Ahead::default(), Expected::default());
+        Ok(Handle { on, pool, id, image, snapshot, claim, write, size, poisoned, ahead, expected })
     }
 
     /// The image once more, to read, at a snapshot.
@@ -193,7 +195,7 @@ impl Volume for Handle {
                     written?;
                 }
                 ctl.touch();
-                Ok(())
+                self.wrote(offset, data.len() as u64).await
             })
             .await
     }
@@ -213,6 +215,18 @@ impl Volume for Handle {
                     at += step;
                 }
                 Ok(())
+            })
+            .await
+    }
+
+    async fn expect_writes(&self, ranges: &[Range<u64>], ctl: &Ctl) -> Result<()> {
+        let _changing = self.changes()?;
+        self.on
+            .transfer(ctl, "expect writes", async {
+                if let Some(last) = ranges.last() {
+                    self.within(last.start, last.end - last.start).await?;
+                }
+                if ranges.is_empty() { self.unmark().await } else { self.mark(ranges).await }
             })
             .await
     }
