@@ -156,8 +156,8 @@ impl Staging {
         }
         match restored {
             Ok(()) => {
-                self.close().await;
-                if let Err(error) = self.intent.finish(ctl).await {
+                let ((), finished) = futures::join!(self.close(), self.intent.finish(ctl));
+                if let Err(error) = finished {
                     tracing::warn!(error = error.report(), "the volume is published, its intent is left");
                 }
                 Ok(id)

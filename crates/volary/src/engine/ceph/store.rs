@@ -71,9 +71,10 @@ impl Ceph {
         };
         let image = pool.open_by_id(at, None, NO_LIMIT).await?;
         // Looked at after our own watch is there, so that of two who open at once at most one goes on.
-        let others = holders::watchers(&image, Some(self.0.client)).await;
+        let others = holders::watchers(&image, Some(self.0.client));
+        let (others, lockers) = futures::join!(others, lockers::of(&pool, &id));
         let first = others.map(|others| others.into_iter().next());
-        let refused = match (first, lockers::of(&pool, &id).await) {
+        let refused = match (first, lockers) {
             (Err(error), _) | (_, Err(error)) => error,
             (Ok(Some(other)), _) if !options.beside => blocked(other.detail),
             (Ok(other), Ok(lockers)) => match lockers.first() {

@@ -12,7 +12,9 @@ use rbd::{Errno, Swap};
 use std::time::Duration;
 
 pub(super) async fn move_in(pool: &rbd::Pool, volume: &VolumeEntry, options: &TrashOptions) -> Result<()> {
-    if let Err(error) = check(pool, volume).await {
+    // Side by side: a wait for each of them would be a good part of making a small volume.
+    let (named, plain) = futures::join!(check(pool, volume), plain_header(pool, &volume.id));
+    if let Err(error) = named {
         return match begun(pool, volume).await? {
             Some(entry) if finish(pool, &entry).await? => Ok(()),
             _ => Err(error),
@@ -21,7 +23,7 @@ pub(super) async fn move_in(pool: &rbd::Pool, volume: &VolumeEntry, options: &Tr
     if !options.looked {
         refuse_watched(pool, volume).await?;
     }
-    if plain_header(pool, &volume.id).await?.is_none() {
+    if plain?.is_none() {
         tracing::debug!(id = %volume.id, "left to librbd");
         // It leaves journals, groups and mirrors as they are to be left.
         return Ok(pool.trash_move(volume.name.as_bytes(), options.keep, NO_LIMIT).await?);
@@ -115,7 +117,8 @@ async fn refuse_watched(pool: &rbd::Pool, volume: &VolumeEntry) -> Result<()> {
 /// The header of a volume of which moving concerns the name alone: nothing mirrors it, no journal follows it, no group has it.
 pub(super) async fn plain_header(pool: &rbd::Pool, id: &VolumeId) -> Result<Option<Header>> {
     let key = [b"image_", id.as_str().as_bytes()].concat();
-    let mirrored = pool.omap_page(b"rbd_mirroring", b"", &key, 1, NO_LIMIT).await?;
-    let mirrored = mirrored.entries.iter().any(|(found, _)| *found == key);
-    Ok(header::read(pool, id).await?.filter(|header| !mirrored && header.is_plain()))
+    let mirroring = pool.omap_page(b"rbd_mirroring", b"", &key, 1, NO_LIMIT);
+    let (mirrored, header) = futures::join!(mirroring, header::read(pool, id));
+    let mirrored = mirrored?.entries.iter().any(|(found, _)| *found == key);
+    Ok(header?.filter(|header| !mirrored && header.is_plain()))
 }
