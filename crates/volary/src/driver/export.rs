@@ -155,7 +155,11 @@ async fn export_open(
     let data_bytes = data_bytes(&**volume, size_bytes, ctl).await?;
     let source = Arc::new(VolumeBlocks::new(volume.clone(), size_bytes));
     ctl.phase(Phase::Copy, Some(data_bytes));
-    let pass = Pass { step: "export", size_bytes, in_order: matches!(target, ExportTarget::Stream(_)) };
+    let pass = Pass {
+        step: "export",
+        size_bytes: Some(size_bytes),
+        in_order: matches!(target, ExportTarget::Stream(_)),
+    };
     let (digest, file_bytes, checksum) = match target {
         ExportTarget::Stream(_) if format != ExportFormat::Raw => {
             return Err(Error::new(ErrorKind::Usage, "only raw can be written to a stream"));

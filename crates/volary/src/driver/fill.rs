@@ -34,7 +34,7 @@ impl Fill {
         ctl.phase(Phase::Copy, Some(self.data_bytes));
         volume.expect_writes(&expected(&*from, ctl).await?, ctl).await?;
         let sink = Arc::new(VolumeBlocks::new(volume.clone(), self.size_bytes));
-        let pass = Pass { step: "copy", size_bytes: self.size_bytes, in_order: false };
+        let pass = Pass { step: "copy", size_bytes: Some(self.size_bytes), in_order: false };
         let digest = pass.run(from, Some(sink), ctl).await?;
         volume.expect_writes(&[], ctl).await?;
         Ok(digest)

@@ -13,6 +13,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
+use std::fs::File;
+use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::task::JoinHandle;
@@ -68,6 +70,33 @@ impl ImportRequest {
             protect: false,
             size_bytes: None,
             verify: true,
+        }
+    }
+}
+
+impl ImportRequest {
+    /// The digests of the file to compute; of one that nobody can read again, or whose bytes the content digest does not cover, one
+    /// is recorded unless told otherwise.
+    pub(super) fn algorithms(&self, worth_recording: bool) -> Vec<Algorithm> {
+        let recorded = match self.source_digest {
+            SourceDigest::Of(algorithm) => Some(algorithm),
+            SourceDigest::Auto if worth_recording => Some(Algorithm::Sha256),
+            SourceDigest::Auto | SourceDigest::None => None,
+        };
+        let mut algorithms: Vec<Algorithm> = recorded.into_iter().collect();
+        algorithms.extend(self.checksum.iter().map(Checksum::algorithm));
+        algorithms.dedup();
+        algorithms
+    }
+
+    /// The stream whose bytes can go into the volume as they come: it is declared raw, and cannot seek.
+    fn straight(&self) -> Option<&File> {
+        match &self.source {
+            ImportSource::Stream { file, .. } if self.format == Some(Format::Raw) => {
+                let kind = file.metadata().ok()?.file_type();
+                (kind.is_fifo() || kind.is_socket()).then_some(file)
+            }
+            _ => None,
         }
     }
 }
@@ -158,6 +187,9 @@ impl Store {
     /// `SourceChanged`; `NoSpace`; `Interrupted`; in each case nothing is left, or else `Partial`.
     #[tracing::instrument(skip_all, fields(volume = %request.spec, source = request.source.shown()))]
     pub async fn import(&self, request: &ImportRequest, ctl: &Ctl) -> Result<ImportReport> {
+        if let Some(stream) = request.straight() {
+            return self.import_stream(request, stream, ctl).await;
+        }
         let prepared = self.prepare(request, ctl).await;
         let details = match &prepared {
             Ok(prepared) => {
@@ -190,27 +222,13 @@ impl Store {
     /// Everything that can be refused without creating anything, the cheapest first.
     async fn prepare(&self, request: &ImportRequest, ctl: &Ctl) -> Result<Prepared> {
         let spec = &request.spec;
-        let pool = &spec.namespace.pool;
-        let (new, store, room) = futures::join!(
-            self.require_new(spec, ctl),
-            self.describe(ctl),
-            self.engine().pool_info(pool, ctl)
-        );
-        new?;
-        if let Some(snapshot) = &request.snapshot {
-            snapshot.clone().checked_for_creation()?;
-        } else if request.protect {
-            return Err(
-                Error::new(ErrorKind::Usage, "no snapshot to protect").hint("name one with --snapshot")
-            );
-        }
-        let (store, room) = (store?, room?);
+        let (max_volume_bytes, room) = self.check_target(request, ctl).await?;
         let source = request.source.open(ctl).await?;
         let defaults = Limits::default();
-        let largest = defaults.max_virtual_bytes.min(store.max_volume_bytes);
+        let largest = defaults.max_virtual_bytes.min(max_volume_bytes);
         let image = source.image(request.format, defaults.with_max_virtual_bytes(largest)).await?;
         let size_bytes = request.size_bytes.unwrap_or(image.size_bytes());
-        if size_bytes < image.size_bytes() || size_bytes > store.max_volume_bytes {
+        if size_bytes < image.size_bytes() || size_bytes > max_volume_bytes {
             return Err(Error::new(ErrorKind::Usage, "the image does not fit the size asked for")
                 .context("size", size_bytes)
                 .context("image", image.size_bytes()));
@@ -233,6 +251,28 @@ impl Store {
             },
         };
         Ok(Prepared { source, image, plan })
+    }
+
+    /// Refuses a name that is taken, or a snapshot that cannot be; returns the largest volume, and what is known of the pool.
+    pub(super) async fn check_target(
+        &self,
+        request: &ImportRequest,
+        ctl: &Ctl,
+    ) -> Result<(u64, Option<PoolInfo>)> {
+        let (new, store, room) = futures::join!(
+            self.require_new(&request.spec, ctl),
+            self.describe(ctl),
+            self.engine().pool_info(&request.spec.namespace.pool, ctl)
+        );
+        new?;
+        if let Some(snapshot) = &request.snapshot {
+            snapshot.clone().checked_for_creation()?;
+        } else if request.protect {
+            return Err(
+                Error::new(ErrorKind::Usage, "no snapshot to protect").hint("name one with --snapshot")
+            );
+        }
+        Ok((store?.max_volume_bytes, room?))
     }
 
     /// Checks that a spec can be the name of something new, and is not that of something else.
@@ -306,14 +346,7 @@ struct Digesting {
 
 impl Digesting {
     fn begin(request: &ImportRequest, source: &OpenSource, format: Format, ctl: &Ctl) -> Self {
-        let recorded = match request.source_digest {
-            SourceDigest::Of(algorithm) => Some(algorithm),
-            SourceDigest::Auto if !format.is_raw_content() || source.spooled => Some(Algorithm::Sha256),
-            SourceDigest::Auto | SourceDigest::None => None,
-        };
-        let mut algorithms: Vec<Algorithm> = recorded.into_iter().collect();
-        algorithms.extend(request.checksum.iter().map(Checksum::algorithm));
-        algorithms.dedup();
+        let algorithms = request.algorithms(!format.is_raw_content() || source.spooled);
         let stop = ctl.cancel_token().child_token();
         let (file, ctl) = (source.file.clone(), ctl.clone().cancelled_by(stop.clone()));
         let task = tokio::task::spawn_blocking(move || digest_file(&*file, &algorithms, &ctl));
@@ -343,6 +376,25 @@ async fn fill_from(
     let digest = copied.map_err(|error| source.explain(error))?;
     let checksums = digesting.finish().await.map_err(|error| source.explain(error))?;
     source.check_unchanged()?;
+    let report = SourceReport {
+        path: source.shown.clone(),
+        format: format.to_string(),
+        file_bytes: source.file_bytes(),
+        sha256: None,
+    };
+    let report = seal(fill, volume, request, report, (digest, &checksums), ctl).await?;
+    Ok((digest, report.sha256))
+}
+
+/// Compares the source's digests with the one that was expected, and seals the volume with what it was made of.
+pub(super) async fn seal(
+    fill: &Fill,
+    volume: &Arc<dyn Volume>,
+    request: &ImportRequest,
+    source: SourceReport,
+    (digest, checksums): (ContentDigest, &[Checksum]),
+    ctl: &Ctl,
+) -> Result<SourceReport> {
     let computed = |algorithm| checksums.iter().find(|checksum| checksum.algorithm() == algorithm);
     if let Some(expected) = &request.checksum {
         let actual = computed(expected.algorithm()).map(Checksum::to_string).unwrap_or_default();
@@ -350,20 +402,20 @@ async fn fill_from(
             return Err(Error::new(ErrorKind::Mismatch, "the source does not have the expected checksum")
                 .context("expected", expected)
                 .context("actual", actual)
-                .context("path", &source.shown)
+                .context("path", &source.path)
                 .hint("it is damaged or not the file that was meant: fetch it again"));
         }
     }
     let sha256 = computed(Algorithm::Sha256).map(|checksum| checksum.hex().to_owned());
     let provenance = json!({
-        "path": source.shown,
-        "format": format.to_string(),
-        "file_bytes": source.file_bytes(),
+        "path": source.path,
+        "format": source.format,
+        "file_bytes": source.file_bytes,
         "digests": checksums.iter().map(Checksum::to_string).collect::<Vec<_>>(),
         "expected": request.checksum.as_ref().map(Checksum::to_string),
         "imported": Timestamp::now(),
         "by": concat!("volary ", env!("CARGO_PKG_VERSION")),
     });
     fill.seal(volume, digest, &provenance, ctl).await?;
-    Ok((digest, sha256))
+    Ok(SourceReport { sha256, ..source })
 }

@@ -1,18 +1,15 @@
 //! Keeping a stream in an unnamed file, because image formats must seek.
 
 use super::image_error::image_error;
+use super::patient::{Patient, read_error};
 use super::transfer::on_thread;
 use crate::{Ctl, Error, ErrorKind, Phase, Result};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use volary_image::FileSource;
-
-/// How often a silent stream is left to see whether the operation was cancelled.
-const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// The stream itself when it is a file, else an unnamed file of mode 0600 with its bytes, gone when closed.
 pub(crate) async fn spool(stream: &File, directory: &Path, ctl: &Ctl) -> Result<FileSource> {
@@ -31,7 +28,7 @@ pub(crate) async fn spool(stream: &File, directory: &Path, ctl: &Ctl) -> Result<
     ctl.transfer("spool", work).await
 }
 
-fn fill(mut stream: File, directory: &Path, ctl: &Ctl) -> Result<File> {
+fn fill(stream: File, directory: &Path, ctl: &Ctl) -> Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let mut file = match rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR) {
         Ok(file) => File::from(file),
@@ -43,20 +40,12 @@ fn fill(mut stream: File, directory: &Path, ctl: &Ctl) -> Result<File> {
         }
         Err(errno) => return Err(Error::io("making the spool", errno.into())),
     };
+    let mut stream = Patient::new(stream, "spool", ctl);
     let mut buffer = vec![0; 1 << 20];
     loop {
-        ctl.check("spool")?;
-        let mut ready = [PollFd::new(&stream, PollFlags::IN)];
-        match poll(&mut ready, Some(&PATIENCE)) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
-            Ok(_) => {}
-            Err(errno) => return Err(Error::io("waiting for the stream", errno.into())),
-        }
-        let read = match stream.read(&mut buffer) {
-            Ok(0) => return Ok(file),
-            Ok(read) => read,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Error::io("reading the stream", error)),
+        let read = match stream.read(&mut buffer).map_err(read_error)? {
+            0 => return Ok(file),
+            read => read,
         };
         file.write_all(&buffer[..read]).map_err(|error| Error::io("writing the spool", error))?;
         ctl.advance(read as u64);

@@ -31,8 +31,16 @@ const FLUSH_BYTES: u64 = 4 << 30;
 /// Where content comes from.
 #[async_trait]
 pub(crate) trait BlockSource: Send + Sync {
-    /// Its length in bytes.
+    /// Its length in bytes; of a stream, the longest it may have, until it has ended.
     fn size_bytes(&self) -> u64;
+    /// How much of it is asked for at a time.
+    fn window_bytes(&self) -> u64 {
+        WINDOW_BYTES
+    }
+    /// Whether nothing follows what was told, which a stream finds out on its way.
+    fn ended(&self) -> bool {
+        false
+    }
     /// Where a window may hold data, in order.
     async fn data(&self, window: Range<u64>, ctl: &Ctl) -> Result<Vec<Range<u64>>>;
     /// Reads from `start` to the end of the last of the ranges of `data`, zeros between them.
@@ -100,8 +108,8 @@ impl BlockSink for VolumeBlocks {
 /// One pass over a source: what it is called in errors, and how many bytes the result is digested as.
 pub(crate) struct Pass {
     pub(crate) step: &'static str,
-    /// The size in the digest: the volume's, which may be larger than the source.
-    pub(crate) size_bytes: u64,
+    /// The size in the digest: the volume's, which may be larger than the source. `None` is what a stream has had in the end.
+    pub(crate) size_bytes: Option<u64>,
     /// Whether blocks must arrive at the sink in order, one after the other.
     pub(crate) in_order: bool,
 }
@@ -133,12 +141,14 @@ impl Pass {
         stop: CancellationToken,
         ctl: Ctl,
     ) -> Result<ContentDigest> {
-        let size = from.size_bytes();
-        let windows = (0..size.div_ceil(WINDOW_BYTES))
-            .map(move |index| index * WINDOW_BYTES..((index + 1) * WINDOW_BYTES).min(size));
-        let (source, mapping_ctl, feeding) = (from.clone(), ctl.clone(), stop.clone());
+        let (size, window) = (from.size_bytes(), from.window_bytes());
+        let windows =
+            (0..size.div_ceil(window)).map(move |index| index * window..((index + 1) * window).min(size));
+        // Asking ends when moving does: a stream may be silent.
+        let (source, mapping_ctl) = (from.clone(), ctl.clone().cancelled_by(stop.clone()));
+        let (feeding, stream) = (stop.clone(), from.clone());
         let plans = stream::iter(windows)
-            .take_while(move |_| std::future::ready(!feeding.is_cancelled()))
+            .take_while(move |_| std::future::ready(!feeding.is_cancelled() && !stream.ended()))
             .then(move |window| {
                 let (source, ctl) = (source.clone(), mapping_ctl.clone());
                 async move { source.data(window, &ctl).await.map(split_into_blocks) }
@@ -147,11 +157,11 @@ impl Pass {
                 Ok(blocks) => stream::iter(blocks.into_iter().map(Ok).collect::<Vec<_>>()),
                 Err(error) => stream::iter(vec![Err(error)]),
             });
-        let (sink, block_ctl, feeding) = (to.clone(), ctl.clone(), stop.clone());
+        let (sink, block_ctl, feeding, read_from) = (to.clone(), ctl.clone(), stop.clone(), from.clone());
         let mut done = plans
             .take_while(move |_| std::future::ready(!feeding.is_cancelled()))
             .map(move |plan| {
-                let (from, sink, ctl) = (from.clone(), sink.clone(), block_ctl.clone());
+                let (from, sink, ctl) = (read_from.clone(), sink.clone(), block_ctl.clone());
                 async move {
                     let (index, data) = plan?;
                     let bytes = data.iter().map(|range| range.end - range.start).sum();
@@ -168,14 +178,14 @@ impl Pass {
             .buffered(if self.in_order { 1 } else { IN_FLIGHT })
             .boxed();
 
-        let mut hasher = ContentHasher::new(self.size_bytes);
+        let mut leaves = Leaves::new(self.size_bytes);
         let mut failed: Option<Error> = None;
         let mut unflushed = 0;
         while let Some(block) = done.next().await {
             let flushed = match block {
                 Ok((index, leaf, bytes)) if failed.is_none() => {
                     if let Some(leaf) = &leaf {
-                        hasher.add(index, leaf);
+                        leaves.add(index, *leaf);
                     }
                     unflushed += bytes;
                     match &to {
@@ -200,7 +210,40 @@ impl Pass {
         if let (Some(sink), false) = (&to, stop.is_cancelled()) {
             flush(&**sink, &ctl).await?;
         }
-        Ok(hasher.finish())
+        Ok(leaves.finish(from.size_bytes()))
+    }
+}
+
+/// What the digest is made of. It begins with the size: until that is known the leaves are kept, 40 bytes for each block of data.
+enum Leaves {
+    Hashed(Box<ContentHasher>),
+    Kept(Vec<(u64, [u8; 32])>),
+}
+
+impl Leaves {
+    fn new(size_bytes: Option<u64>) -> Self {
+        size_bytes.map_or_else(
+            || Leaves::Kept(Vec::new()),
+            |size| Leaves::Hashed(Box::new(ContentHasher::new(size))),
+        )
+    }
+
+    fn add(&mut self, index: u64, leaf: [u8; 32]) {
+        match self {
+            Leaves::Hashed(hasher) => hasher.add(index, &leaf),
+            Leaves::Kept(leaves) => leaves.push((index, leaf)),
+        }
+    }
+
+    fn finish(self, size_bytes: u64) -> ContentDigest {
+        match self {
+            Leaves::Hashed(hasher) => hasher.finish(),
+            Leaves::Kept(leaves) => {
+                let mut hasher = ContentHasher::new(size_bytes);
+                leaves.iter().for_each(|(index, leaf)| hasher.add(*index, leaf));
+                hasher.finish()
+            }
+        }
     }
 }
 

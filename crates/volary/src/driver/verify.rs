@@ -113,7 +113,9 @@ impl Store {
 pub(crate) async fn read_back(volume: &Arc<dyn Volume>, size_bytes: u64, ctl: &Ctl) -> Result<ContentDigest> {
     ctl.phase(Phase::Verify, Some(data_bytes(&**volume, size_bytes, ctl).await?));
     let source = VolumeBlocks::new(volume.clone(), size_bytes);
-    Pass { step: "verify", size_bytes, in_order: false }.run(Arc::new(source), None, ctl).await
+    Pass { step: "verify", size_bytes: Some(size_bytes), in_order: false }
+        .run(Arc::new(source), None, ctl)
+        .await
 }
 
 /// How many bytes of an open volume may be data.

@@ -38,7 +38,7 @@ async fn s06_every_kind_of_qcow2_becomes_the_bytes_qemu_reads() {
     scene.assert_nothing_hidden().await;
 }
 
-fn sha256(path: &std::path::Path) -> String {
+pub(crate) fn sha256(path: &std::path::Path) -> String {
     let output = Command::new("sha256sum").arg(path).output().unwrap();
     String::from_utf8(output.stdout).unwrap()[..64].to_owned()
 }

@@ -5,6 +5,7 @@ mod crash;
 mod export;
 mod histories;
 mod import;
+mod import_stream;
 mod life;
 mod remove;
 pub(crate) mod scene;
