@@ -190,10 +190,6 @@ pub(crate) fn decide(
         }
         report.pass("format.declared", declared);
     }
-    if format.is_merely_unsupported() {
-        let detail = format!("{format} is not read yet; convert it to qcow2 or raw");
-        return Err(refused(Reason::UnsupportedFormat, "format.readable", detail));
-    }
     if !format.is_readable() {
         return Err(refused(Reason::BannedFormat, "format.readable", format!("{format} is not accepted")));
     }

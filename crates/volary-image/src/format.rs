@@ -97,12 +97,6 @@ impl Format {
     /// Whether [`crate::Image`] reads it.
     #[must_use]
     pub fn is_readable(self) -> bool {
-        self.is_raw_content() || self == Self::Qcow2
-    }
-
-    /// Whether it is refused for now only: a reader for it may come, while every other unread format stays banned.
-    #[must_use]
-    pub fn is_merely_unsupported(self) -> bool {
-        matches!(self, Self::Vmdk | Self::Vhd | Self::Vhdx | Self::Vdi)
+        self.is_raw_content() || matches!(self, Self::Qcow2 | Self::Vmdk | Self::Vhd | Self::Vhdx | Self::Vdi)
     }
 }

@@ -6,7 +6,7 @@ use crate::inspect::Report;
 use crate::limits::Limits;
 use crate::refusal::ImageError;
 use crate::source::ReadAt;
-use crate::{budget, detect, qcow2, raw};
+use crate::{budget, detect, qcow2, raw, vdi, vhd, vhdx, vmdk};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -96,6 +96,10 @@ impl Image {
         let budget = Budget::new(&*source, limits);
         let opened = match format {
             Format::Qcow2 => qcow2::open(&budget, limits, report)?,
+            Format::Vmdk => vmdk::open(&budget, limits, report)?,
+            Format::Vhd => vhd::open(&budget, limits, report)?,
+            Format::Vhdx => vhdx::open(&budget, limits, report)?,
+            Format::Vdi => vdi::open(&budget, limits, report)?,
             _ => raw::open(&budget, format, limits, report)?,
         };
         if !format.is_raw_content() {

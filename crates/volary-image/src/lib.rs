@@ -19,6 +19,10 @@ mod qcow2;
 mod raw;
 mod refusal;
 mod source;
+mod vdi;
+mod vhd;
+mod vhdx;
+mod vmdk;
 
 pub use detect::{Detection, detect};
 pub use format::{Format, UnknownFormat};

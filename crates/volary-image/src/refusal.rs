@@ -30,8 +30,6 @@ named! {
         Malformed = "malformed",
         /// The format is never read.
         BannedFormat = "banned_format",
-        /// The format is recognised but there is no reader for it yet.
-        UnsupportedFormat = "unsupported_format",
         /// The path is not a regular file or block device.
         NotAFile = "not_a_file",
     }

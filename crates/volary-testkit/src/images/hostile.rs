@@ -1,6 +1,6 @@
 //! One case for every rule of the strict readers: the smallest file that breaks it.
 
-use super::{Built, Cluster, Qcow2, deflate, iso, magics, noise, pattern, sample};
+use super::{Built, Cluster, Qcow2, deflate, iso, magics, noise, pattern, sample, vdi, vhd, vhdx, vmdk};
 
 /// A file that must be refused, at the latest while it is read.
 #[derive(Clone, Debug)]
@@ -15,12 +15,20 @@ pub struct HostileCase {
     pub reason: &'static str,
 }
 
+impl HostileCase {
+    /// A file that is refused whatever format it is declared to be.
+    #[must_use]
+    pub fn new(name: impl Into<String>, reason: &'static str, bytes: Vec<u8>) -> Self {
+        Self { name: name.into(), declared: None, bytes, reason }
+    }
+}
+
 #[derive(Default)]
 struct Table(Vec<HostileCase>);
 
 impl Table {
     fn add(&mut self, name: impl Into<String>, reason: &'static str, bytes: Vec<u8>) {
-        self.0.push(HostileCase { name: name.into(), declared: None, bytes, reason });
+        self.0.push(HostileCase::new(name, reason, bytes));
     }
 
     fn declared(&mut self, name: &str, format: &'static str, reason: &'static str, bytes: Vec<u8>) {
@@ -97,7 +105,12 @@ pub fn hostile() -> Vec<HostileCase> {
     truncated(&mut t);
     formats(&mut t);
     raw(&mut t);
-    t.0
+    t.0.into_iter()
+        .chain(vmdk::hostile())
+        .chain(vhd::hostile())
+        .chain(vhdx::hostile())
+        .chain(vdi::hostile())
+        .collect()
 }
 
 fn header(t: &mut Table) {
@@ -306,11 +319,12 @@ fn truncated(t: &mut Table) {
 
 fn formats(t: &mut Table) {
     for (name, bytes) in magics() {
-        let later = matches!(name, "vmdk" | "vhd" | "vhdx" | "vdi");
-        let reason = if later { "unsupported_format" } else { "banned_format" };
         t.declared(&format!("{name} declared raw"), "raw", "format_mismatch", bytes.clone());
         t.declared(&format!("{name} declared qcow2"), "qcow2", "format_mismatch", bytes.clone());
-        t.add(name, reason, bytes);
+        // What comes after the magic decides for those that are read.
+        if !matches!(name, "vmdk" | "vhd" | "vhdx" | "vdi") {
+            t.add(name, "banned_format", bytes);
+        }
     }
     let image = sample().build().bytes;
     t.declared("qcow2 declared raw", "raw", "format_mismatch", image.clone());

@@ -3,7 +3,22 @@
 mod hostile;
 mod qcow2;
 mod samples;
+pub mod vdi;
+pub mod vhd;
+pub mod vhdx;
+pub mod vmdk;
 
 pub use hostile::{HostileCase, hostile};
 pub use qcow2::{Built, Cluster, Qcow2, deflate};
 pub use samples::{iso, magics, noise, pattern, sample, valid};
+
+/// A valid image and the disk it holds.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// What is particular about it.
+    pub name: String,
+    /// The file.
+    pub file: Vec<u8>,
+    /// The disk's bytes.
+    pub disk: Vec<u8>,
+}
