@@ -14,10 +14,13 @@ use crate::source::ReadAt;
 pub struct Detection {
     /// Every format that matched; empty when nothing did.
     pub matches: Vec<Format>,
+    /// Whether nothing but its footer makes it a VHD: the rest is then a whole disk.
+    fixed_vhd: bool,
 }
 
 impl Detection {
-    /// The one format, or `None` when several exclude each other. Nothing recognised is raw; partition tables inside an ISO belong to it.
+    /// The one format, or `None` when several exclude each other. Nothing recognised is raw; partition tables inside an ISO belong to it,
+    /// and raw content before the footer of a fixed VHD to that.
     #[must_use]
     pub fn single(&self) -> Option<Format> {
         match self.matches.as_slice() {
@@ -25,6 +28,10 @@ impl Detection {
             [one] => Some(*one),
             several if several.iter().all(|f| f.is_raw_content()) => {
                 [Format::Iso, Format::Gpt].into_iter().find(|f| several.contains(f))
+            }
+            several if self.fixed_vhd => {
+                let disk = several.iter().filter(|&&f| f != Format::Vhd).all(|f| f.is_raw_content());
+                disk.then_some(Format::Vhd)
             }
             _ => None,
         }
@@ -121,7 +128,8 @@ pub fn detect(source: &dyn ReadAt) -> Result<Detection, ImageError> {
     if ends_as_zip(&tail) {
         found(Format::Zip);
     }
-    Ok(Detection { matches })
+    let fixed_vhd = matches.contains(&Format::Vhd) && !at(0, b"conectix");
+    Ok(Detection { matches, fixed_vhd })
 }
 
 fn read(source: &dyn ReadAt, offset: u64, len: u64) -> Result<Vec<u8>, ImageError> {
