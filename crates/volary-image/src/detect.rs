@@ -5,6 +5,7 @@
 //! Parallels: `docs/interop/parallels` in QEMU's tree; ISO 9660: ECMA-119; GPT: UEFI chapter 5).
 
 use crate::format::Format;
+use crate::image::Image;
 use crate::inspect::Report;
 use crate::refusal::{ImageError, Reason, refused};
 use crate::source::ReadAt;
@@ -95,41 +96,55 @@ pub fn detect(source: &dyn ReadAt) -> Result<Detection, ImageError> {
     let len = source.len();
     let head = read(source, 0, len.min(HEAD))?;
     let tail = read(source, len.saturating_sub(TAIL), len.min(TAIL))?;
-    let mut matches: Vec<Format> = Vec::new();
-    let mut found = |format| {
-        if !matches.contains(&format) {
-            matches.push(format);
-        }
-    };
-    let at = |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(magic));
-    for (format, offset, magic) in HEADS {
-        if at(*offset, magic) {
-            found(*format);
-        }
-    }
+    let mut matches = of_head(&head);
+    let headed_vhd = matches.contains(&Format::Vhd);
     for (format, distance, magic) in TAILS {
         let start = tail.len().checked_sub(*distance);
         if start.and_then(|start| tail.get(start..)).is_some_and(|rest| rest.starts_with(magic)) {
-            found(*format);
+            matches.push(*format);
         }
     }
+    if ends_as_zip(&tail) {
+        matches.push(Format::Zip);
+    }
+    // Each once, in the order they were found.
+    let mut seen: Vec<Format> = Vec::new();
+    matches.retain(|format| {
+        !seen.contains(format) && {
+            seen.push(*format);
+            true
+        }
+    });
+    let fixed_vhd = matches.contains(&Format::Vhd) && !headed_vhd;
+    Ok(Detection { matches, fixed_vhd })
+}
+
+/// Every format that something which begins with `head` may be.
+fn of_head(head: &[u8]) -> Vec<Format> {
+    let at = |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(magic));
+    let mut matches: Vec<Format> =
+        HEADS.iter().filter(|(_, offset, magic)| at(*offset, magic)).map(|(format, ..)| *format).collect();
     if at(0, b"QFI\xfb") {
-        found(if at(4, &[0, 0, 0, 1]) { Format::Qcow1 } else { Format::Qcow2 });
+        matches.push(if at(4, &[0, 0, 0, 1]) { Format::Qcow1 } else { Format::Qcow2 });
     }
     if at(0, b"BZh") && head.get(3).is_some_and(u8::is_ascii_digit) {
-        found(Format::Bzip2);
+        matches.push(Format::Bzip2);
     }
-    if is_vmdk_text(&head) {
-        found(Format::Vmdk);
+    if is_vmdk_text(head) {
+        matches.push(Format::Vmdk);
     }
-    if has_partition_table(&head) {
-        found(Format::Mbr);
+    if has_partition_table(head) {
+        matches.push(Format::Mbr);
     }
-    if ends_as_zip(&tail) {
-        found(Format::Zip);
-    }
-    let fixed_vhd = matches.contains(&Format::Vhd) && !at(0, b"conectix");
-    Ok(Detection { matches, fixed_vhd })
+    matches
+}
+
+/// What the disk's own first bytes are, when they are not raw content: whoever probes the volume, as a careless hypervisor does,
+/// would take it for that (CVE-2016-2140, CVE-2015-1851).
+pub(crate) fn nested(image: &Image) -> Result<Option<Format>, ImageError> {
+    let mut head = vec![0; usize::try_from(image.size_bytes().min(HEAD)).unwrap_or(0)];
+    image.read_exact_at(0, &mut head)?;
+    Ok(of_head(&head).into_iter().find(|format| !format.is_raw_content()))
 }
 
 fn read(source: &dyn ReadAt, offset: u64, len: u64) -> Result<Vec<u8>, ImageError> {

@@ -4,7 +4,7 @@ use crate::budget::Budget;
 use crate::format::Format;
 use crate::inspect::Report;
 use crate::limits::Limits;
-use crate::refusal::ImageError;
+use crate::refusal::{ImageError, Reason, require};
 use crate::source::ReadAt;
 use crate::{budget, detect, qcow2, raw, vdi, vhd, vhdx, vmdk};
 use std::fmt;
@@ -106,7 +106,22 @@ impl Image {
             budget::check_output(opened.data, source.len(), limits)?;
         }
         let Opened { size, data, mapped } = opened;
-        Ok(Self { source, format, size, data, mapped })
+        let image = Self { source, format, size, data, mapped };
+        image.check_content(limits, report)?;
+        Ok(image)
+    }
+
+    /// The disk itself is looked at too: never to decide how it is read, but for those who would.
+    fn check_content(&self, limits: &Limits, report: &mut Report) -> Result<(), ImageError> {
+        const CHECK: &str = "content.nested";
+        let Some(format) = detect::nested(self)? else {
+            report.pass(CHECK, "the disk begins as no other format");
+            return Ok(());
+        };
+        let detail = format!("the disk itself begins as {format}: whoever probes it would take it for that");
+        require(limits.allow_nested, Reason::NestedHeader, CHECK, || detail.clone())?;
+        report.note(CHECK, detail);
+        Ok(())
     }
 
     /// What the file is: as detected, so raw content may also be `iso`, `gpt` or `mbr`.

@@ -20,6 +20,8 @@ pub struct Limits {
     pub max_metadata_bytes: u64,
     /// Longest time validating may take. One minute: the largest container's tables from a slow disk.
     pub max_validation: Duration,
+    /// Whether the disk itself may begin as an image format. Not: who probes such a volume reads files the image names.
+    pub allow_nested: bool,
 }
 
 impl Default for Limits {
@@ -32,6 +34,7 @@ impl Default for Limits {
             max_expansion: 32 << 10,
             max_metadata_bytes: 8 << 30,
             max_validation: Duration::from_secs(60),
+            allow_nested: false,
         }
     }
 }
@@ -41,6 +44,13 @@ impl Limits {
     #[must_use]
     pub fn with_max_virtual_bytes(mut self, bytes: u64) -> Self {
         self.max_virtual_bytes = bytes;
+        self
+    }
+
+    /// The same limits, with a disk that begins as an image format itself accepted or not.
+    #[must_use]
+    pub fn with_nested(mut self, allow: bool) -> Self {
+        self.allow_nested = allow;
         self
     }
 }

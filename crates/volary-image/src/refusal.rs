@@ -24,6 +24,8 @@ named! {
         Polyglot = "polyglot",
         /// The file is not of the format that was declared.
         FormatMismatch = "format_mismatch",
+        /// The disk inside begins as an image format itself.
+        NestedHeader = "nested_header",
         /// A configured or structural limit is exceeded.
         Limit = "limit",
         /// A field or structure breaks its specification.

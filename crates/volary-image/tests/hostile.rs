@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use volary_image::{Format, Image, ImageError, Limits, ReadAt, Reason, Verdict, inspect};
-use volary_testkit::images::{HostileCase, hostile, iso, magics, sample};
+use volary_testkit::images::{Cluster, HostileCase, Qcow2, hostile, iso, magics, sample};
 
 fn declared(case: &HostileCase) -> Option<Format> {
     case.declared.map(|name| name.parse().unwrap())
@@ -161,6 +161,19 @@ fn only_the_last_cluster_of_the_file_may_be_short_and_what_it_lacks_is_zeros() {
     let mut bytes = vec![0xaa; 4096];
     image.read_exact_at(0, &mut bytes).unwrap();
     assert!(bytes[..1000] == [7; 1000] && bytes[1000..] == [0; 3096]);
+}
+
+#[test]
+fn a_nested_header_is_accepted_only_when_allowed_and_then_noted() {
+    let mut disk = vec![0; 4096];
+    disk[..4].copy_from_slice(b"KDMV");
+    let image = Qcow2 { cluster_bits: 12, ..Qcow2::new(1 << 20) }.with(0, Cluster::Plain(disk)).build().bytes;
+    let source: Arc<dyn ReadAt> = Arc::new(image);
+    let seen = inspect(&source, None, &Limits::default()).unwrap();
+    assert_eq!((seen.safe, seen.reason), (false, Some(Reason::NestedHeader)));
+    let seen = inspect(&source, None, &Limits::default().with_nested(true)).unwrap();
+    let note = seen.checks.last().unwrap();
+    assert!(seen.safe && note.name == "content.nested" && note.verdict == Verdict::Note, "{note:?}");
 }
 
 #[test]

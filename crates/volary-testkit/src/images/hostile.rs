@@ -104,6 +104,7 @@ pub fn hostile() -> Vec<HostileCase> {
     streams(&mut t);
     truncated(&mut t);
     formats(&mut t);
+    nested(&mut t);
     raw(&mut t);
     t.0.into_iter()
         .chain(vmdk::hostile())
@@ -360,6 +361,23 @@ fn formats(t: &mut Table) {
     let mut vdi = iso(20);
     vdi[0x40..0x44].copy_from_slice(b"\x7f\x10\xda\xbe");
     t.add("iso and vdi", "polyglot", vdi);
+}
+
+fn nested(t: &mut Table) {
+    for (name, magic) in magics() {
+        // What stands at the end of a disk says nothing of how it begins, and a disk is not read to its end for this.
+        let within = |at: usize, what: &[u8]| magic.get(at..).is_some_and(|rest| rest.starts_with(what));
+        if within(0, b".") && !within(257, b"ustar") && !within(0x40, b"\x7f\x10\xda\xbe") {
+            continue;
+        }
+        let mut disk = magic;
+        disk.resize(4096, 0);
+        for (how, cluster) in [("plain", Cluster::Plain(disk.clone())), ("packed", Cluster::Compressed(disk))]
+        {
+            let image = Qcow2 { cluster_bits: 12, ..Qcow2::new(1 << 20) }.with(0, cluster);
+            t.add(format!("{name} inside, {how}"), "nested_header", image.build().bytes);
+        }
+    }
 }
 
 fn raw(t: &mut Table) {
