@@ -49,17 +49,40 @@ impl Table {
         range: Range<u64>,
         visit: &mut VisitEntry<'_>,
     ) -> Result<(), ImageError> {
+        self.walk(source, range, true, visit)
+    }
+
+    /// Visits every entry of a range in order, also those of zero bits and those in a hole of the file: for tables in which zero
+    /// bits mean something. The caller keeps the work bounded by refusing what comes too often.
+    pub(crate) fn visit_every(
+        &self,
+        source: &dyn ReadAt,
+        range: Range<u64>,
+        visit: &mut VisitEntry<'_>,
+    ) -> Result<(), ImageError> {
+        self.walk(source, range, false, visit)
+    }
+
+    fn walk(
+        &self,
+        source: &dyn ReadAt,
+        range: Range<u64>,
+        skip_zeros: bool,
+        visit: &mut VisitEntry<'_>,
+    ) -> Result<(), ImageError> {
         let (mut index, per_piece) = (range.start, PIECE / self.entry_bytes);
         let mut piece = vec![0_u8; to_usize((range.end - range.start).min(per_piece) * self.entry_bytes)];
         while index < range.end {
             let end = range.end.min(index + per_piece);
             let (start, stop) = (self.at + index * self.entry_bytes, self.at + end * self.entry_bytes);
-            let data = source.next_data(start).map_err(read_failed)?;
-            if stop > source.len() || data.is_some_and(|data| data.start < stop) {
+            let hole = skip_zeros
+                && stop <= source.len()
+                && source.next_data(start).map_err(read_failed)?.is_none_or(|data| data.start >= stop);
+            if !hole {
                 let bytes = &mut piece[..to_usize(stop - start)];
                 read_meta(source, bytes, start, self.check)?;
                 for (slot, raw) in (index..).zip(bytes.chunks_exact(to_usize(self.entry_bytes))) {
-                    if raw.iter().any(|&byte| byte != 0) {
+                    if !skip_zeros || raw.iter().any(|&byte| byte != 0) {
                         visit(slot, raw)?;
                     }
                 }
