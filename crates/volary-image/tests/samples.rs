@@ -4,19 +4,19 @@
 use proptest::prelude::*;
 use std::fs;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use volary_image::{Image, ImageError, Limits};
 use volary_testkit::images::{Sample, vdi, vhd, vhdx, vmdk};
 
-/// The name of the format, QEMU's name for it, and its samples.
-fn families() -> [(&'static str, &'static str, Vec<Sample>); 4] {
+/// The name of the format, QEMU's name for it, and its samples: made once, since each case below asks for them.
+static FAMILIES: LazyLock<[(&str, &str, Vec<Sample>); 4]> = LazyLock::new(|| {
     [
         ("vmdk", "vmdk", vmdk::valid()),
         ("vhd", "vpc", vhd::valid()),
         ("vhdx", "vhdx", vhdx::valid()),
         ("vdi", "vdi", vdi::valid()),
     ]
-}
+});
 
 fn open(bytes: Vec<u8>) -> Result<Image, ImageError> {
     Image::open(Arc::new(bytes), None, &Limits::default())
@@ -39,14 +39,14 @@ fn exercise(bytes: Vec<u8>) {
 
 #[test]
 fn every_sample_reads_as_its_disk_whole_in_parts_and_by_extents() {
-    for (format, _, samples) in families() {
+    for (format, _, samples) in &*FAMILIES {
         assert!(!samples.is_empty(), "{format}");
         for Sample { name, file, disk } in samples {
-            let image = open(file).unwrap_or_else(|error| panic!("{format}, {name}: {error}"));
-            assert_eq!((image.format().as_str(), image.size_bytes()), (format, disk.len() as u64), "{name}");
+            let image = open(file.clone()).unwrap_or_else(|error| panic!("{format}, {name}: {error}"));
+            assert_eq!((image.format().as_str(), image.size_bytes()), (*format, disk.len() as u64), "{name}");
             let mut whole = vec![0xaa; disk.len()];
             image.read_exact_at(0, &mut whole).unwrap();
-            assert!(whole == disk, "{format}, {name}: the whole differs");
+            assert!(whole == *disk, "{format}, {name}: the whole differs");
             let mut data = 0;
             for start in (0..disk.len()).step_by(300_000) {
                 let end = disk.len().min(start + 300_000);
@@ -72,21 +72,21 @@ fn every_sample_reads_as_its_disk_whole_in_parts_and_by_extents() {
 fn qemu_reads_every_sample_alike() {
     let dir = tempfile::tempdir().unwrap();
     let (source, target) = (dir.path().join("source"), dir.path().join("raw"));
-    for (format, driver, samples) in families() {
+    for (format, driver, samples) in &*FAMILIES {
         for Sample { name, file, disk } in samples {
-            fs::write(&source, &file).unwrap();
+            fs::write(&source, file).unwrap();
             let mut convert = Command::new("qemu-img");
             convert.args(["convert", "-f", driver, "-O", "raw"]).args([&source, &target]);
             let output = convert.output().expect("qemu-img is installed");
             assert!(output.status.success(), "{format}, {name}: {}", String::from_utf8_lossy(&output.stderr));
-            assert!(fs::read(&target).unwrap() == disk, "{format}, {name}: QEMU's disk differs");
+            assert!(fs::read(&target).unwrap() == *disk, "{format}, {name}: QEMU's disk differs");
         }
     }
 }
 
 #[test]
 fn s06_no_cut_of_a_sample_is_read_as_its_disk() {
-    for (format, _, samples) in families() {
+    for (format, _, samples) in &*FAMILIES {
         let Some(sample) = samples.iter().min_by_key(|sample| sample.file.len()) else { continue };
         for cut in (0..sample.file.len()).step_by((sample.file.len() / 300).max(1)) {
             let Ok(image) = open(sample.file[..cut].to_vec()) else { continue };
@@ -107,7 +107,7 @@ proptest! {
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
         cut in any::<prop::sample::Index>(),
     ) {
-        let samples = families()[family].2.clone();
+        let samples = &FAMILIES[family].2;
         prop_assume!(!samples.is_empty());
         let mut bytes = samples[which.index(samples.len())].file.clone();
         for (at, value) in edits {
