@@ -395,5 +395,36 @@ fn raw(t: &mut Table) {
     spoil("iso, blocks of 512", "malformed", 128, &[0, 2, 2, 0]);
     spoil("iso, no primary descriptor", "malformed", 0, &[255]);
     spoil("iso, larger than the file", "truncated", 80, &[21, 0, 0, 0, 0, 0, 0, 21]);
+    spoil("iso, second primary descriptor with other sizes", "malformed", 2048, &second_primary());
+    spoil("iso, no terminator", "malformed", 2048, &[2]);
+    spoil("iso, descriptors that do not end", "malformed", 2048, &[0; 6]);
+    let root = 156;
+    spoil("iso, root record too short", "malformed", root, &[33]);
+    spoil("iso, root record empty", "malformed", root, &[0; 34]);
+    spoil("iso, root no directory", "malformed", root + 25, &[0]);
+    spoil("iso, root starts disagree", "malformed", root + 6, &[0, 0, 0, 19]);
+    spoil("iso, root sizes disagree", "malformed", root + 14, &[0, 0, 9, 0]);
+    for start in [0_u32, 15, 20, 1 << 31, u32::MAX] {
+        let both = [start.to_le_bytes(), start.to_be_bytes()].concat();
+        spoil(&format!("iso, root at block {start}"), "malformed", root + 2, &both);
+    }
+    for bytes in [0_u32, 2 * 2048 + 1, u32::MAX] {
+        let both = [bytes.to_le_bytes(), bytes.to_be_bytes()].concat();
+        spoil(&format!("iso, root of {bytes} bytes"), "malformed", root + 10, &both);
+    }
+    spoil("iso, root pushed out by its attributes", "malformed", root + 1, &[2]);
+    let mut endless = iso(40);
+    for sector in 17..40 {
+        endless[sector * 2048..][..7].copy_from_slice(b"\x02CD001\x01");
+    }
+    t.add("iso, descriptors to its end", "malformed", endless);
+    t.add("iso, cut before its terminator", "truncated", iso(20)[..17 * 2048].to_vec());
     t.add("iso, cut in its descriptors", "truncated", iso(20)[..descriptor + 100].to_vec());
+}
+
+/// A primary descriptor whose sizes disagree; it takes the terminator's place.
+fn second_primary() -> Vec<u8> {
+    let mut descriptor = iso(20)[16 * 2048..17 * 2048].to_vec();
+    descriptor[84] = 1;
+    descriptor
 }

@@ -1,6 +1,7 @@
 //! Disk images made byte by byte: valid ones, and every hostile one the readers must refuse.
 
 mod hostile;
+mod partitions;
 mod qcow2;
 mod samples;
 pub mod vdi;
@@ -9,6 +10,7 @@ pub mod vhdx;
 pub mod vmdk;
 
 pub use hostile::{HostileCase, hostile};
+pub use partitions::{gpt, mbr, seal_gpt};
 pub use qcow2::{Built, Cluster, Qcow2, deflate};
 pub use samples::{iso, magics, noise, pattern, sample, valid};
 

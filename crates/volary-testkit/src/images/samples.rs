@@ -75,7 +75,7 @@ pub fn valid() -> Vec<(String, Qcow2)> {
     all
 }
 
-/// A minimal ISO 9660 volume of `blocks` blocks of 2,048 bytes.
+/// A minimal ISO 9660 volume of `blocks` blocks of 2,048 bytes, at least 19.
 #[must_use]
 pub fn iso(blocks: u32) -> Vec<u8> {
     let mut bytes = vec![0; blocks as usize * 2048];
@@ -86,6 +86,11 @@ pub fn iso(blocks: u32) -> Vec<u8> {
             d[80..84].copy_from_slice(&blocks.to_le_bytes());
             d[84..88].copy_from_slice(&blocks.to_be_bytes());
             d[128..132].copy_from_slice(&[0, 8, 8, 0]);
+            // The root directory: one empty block behind the terminator.
+            d[156..190].copy_from_slice(&[
+                34, 0, 18, 0, 0, 0, 0, 0, 0, 18, 0, 8, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 1, 0,
+                0, 1, 1, 0,
+            ]);
         }
     }
     bytes

@@ -1,0 +1,65 @@
+//! Raw content: the file is the disk. Its length comes from the descriptor, its holes from the file system.
+//!
+//! What is on the disk is its guest's own business, so a partition table that is broken is told in notes and never refused: an
+//! operator may have cut or grown the disk, and the guest may be able to repair it. Nothing here decides how anything is read. An
+//! ISO 9660 volume, which nobody repairs, must agree with itself.
+
+mod gpt;
+mod iso;
+mod mbr;
+
+use crate::format::Format;
+use crate::image::{Mapped, Opened, Runs};
+use crate::inspect::Report;
+use crate::limits::Limits;
+use crate::metadata::read_failed;
+use crate::refusal::{ImageError, Reason, require};
+use crate::source::ReadAt;
+
+/// Nothing is mapped: the file is the disk.
+struct Raw;
+
+/// Checks the length, and looks at what the content says of itself.
+pub(crate) fn open(
+    source: &dyn ReadAt,
+    format: Format,
+    limits: &Limits,
+    report: &mut Report,
+) -> Result<Opened, ImageError> {
+    let size = source.len();
+    report.virtual_size = Some(size);
+    require(size > 0, Reason::Truncated, "raw.size", || "the file is empty".to_owned())?;
+    let most = limits.max_virtual_bytes;
+    require(size <= most, Reason::Limit, "raw.size", || {
+        format!("{size} bytes, at most {most} are accepted")
+    })?;
+    report.pass("raw.size", size);
+    match format {
+        Format::Iso => iso::check(source, report)?,
+        Format::Gpt => gpt::look(source, report)?,
+        Format::Mbr => mbr::look(source, report)?,
+        _ => {}
+    }
+    let (mut data, mut at) = (0, 0);
+    while let Some(range) = source.next_data(at).map_err(read_failed)? {
+        data += range.end - range.start;
+        at = range.end;
+    }
+    Ok(Opened { size, data, mapped: Box::new(Raw) })
+}
+
+impl Mapped for Raw {
+    fn extents(&self, source: &dyn ReadAt, runs: &mut Runs) -> Result<(), ImageError> {
+        while runs.at < runs.end {
+            match source.next_data(runs.at).map_err(read_failed)? {
+                Some(range) if range.start < runs.end => runs.data(range.start, range.end),
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, source: &dyn ReadAt, offset: u64, buffer: &mut [u8]) -> Result<(), ImageError> {
+        source.read_exact_at(buffer, offset).map_err(read_failed)
+    }
+}
