@@ -1,0 +1,61 @@
+//! What the text of a descriptor may look like (section "The Descriptor File"), and a descriptor in a file of its own.
+
+use super::header::MAGIC;
+use crate::metadata::read_failed;
+use crate::refusal::{ImageError, Reason, refused, require};
+use crate::source::ReadAt;
+
+/// Refuses what has no sparse header: a descriptor in a file of its own names other files as the disk.
+pub(super) fn refuse_detached(source: &dyn ReadAt) -> Result<(), ImageError> {
+    /// As much as QEMU reads.
+    const MOST: u64 = 1 << 20;
+    let mut bytes = vec![0; usize::try_from(source.len().min(MOST)).unwrap_or(0)];
+    let start = bytes.len().min(MAGIC.len());
+    source.read_exact_at(&mut bytes[..start], 0).map_err(read_failed)?;
+    if bytes.starts_with(MAGIC) {
+        return Ok(());
+    }
+    source.read_exact_at(&mut bytes, 0).map_err(read_failed)?;
+    let text = String::from_utf8_lossy(&bytes);
+    require(!text.lines().any(is_extent), Reason::DataFile, "vmdk.extents", || {
+        "a text descriptor, whose disk is kept in other files".to_owned()
+    })?;
+    refuse_parent(&text)?;
+    Err(refused(Reason::Malformed, "vmdk.header", "the file does not begin with a sparse header"))
+}
+
+/// Whether a line describes an extent, in any spelling.
+pub(super) fn is_extent(line: &str) -> bool {
+    let first = line.split_ascii_whitespace().next().unwrap_or_default();
+    ["RW", "RDONLY", "NOACCESS"].iter().any(|access| first.eq_ignore_ascii_case(access))
+}
+
+/// Refuses a parent's name wherever it stands: some readers search the whole text for it, comments and all.
+pub(super) fn refuse_parent(text: &str) -> Result<(), ImageError> {
+    let found = text.to_ascii_lowercase().contains("parentfilenamehint");
+    require(!found, Reason::BackingFile, "vmdk.parent", || "the descriptor names a parent".to_owned())
+}
+
+/// The text of an embedded descriptor: lines of printable ASCII, then nothing but zero bytes.
+pub(super) fn text_of(bytes: &[u8]) -> Result<&str, ImageError> {
+    const CHECK: &str = "vmdk.descriptor";
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    let (text, rest) = bytes.split_at(end);
+    require(rest.iter().all(|&byte| byte == 0), Reason::Malformed, CHECK, || {
+        format!("a zero byte at {end}, before its end")
+    })?;
+    // A carriage return belongs to a line's end: alone it would end the line for some readers only.
+    let strange = (0..).zip(text).find(|&(at, &byte)| match byte {
+        b'\r' => text.get(at + 1) != Some(&b'\n'),
+        _ => !matches!(byte, b'\t' | b'\n' | b' '..=b'~'),
+    });
+    require(strange.is_none(), Reason::Malformed, CHECK, || {
+        format!("byte {strange:?} is not text of ASCII lines")
+    })?;
+    std::str::from_utf8(text).map_err(|error| refused(Reason::Malformed, CHECK, error))
+}
+
+/// Whether a name can only be one of a file beside this one.
+pub(super) fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', ':', '"'])
+}

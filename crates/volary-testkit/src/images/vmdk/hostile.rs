@@ -1,0 +1,618 @@
+//! One case for every rule of the reader: the smallest file that breaks it.
+
+use super::super::{HostileCase, noise, pattern};
+use super::{Built, Grain, SECTOR, Vmdk, zlib};
+
+#[derive(Default)]
+struct Cases(Vec<HostileCase>);
+
+impl Cases {
+    fn add(&mut self, name: impl std::fmt::Display, reason: &'static str, bytes: Vec<u8>) {
+        self.0.push(HostileCase::new(format!("vmdk, {name}"), reason, bytes));
+    }
+
+    fn declared(&mut self, name: &str, format: &'static str, reason: &'static str, bytes: Vec<u8>) {
+        let name = format!("vmdk, {name}");
+        self.0.push(HostileCase { name, declared: Some(format), bytes, reason });
+    }
+
+    /// The sparse sample with one thing spoiled.
+    fn sparse(&mut self, name: &str, reason: &'static str, spoil: impl FnOnce(&mut Built)) {
+        let mut built = sparse().build();
+        spoil(&mut built);
+        self.add(name, reason, built.bytes);
+    }
+
+    /// The stream sample with one thing spoiled.
+    fn stream(&mut self, name: &str, reason: &'static str, spoil: impl FnOnce(&mut Built)) {
+        let mut built = stream().build();
+        spoil(&mut built);
+        self.add(name, reason, built.bytes);
+    }
+
+    /// Both samples with a header field changed, in the footer too.
+    fn field(&mut self, name: &str, at: u64, width: usize, values: &[u64], reason: &'static str) {
+        for &value in values {
+            for (kind, image) in [("", sparse()), (", stream", stream())] {
+                let mut built = image.build();
+                built.field(at, &value.to_le_bytes()[..width]);
+                self.add(format_args!("{name} {value:#x}{kind}"), reason, built.bytes);
+            }
+        }
+    }
+
+    /// The sparse sample, small, with another descriptor.
+    fn text(&mut self, name: &str, reason: &'static str, change: impl FnOnce(String) -> String) {
+        let mut image = Vmdk { grain: 8, ..Vmdk::new(16) };
+        image.descriptor = change(image.descriptor);
+        self.add(format_args!("descriptor, {name}"), reason, image.build().bytes);
+    }
+
+    /// The sparse sample, small, with a line more.
+    fn line(&mut self, line: &str, reason: &'static str) {
+        self.text(&format!("{line:?}"), reason, |text| format!("{text}{line}\n"));
+    }
+
+    /// The sparse sample, small, with another extent line.
+    fn extent(&mut self, line: &str, reason: &'static str) {
+        self.text(&format!("{line:?}"), reason, |text| text.replace("RW 16 SPARSE \"disk.vmdk\"", line));
+    }
+
+    /// A stream image of one grain that is stored as it says.
+    fn packed(&mut self, name: &str, packed: Vec<u8>) {
+        let image = Vmdk { grain: 8, ..Vmdk::stream(32) }.with(1, Grain::Stream(packed));
+        self.add(format_args!("grain, {name}"), "malformed", image.build().bytes);
+    }
+}
+
+/// Two tables of grains of 4 KiB, a redundant directory.
+fn sparse() -> Vmdk {
+    let data = |seed| Grain::Data(pattern(seed, 4096));
+    Vmdk { grain: 8, ..Vmdk::new(8 * 600) }
+        .with(0, data(1))
+        .with(1, data(2))
+        .with(5, data(3))
+        .with(520, data(4))
+}
+
+/// The same, compressed, with a footer.
+fn stream() -> Vmdk {
+    let grains = sparse().grains;
+    Vmdk { grain: 8, grains, ..Vmdk::stream(8 * 600) }
+}
+
+fn sector(at: u64) -> u32 {
+    (at / SECTOR) as u32
+}
+
+/// Every hostile VMDK file, each with the reason it must be refused with.
+#[must_use]
+pub fn hostile() -> Vec<HostileCase> {
+    let mut c = Cases::default();
+    header(&mut c);
+    places(&mut c);
+    footer(&mut c);
+    mapping(&mut c);
+    overlaps(&mut c);
+    redundant(&mut c);
+    streams(&mut c);
+    descriptor(&mut c);
+    values(&mut c);
+    detached(&mut c);
+    truncated(&mut c);
+    formats(&mut c);
+    c.0
+}
+
+const MAX: u64 = u64::MAX;
+
+fn header(c: &mut Cases) {
+    c.field("version", 4, 4, &[0, 4, 1 << 31, 0xffff_ffff], "unknown_feature");
+    let (one, two) = (3, 0x30001);
+    for flag in [3, 4, 8, 15, 18, 30, 31] {
+        let reason = "unknown_feature";
+        let bits = |base: u32| (base | 1 << flag).to_le_bytes();
+        if flag != 4 {
+            c.sparse(&format!("unknown flag {flag}"), reason, |b| _ = b.field(8, &bits(one)));
+        }
+        c.stream(&format!("unknown flag {flag}, stream"), reason, |b| _ = b.field(8, &bits(two)));
+    }
+    c.field("compression method", 77, 2, &[2, 256, 0xffff], "unknown_feature");
+    c.sparse("compression method without its flag", "malformed", |b| _ = b.field(77, &[1]));
+    c.stream("compression flag without its method", "malformed", |b| _ = b.field(77, &[0]));
+    c.sparse("compression flag alone", "malformed", |b| _ = b.field(10, &[1]));
+    c.sparse("marker flag alone", "malformed", |b| _ = b.field(10, &[2]));
+    c.stream("compression without markers", "malformed", |b| _ = b.field(10, &[1]));
+    c.stream("compression without its flag", "malformed", |b| _ = b.field(10, &[2]));
+    c.sparse("zero grains in version 1", "malformed", |b| _ = b.field(8, &[7]));
+    for at in 73..77 {
+        c.sparse(&format!("line end byte {at}"), "malformed", |b| _ = b.field(at, b"x"));
+    }
+    c.field("size", 12, 8, &[0], "malformed");
+    c.field("size", 12, 8, &[MAX, MAX - 1, MAX / 512, MAX / 512 + 1, 1 << 63, (64 << 31) + 1], "limit");
+    c.field("grain size", 20, 8, &[0, 1, 4, 7, 9, 12, 257, 512, 1 << 32, 1 << 63, MAX], "malformed");
+    c.field("entries of a table", 44, 4, &[0, 1, 511, 513, 1024, 0xffff_ffff], "malformed");
+    c.field("descriptor's sector", 28, 8, &[2, 21, 1 << 40, MAX - 1, MAX], "malformed");
+    c.field("no descriptor", 28, 8, &[0], "data_file");
+    c.field("descriptor's length", 36, 8, &[0], "malformed");
+    c.field("descriptor's length", 36, 8, &[2049, MAX / 512 + 1, MAX], "limit");
+    c.field("descriptor leaving the file", 36, 8, &[2048], "truncated");
+    c.sparse("an extent of several files", "data_file", |b| _ = b.field(28, &[0; 16]));
+    c.sparse("descriptor longer than its text", "malformed", |b| _ = b.field(36, &[23]));
+}
+
+fn places(c: &mut Cases) {
+    let far = [1 << 20, 1 << 32, 1 << 54, MAX / 512, MAX / 512 + 1, MAX - 1];
+    for value in far {
+        for (name, at) in [("overhead", 64), ("directory", 56), ("redundant directory", 48)] {
+            c.sparse(&format!("{name} at {value:#x}"), "truncated", |b| _ = b.place(at, value));
+        }
+        c.stream(&format!("directory at {value:#x}, footer"), "truncated", |b| _ = b.place(56, value));
+        c.stream(&format!("overhead at {value:#x}, footer"), "truncated", |b| _ = b.place(64, value));
+    }
+    c.sparse("overhead at the highest sector", "truncated", |b| _ = b.place(64, MAX));
+    c.sparse("redundant directory at the end", "truncated", |b| _ = b.place(48, MAX));
+    c.stream("directory at the end again", "truncated", |b| _ = b.place(56, MAX));
+    c.sparse("directory at the end of a sparse image", "malformed", |b| _ = b.place(56, MAX));
+    c.sparse("directory at the end of the file", "truncated", |b| {
+        let end = b.bytes.len() as u64 / SECTOR;
+        b.place(56, end);
+    });
+    for (name, at) in [("directory", 56), ("redundant directory", 48)] {
+        c.sparse(&format!("{name} in the header"), "overlap", |b| _ = b.place(at, 0));
+        c.sparse(&format!("{name} in the descriptor"), "overlap", |b| _ = b.place(at, 20));
+    }
+    // 64 TiB of grains of 4 KiB have a directory of 128 MiB.
+    c.sparse("the largest directory", "truncated", |b| _ = b.field(12, &(64_u64 << 31).to_le_bytes()));
+    c.stream("the largest directory, stream", "truncated", |b| {
+        _ = b.field(12, &(64_u64 << 31).to_le_bytes())
+    });
+}
+
+fn footer(c: &mut Cases) {
+    let at = |b: &Built| b.footer.unwrap_or(0);
+    for (name, field) in [("version", 4), ("flags", 8), ("size", 12), ("grain size", 20), ("descriptor", 36)]
+    {
+        c.stream(&format!("footer with another {name}"), "malformed", |b| {
+            let place = at(b) + field;
+            b.bytes[place as usize] ^= 2;
+        });
+    }
+    c.stream("footer with another table size", "malformed", |b| _ = b.put32(at(b) + 44, 256));
+    c.stream("footer with another compression", "malformed", |b| _ = b.put(at(b) + 77, &[0]));
+    c.stream("footer without its magic", "malformed", |b| _ = b.put(at(b), b"VMDK"));
+    c.stream("footer without its marker", "truncated", |b| _ = b.put32(at(b) - 500, 2));
+    c.stream("footer's marker with a size", "truncated", |b| _ = b.put32(at(b) - 504, 1));
+    c.stream("footer without an end", "truncated", |b| _ = b.put32(at(b) + 524, 1));
+    c.stream("footer with an end that has a size", "truncated", |b| _ = b.put32(at(b) + 520, 1));
+    c.stream("footer with an end that has a value", "truncated", |b| _ = b.put(at(b) + 519, &[1]));
+    c.stream("a byte after the footer", "truncated", |b| b.bytes.push(0));
+    c.sparse("a byte after the last sector", "truncated", |b| b.bytes.push(0));
+    c.stream("a sector after the footer", "truncated", |b| b.bytes.extend([0; 512]));
+    c.stream("no footer", "truncated", |b| b.bytes.truncate(at(b) as usize - 512));
+    c.stream("only a header", "truncated", |b| b.bytes.truncate(512));
+    c.stream("directory on the footer", "overlap", |b| _ = b.place(56, at(b) / SECTOR));
+    c.stream("table on the footer", "overlap", |b| _ = b.put32(b.directory, sector(at(b)) - 2));
+    c.stream("table on the directory, stream", "overlap", |b| _ = b.put32(b.directory, sector(b.directory)));
+}
+
+fn mapping(c: &mut Cases) {
+    let end = |b: &Built| b.bytes.len() as u64;
+    for (name, value) in [("far", 1 << 30), ("at the highest sector", u32::MAX), ("at half", 1 << 31)] {
+        c.sparse(&format!("table {name}"), "truncated", |b| _ = b.put32(b.directory, value));
+        c.stream(&format!("table {name}, stream"), "truncated", |b| _ = b.put32(b.directory, value));
+        c.sparse(&format!("redundant table {name}"), "truncated", |b| {
+            let copy = b.copy.unwrap_or(0);
+            b.put32(copy, value);
+        });
+        c.sparse(&format!("grain {name}"), "truncated", |b| _ = b.set_entry(0, value));
+        c.stream(&format!("grain {name}, stream"), "truncated", |b| _ = b.set_entry(0, value));
+    }
+    c.sparse("table at the end of the file", "truncated", |b| _ = b.put32(b.directory, sector(end(b))));
+    c.sparse("table leaving the file", "truncated", |b| _ = b.put32(b.directory, sector(end(b)) - 3));
+    c.sparse("grain at the end of the file", "truncated", |b| _ = b.set_entry(0, sector(end(b))));
+    c.sparse("grain leaving the file", "truncated", |b| _ = b.set_entry(0, sector(end(b)) - 7));
+    c.stream("grain at the end of the file, stream", "truncated", |b| _ = b.set_entry(0, sector(end(b))));
+    c.sparse("zero grain without its flag", "overlap", |b| _ = b.set_entry(0, 1));
+    c.stream("zero grain without its flag, stream", "malformed", |b| _ = b.set_entry(0, 1));
+}
+
+/// Where a part of an image is.
+type Place = fn(&Built) -> u64;
+
+fn overlaps(c: &mut Cases) {
+    c.sparse("directory on its copy", "overlap", |b| {
+        let copy = b.copy.unwrap_or(0) / SECTOR;
+        b.place(56, copy);
+    });
+    c.sparse("directory on a table", "overlap", |b| {
+        // The table becomes a directory of one table, the other one.
+        let (at, other) = (b.tables[&0], b.tables[&1]);
+        b.place(56, at / SECTOR).put32(at, sector(at)).put32(at + 4, sector(other));
+    });
+    c.sparse("one table twice", "overlap", |b| _ = b.put32(b.directory, sector(b.tables[&1])));
+    c.stream("one table twice, stream", "overlap", |b| _ = b.put32(b.directory, sector(b.tables[&1])));
+    c.sparse("tables that share a sector", "overlap", |b| _ = b.put32(b.directory, sector(b.tables[&1]) - 3));
+    let places: [(&str, Place); 7] = [
+        ("the descriptor", |_| SECTOR * 5),
+        ("the directory", |b| b.directory),
+        ("its own table", |b| b.tables[&0]),
+        ("a later table", |b| b.tables[&1]),
+        ("the redundant directory", |b| b.copy.unwrap_or(SECTOR)),
+        ("a redundant table", |b| b.copies.get(&1).copied().unwrap_or(SECTOR)),
+        ("an earlier grain", |b| b.hosts[&0]),
+    ];
+    for (name, place) in places {
+        c.sparse(&format!("grain on {name}"), "overlap", |b| _ = b.set_entry(520, sector(place(b))));
+    }
+    for (name, place) in &places[..5] {
+        if *name == "a later table" {
+            continue;
+        }
+        c.sparse(&format!("table on {name}"), "overlap", |b| {
+            let at = place(b);
+            _ = b.put32(b.directory + 4, sector(at));
+        });
+        c.sparse(&format!("redundant table on {name}"), "overlap", |b| {
+            let (at, copy) = (place(b), b.copy.unwrap_or(0));
+            _ = b.put32(copy + 4, sector(at));
+        });
+    }
+    c.sparse("grains that share a sector", "overlap", |b| {
+        let at = sector(b.hosts[&520]) - 7;
+        b.set_entry(5, at);
+    });
+    c.sparse("one grain in two tables", "overlap", |b| _ = b.set_entry(520, sector(b.hosts[&0])));
+    c.sparse("one grain everywhere", "overlap", |b| {
+        let at = sector(b.hosts[&0]);
+        for grain in 0..512 {
+            b.set_entry(grain, at);
+        }
+    });
+    c.sparse("every table the same", "overlap", |b| {
+        let (at, table) = (b.directory, sector(b.tables[&0]));
+        b.put32(at, table).put32(at + 4, table);
+    });
+    // A stream that runs into the next grain, and one in a table that looks like it.
+    c.stream("stream running into another", "overlap", |b| _ = b.put32(b.hosts[&0] + 8, 4096));
+    c.stream("stream running into a table", "overlap", |b| _ = b.put32(b.hosts[&520] + 8, 3000));
+    c.stream("stream inside another", "overlap", |b| {
+        let at = b.hosts[&5] + SECTOR;
+        b.put(at, &8_u64.to_le_bytes()).put32(at + 8, 20).set_entry(1, sector(at));
+    });
+}
+
+fn redundant(c: &mut Cases) {
+    let copy = |b: &Built| b.copy.unwrap_or(0);
+    c.sparse("redundant table missing", "malformed", |b| _ = b.put32(copy(b) + 4, 0));
+    c.sparse("redundant tables missing", "malformed", |b| _ = b.put(copy(b), &[0; 8]));
+    c.sparse("redundant table of its own", "malformed", |b| _ = b.put32(b.directory + 4, 0));
+    c.sparse("redundant table with another grain", "malformed", |b| {
+        let (table, other) = (b.copies[&0], sector(b.hosts[&520]));
+        b.put32(table + 4 * 300, other);
+    });
+    c.sparse("redundant table without a grain", "malformed", |b| _ = b.put32(b.copies[&1] + 4 * 8, 0));
+    c.sparse("redundant tables exchanged", "malformed", |b| {
+        let (at, one, two) = (copy(b), sector(b.copies[&0]), sector(b.copies[&1]));
+        b.put32(at, two).put32(at + 4, one);
+    });
+    c.sparse("redundant table is the table", "overlap", |b| _ = b.put32(copy(b), sector(b.tables[&0])));
+    c.sparse("one redundant table twice", "overlap", |b| _ = b.put32(copy(b), sector(b.copies[&1])));
+    c.stream("redundant flag without a directory", "overlap", |b| _ = b.field(8, &[3]));
+}
+
+fn streams(c: &mut Cases) {
+    let whole = pattern(7, 4096);
+    let good = zlib(&whole);
+    c.packed("too short a content", zlib(&whole[..4095]));
+    c.packed("too long a content", zlib(&pattern(7, 4097)));
+    c.packed("far too long", zlib(&vec![0; 4 << 20]));
+    c.packed("no content", zlib(&[]));
+    c.packed("cut", good[..good.len() / 2].to_vec());
+    c.packed("without its checksum", good[..good.len() - 4].to_vec());
+    c.packed("garbage", vec![0xff; 100]);
+    c.packed("one byte", vec![0x78]);
+    c.packed("raw deflate", good[2..good.len() - 4].to_vec());
+    c.packed("gzip", [b"\x1f\x8b\x08\0\0\0\0\0\0\xff", &good[2..]].concat());
+    c.packed("a preset dictionary", [&[0x78, 0xbb, 0, 0, 0, 1][..], &good[2..]].concat());
+    c.packed("a window of 64 KiB", [&[0x88, 0x1c][..], &good[2..]].concat());
+    c.packed("a distance before the start", vec![0x78, 0x9c, 0x4b, 0x04, 0x92, 0x01, 0x00]);
+    let mut sum = good.clone();
+    if let Some(last) = sum.last_mut() {
+        *last ^= 1;
+    }
+    c.packed("wrong checksum", sum);
+    let mut head = good;
+    head[1] ^= 1;
+    c.packed("wrong header check", head);
+
+    for (name, wrong) in [("0", 0), ("of its neighbour", 16), ("just after", 9), ("highest", MAX)] {
+        c.stream(&format!("marker's sector, {name}"), "malformed", |b| {
+            _ = b.put(b.hosts[&1], &wrong.to_le_bytes())
+        });
+    }
+    for size in [0, 2 * 4096 - 11, 1 << 20, 1 << 31, u32::MAX] {
+        c.stream(&format!("marker's size {size:#x}"), "malformed", |b| _ = b.put32(b.hosts[&1] + 8, size));
+    }
+    c.stream("grains exchanged", "malformed", |b| {
+        let (one, two) = (sector(b.hosts[&0]), sector(b.hosts[&5]));
+        b.set_entry(0, two).set_entry(5, one);
+    });
+    c.stream("one stream in two places", "malformed", |b| _ = b.set_entry(520, sector(b.hosts[&0])));
+    c.stream("stream cut by its size", "malformed", |b| _ = b.put32(b.hosts[&1] + 8, 100));
+    c.stream("marker of a table as a grain", "malformed", |b| _ = b.set_entry(4, sector(b.tables[&0]) - 1));
+    c.stream("footer as a grain", "malformed", |b| {
+        let at = sector(b.footer.unwrap_or(0));
+        b.set_entry(4, at);
+    });
+    let short = Vmdk { grain: 8, footer: false, ..Vmdk::stream(32) }.with(1, Grain::Data(noise(1, 4096)));
+    let mut built = short.build();
+    let host = built.hosts[&1];
+    built.bytes.truncate(host as usize + 2048);
+    c.add("stream leaving the file", "truncated", built.bytes);
+}
+
+fn descriptor(c: &mut Cases) {
+    for key in ["version", "CID", "parentCID", "createType"] {
+        c.text(&format!("no {key}"), "malformed", |text| text.replace(&format!("\n{key}="), "\n#"));
+        c.text(&format!("{key} twice"), "malformed", |text| {
+            text.clone() + &text[22..].replace("RW 16", "# ")
+        });
+    }
+    for line in ["version=1", "VERSION=1", "cid=1", "parentcid=ffffffff", "CREATETYPE=\"streamOptimized\""] {
+        c.line(line, "malformed");
+    }
+    c.line("DDB.AdapterType = \"lsilogic\"", "malformed");
+    for line in [
+        "parentFileNameHint=\"/etc/shadow\"",
+        "PARENTfilenamehint=\"x\"",
+        "# parentFileNameHint",
+        "ddb.x = \"parentFileNameHint\"",
+    ] {
+        c.line(line, "backing_file");
+    }
+    for line in [
+        "ddb.uuid.parent=\"871a6044-c8ca-48ed-b7aa-e6fc49da3db4\"",
+        "ddb.nativeParentHint = \"base.vmdk\"",
+        "ddb.objectParentUri = \"vsan://1\"",
+        "isNativeSnapshot=\"yes\"",
+        "isNativeSnapshot=\"maybe\"",
+    ] {
+        c.line(line, "backing_file");
+    }
+    for line in ["encryption.keySafe = \"x\"", "ddb.iofilters = \"vmwarevmcrypt\"", "ddb.encryption = \"1\""]
+    {
+        c.line(line, "encrypted");
+    }
+    for line in ["unknown=1", "file.driver=\"nbd\"", "extents.0.file=\"x\"", "=", "ddb=\"1\"", "json:={}"] {
+        c.line(line, "unknown_feature");
+    }
+    for line in [
+        "word",
+        "ddb. = \"1\"",
+        "ddb.a b = \"1\"",
+        "ddb.a\\b=\"1\"",
+        "ddb.a=\"1",
+        "ddb.a=1\"",
+        "ddb.a=\"1\"2\"",
+        "\"",
+        "[x]",
+    ] {
+        c.line(line, "malformed");
+    }
+    for path in ["/etc/x-ctk.vmdk", "../x-ctk.vmdk", "nbd:x", "a\\\\b"] {
+        c.line(&format!("changeTrackPath=\"{path}\""), "data_file");
+    }
+    c.line(&"x".repeat(4000), "malformed");
+    c.text("257 keys", "limit", |text| (0..257).fold(text, |text, key| text + &format!("ddb.k{key}=\"\"\n")));
+    for (name, piece) in [
+        ("an escape", "\x1b[2J\x1b]0;x\x07"),
+        ("a zero byte", "\0ddb.a=\"1\"\n"),
+        ("a zero byte in a comment", "# a\0b\n"),
+        ("UTF-8", "# \u{e4}\n"),
+        ("text that turns around", "# \u{202e}\n"),
+        ("a lone carriage return", "# a\rRW 16 FLAT \"/etc/shadow\" 0\n"),
+        ("a vertical tab", "# \x0b\n"),
+        ("a backspace", "ddb.a=\"\x08\"\n"),
+        ("a delete", "# \x7f\n"),
+    ] {
+        c.text(name, "malformed", |text| text + piece);
+    }
+    c.text("no text", "data_file", |_| String::new());
+    c.text("only blanks", "malformed", |_| " \n".repeat(100));
+    c.sparse("descriptor, bytes that are no UTF-8", "malformed", |b| _ = b.put(SECTOR + 2, &[0xff, 0xfe]));
+    c.sparse("descriptor, a byte at its end", "malformed", |b| _ = b.put(21 * SECTOR - 1, b"x"));
+}
+
+fn values(c: &mut Cases) {
+    let mut value = |name: &str, old: &str, new: &[&str], reason: &'static str| {
+        for new in new {
+            c.text(&format!("{name} {new:?}"), reason, |text| text.replace(old, new));
+        }
+    };
+    value("version", "version=1", &["version=0", "version=4", "version=", "version=01"], "unknown_feature");
+    value("id", "\nCID=5a3c0f12", &["\nCID=", "\nCID=x", "\nCID=+1", "\nCID=5a3c0f123"], "malformed");
+    let parents = ["=0", "=", "=5a3c0f12", "=fffffffe", "=fffffffff", "=0xffffffff"];
+    value("parent", "=ffffffff", &parents, "backing_file");
+    let kinds = [
+        "monolithicFlat",
+        "twoGbMaxExtentSparse",
+        "twoGbMaxExtentFlat",
+        "fullDevice",
+        "partitionedDevice",
+        "vmfs",
+        "vmfsSparse",
+        "vmfsRawDeviceMap",
+        "seSparse",
+        "custom",
+        "MonolithicSparse",
+        "",
+    ];
+    value("type", "monolithicSparse", &kinds, "data_file");
+    value("type", "monolithicSparse", &["streamOptimized"], "malformed");
+    let mut image = stream();
+    image.descriptor = image.descriptor.replace("streamOptimized", "monolithicSparse");
+    c.add("descriptor, a stream that is sparse", "malformed", image.build().bytes);
+
+    for line in [
+        "RW 16 FLAT \"/etc/shadow\" 0",
+        "RW 16 FLAT \"disk-flat.vmdk\" 0",
+        "RW 16 VMFS \"disk-flat.vmdk\"",
+        "RW 16 VMFSSPARSE \"disk-delta.vmdk\"",
+        "RW 16 SESPARSE \"disk-sesparse.vmdk\"",
+        "RW 16 VMFSRDM \"disk-rdm.vmdk\"",
+        "RW 16 FULLDEVICE \"/dev/sda\"",
+        "RW 16 ZERO",
+        "RW 16 sparse \"disk.vmdk\"",
+        "rw 16 flat \"/etc/shadow\" 0",
+        "RW 16",
+        "RW",
+        "RW 16 SPARSE",
+        "RW 16 SPARSE \"\"",
+        "RW 16 SPARSE \"/etc/shadow\"",
+        "RW 16 SPARSE \"../disk.vmdk\"",
+        "RW 16 SPARSE \"a/b.vmdk\"",
+        "RW 16 SPARSE \"..\\\\disk.vmdk\"",
+        "RW 16 SPARSE \"C:disk.vmdk\"",
+        "RW 16 SPARSE \"nbd:localhost:10809\"",
+        "RW 16 SPARSE \"json:{\"",
+        "RW 16 SPARSE \"..\"",
+        "RW 16 SPARSE \"disk.vmdk\"\nRW 16 FLAT \"/etc/shadow\" 0",
+        "RW 16 SPARSE \"disk.vmdk\"\nRW 16 SPARSE \"disk2.vmdk\"",
+        "RW 16 SPARSE \"disk.vmdk\"\n  rdonly 0 ZERO",
+        "RW 8 SPARSE \"disk.vmdk\"\nRW 8 SPARSE \"disk.vmdk\"",
+    ] {
+        let split = line.starts_with("RW 8");
+        c.extent(line, if split { "malformed" } else { "data_file" });
+    }
+    for line in [
+        "",
+        "RDONLY 16 SPARSE \"disk.vmdk\"",
+        "NOACCESS 16 SPARSE \"disk.vmdk\"",
+        "Rw 16 SPARSE \"disk.vmdk\"",
+        "RW 0 SPARSE \"disk.vmdk\"",
+        "RW 15 SPARSE \"disk.vmdk\"",
+        "RW 17 SPARSE \"disk.vmdk\"",
+        "RW -16 SPARSE \"disk.vmdk\"",
+        "RW 0x10 SPARSE \"disk.vmdk\"",
+        "RW 18446744073709551616 SPARSE \"disk.vmdk\"",
+        "RW 16 SPARSE \"disk.vmdk\" 0",
+        "RW 16 SPARSE x \"disk.vmdk\"",
+        "RW 16 SPARSE \"disk.vmdk",
+        "RW 16 SPARSE \"disk.vmdk\"\"",
+    ] {
+        c.extent(line, "malformed");
+    }
+}
+
+/// A descriptor in a file of its own, as the attacks by extents that name a host's files were.
+fn detached(c: &mut Cases) {
+    let text = |kind: &str, rest: &str| {
+        format!("# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"{kind}\"\n{rest}")
+    };
+    for (kind, rest) in [
+        ("monolithicFlat", "RW 16 FLAT \"/etc/shadow\" 0\n"),
+        ("twoGbMaxExtentSparse", "RW 16 SPARSE \"disk-s001.vmdk\"\n"),
+        ("twoGbMaxExtentFlat", "RW 16 FLAT \"disk-f001.vmdk\" 0"),
+        ("vmfs", "  rw 16 VMFS \"disk-flat.vmdk\"\n"),
+        ("vmfsSparse", "parentFileNameHint=\"a.vmdk\"\nRW 16 VMFSSPARSE \"disk-delta.vmdk\"\n"),
+        ("seSparse", "RW 16 SESPARSE \"disk-sesparse.vmdk\"\n"),
+        ("fullDevice", "RW 16 FLAT \"/dev/sda\" 0\r\n"),
+        ("custom", "RDONLY 16 FLAT \"json:{}\" 0\n"),
+        ("monolithicSparse", "\n\x1b[2J\nNOACCESS 16 ZERO\n"),
+    ] {
+        c.add(format_args!("a text descriptor, {kind}"), "data_file", text(kind, rest).into_bytes());
+        let name = format!("a text descriptor declared raw, {kind}");
+        c.declared(&name, "raw", "format_mismatch", text(kind, rest).into_bytes());
+    }
+    let hidden = text("monolithicFlat", "RW 16 FLAT \"/etc/shadow\" 0\n");
+    let title = &hidden["# Disk DescriptorFile".len()..];
+    c.add("a text descriptor without its title", "data_file", format!("#\n\n{title}").into_bytes());
+    let far = format!("{}{}", text("monolithicFlat", &"#\n".repeat(100_000)), "RW 16 FLAT \"/etc/shadow\" 0");
+    c.add("a text descriptor, its extent far behind", "data_file", far.into_bytes());
+    let parent = text("custom", "parentFileNameHint=\"/etc/shadow\"\n");
+    c.add("a text descriptor with a parent alone", "backing_file", parent.into_bytes());
+    c.add("a text descriptor without extents", "malformed", text("custom", "").into_bytes());
+    let mut bytes = text("monolithicFlat", "").into_bytes();
+    bytes.extend([0, 0xff, b'\n']);
+    bytes.extend(b"RW 16 FLAT \"/etc/shadow\" 0");
+    c.add("a text descriptor with other bytes", "data_file", bytes);
+    let mut tail = noise(3, 4096);
+    tail[3072..3076].copy_from_slice(b"KDMV");
+    c.add("a footer alone", "malformed", tail);
+    // A header of no size, whose descriptor QEMU would follow.
+    let mut embedded = Vmdk::new(0);
+    embedded.descriptor = hidden;
+    embedded.grain = 8;
+    c.add("a header that points at a descriptor of extents", "malformed", embedded.build().bytes);
+}
+
+fn truncated(c: &mut Cases) {
+    let built = sparse().build();
+    let cuts = [
+        4,
+        5,
+        12,
+        511,
+        512,
+        513,
+        5000,
+        21 * SECTOR - 1,
+        21 * SECTOR,
+        built.directory + 1,
+        built.directory + 2047,
+        built.tables[&1],
+        built.tables[&1] + 2047,
+        built.hosts[&0],
+        built.hosts[&0] + 1,
+        built.hosts[&520],
+        built.hosts[&520] + 4095,
+    ];
+    for cut in cuts {
+        c.add(format_args!("cut at {cut}"), "truncated", built.bytes[..cut as usize].to_vec());
+    }
+    let built = stream().build();
+    let footer = built.footer.unwrap_or(0);
+    for cut in [512, 1536, 2048, footer - 512, footer - 1, footer, footer + 512, footer + 1023] {
+        c.add(format_args!("stream cut at {cut}"), "truncated", built.bytes[..cut as usize].to_vec());
+    }
+}
+
+fn formats(c: &mut Cases) {
+    for (name, image) in [("sparse", sparse()), ("stream", stream())] {
+        let bytes = image.build().bytes;
+        for format in ["raw", "qcow2", "vhd", "vhdx", "vdi", "iso"] {
+            c.declared(&format!("{name} declared {format}"), format, "format_mismatch", bytes.clone());
+        }
+        let end = bytes.len();
+        for (other, at, magic) in [
+            ("vhd", end - 512, &b"conectix"[..]),
+            ("vhd of 511 bytes", end - 511, b"conectix"),
+            ("dmg", end - 512, b"koly"),
+            ("vdi", 0x40, b"\x7f\x10\xda\xbe"),
+            ("gpt", 512, b"EFI PART"),
+            ("tar", 257, b"ustar"),
+        ] {
+            let mut both = bytes.clone();
+            both[at..at + magic.len()].copy_from_slice(magic);
+            c.add(format_args!("{name} and {other}"), "polyglot", both);
+        }
+        let mut mbr = bytes.clone();
+        mbr[450] = 0x83;
+        mbr[458] = 1;
+        mbr[510..512].copy_from_slice(&[0x55, 0xaa]);
+        c.add(format_args!("{name} and mbr"), "polyglot", mbr);
+        let mut iso = bytes.clone();
+        iso.resize(iso.len().max(40_000), 0);
+        iso[32769..32774].copy_from_slice(b"CD001");
+        c.add(format_args!("{name} and iso"), "polyglot", iso);
+        let zip = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        c.add(format_args!("{name} and zip"), "polyglot", [&bytes[..], zip].concat());
+        let mut qcow = bytes;
+        qcow[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
+        qcow.truncate(end - 1024);
+        qcow.extend(b"KDMV");
+        qcow.resize(end, 0);
+        c.add(format_args!("{name} behind a qcow2 header"), "polyglot", qcow);
+    }
+}
