@@ -99,4 +99,12 @@ impl Format {
     pub fn is_readable(self) -> bool {
         self.is_raw_content() || matches!(self, Self::Qcow2 | Self::Vmdk | Self::Vhd | Self::Vhdx | Self::Vdi)
     }
+
+    /// The names of those that are read, for a message: `raw, iso, … or vdi`.
+    #[must_use]
+    pub fn readable_names() -> String {
+        let mut names: Vec<_> = Self::ALL.iter().filter(|f| f.is_readable()).map(|f| f.as_str()).collect();
+        let last = names.pop().unwrap_or_default();
+        format!("{} or {last}", names.join(", "))
+    }
 }

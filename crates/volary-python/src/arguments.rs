@@ -57,7 +57,10 @@ pub(crate) fn image_format(py: Python<'_>, format: &str) -> PyResult<Option<Imag
     if format == "auto" {
         return Ok(None);
     }
-    format.parse().map(Some).map_err(|_| wrong(py, "format", format, "auto, raw or qcow2"))
+    format
+        .parse()
+        .map(Some)
+        .map_err(|_| wrong(py, "format", format, &format!("auto, {}", ImageFormat::readable_names())))
 }
 
 /// The format to export in.

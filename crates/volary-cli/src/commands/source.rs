@@ -23,6 +23,7 @@ pub(crate) fn format(text: &str) -> Result<Option<ImageFormat>> {
     }
     text.parse().map(Some).map_err(|_| {
         let shown = escape(text.as_bytes()).into_owned();
-        Error::new(ErrorKind::Usage, format!("`{shown}` is not a format")).hint("write auto, raw or qcow2")
+        Error::new(ErrorKind::Usage, format!("`{shown}` is not a format"))
+            .hint(format!("write auto, {}", ImageFormat::readable_names()))
     })
 }
