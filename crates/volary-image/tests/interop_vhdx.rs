@@ -138,13 +138,13 @@ fn blocks_behind_sector_bitmaps_are_where_qemu_puts_them() {
     let dir = tempfile::tempdir().unwrap();
     let (source, target) = (dir.path().join("raw"), dir.path().join("vhdx"));
     let (first, second) = (pattern(1, 9000), noise(2, 5000));
-    // Chunks are 4 GiB with sectors of 512 bytes; the data is around the end of the first and the second.
-    let places = [(4_u64 << 30) - 4000, (8 << 30) + (3 << 20)];
+    // Chunks are 4 GiB with sectors of 512 bytes; the data is around the end of the first.
+    let places = [(4_u64 << 30) - 4000, (4 << 30) + (3 << 20)];
     let file = File::create(&source).unwrap();
-    file.set_len((8 << 30) + (9 << 20)).unwrap();
+    file.set_len((4 << 30) + (9 << 20)).unwrap();
     file.write_all_at(&first, places[0]).unwrap();
     file.write_all_at(&second, places[1]).unwrap();
-    for block in ["1M", "16M", "256M"] {
+    for block in ["1M", "256M"] {
         let options = format!("block_size={block},block_state_zero=off");
         let (from, to) = (source.to_str().unwrap(), target.to_str().unwrap());
         qemu_img(&["convert", "-f", "raw", "-O", "vhdx", "-o", &options, from, to]);
