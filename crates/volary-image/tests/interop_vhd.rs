@@ -195,8 +195,8 @@ fn where_qemu_ignores_the_bitmap_no_byte_is_given_out() {
     let mut bits = [0; 512];
     file.read_exact_at(&mut bits, bitmap).unwrap();
     assert!(bits == [0xff; 512], "QEMU sets every bit");
-    // The bit of sector 9, which VirtualBox would then read as zeros.
-    file.write_all_at(&[0xbf], bitmap + 1).unwrap();
+    // The bit of sector 100, behind what is looked at when opening; VirtualBox would then read it as zeros.
+    file.write_all_at(&[0xf7], bitmap + 12).unwrap();
     assert!(files.qemu() == before, "QEMU does not look at the bitmap");
     let opened = open(&files.image);
     let refused = |at: u64, len: usize| {
@@ -205,10 +205,10 @@ fn where_qemu_ignores_the_bitmap_no_byte_is_given_out() {
         assert_eq!((refusal.reason, refusal.check), (Reason::Malformed, "vhd.bitmap"), "{at}, {len}");
     };
     refused(0, 2 << 20);
-    refused(9 * 512, 1);
-    refused(10 * 512 - 1, 1);
-    refused(9 * 512 - 100, 101);
-    for (at, len) in [(0, 9 * 512), (10 * 512, (2 << 20) - 10 * 512), (9 * 512, 0)] {
+    refused(100 * 512, 1);
+    refused(101 * 512 - 1, 1);
+    refused(100 * 512 - 100, 101);
+    for (at, len) in [(0, 100 * 512), (101 * 512, (2 << 20) - 101 * 512), (100 * 512, 0)] {
         let mut bytes = vec![0xaa; len];
         opened.read_exact_at(at, &mut bytes).unwrap();
         assert!(bytes == raw[usize::try_from(at).unwrap()..][..len]);

@@ -2,8 +2,9 @@
 //!
 //! Validation, extents and reading all walk through here, so an entry is never used unchecked, even when the file changes after it was
 //! validated. A payload block is data in state 6 alone. In states 0 to 3 its content is nothing, undefined, zero or unmapped: all read
-//! as zeros, which the specification allows for each, and what offset such an entry has kept means nothing. The states of differencing
-//! images (a partial block, a sector bitmap that is present) and the reserved ones refuse.
+//! as zeros, which the specification allows for each, and what offset such an entry has kept means nothing. A partial block, which only
+//! differencing images have, and the reserved states refuse. The entries of sector bitmaps mean nothing without a parent and are not
+//! looked at: QEMU before 8.1 leaves stray bits in them when a disk has more than one chunk.
 
 use super::MIB;
 use super::parameters::Parameters;
@@ -62,15 +63,17 @@ impl Bat {
         let table = Table { at: self.at, entry_bytes: ENTRY_BYTES, check: CHECK };
         table.visit(source, entries, &mut |index, raw| {
             let entry = super::u64_at(raw, 0);
+            if index % chunk == chunk - 1 {
+                return Ok(());
+            }
             let (state, host, reserved) = (entry & 7, entry & !(MIB - 1), entry & (MIB - 8));
             let malformed = |what| refused(Reason::Malformed, CHECK, format!("{what}, entry {entry:#018x}"));
             if reserved != 0 {
                 return Err(malformed("reserved bits"));
             }
-            match (index % chunk == chunk - 1, state) {
-                (true, 0) | (false, 0..=3) => Ok(()),
-                (true, _) => Err(malformed("a sector bitmap, but there is no parent")),
-                (false, 6) => {
+            match state {
+                0..=3 => Ok(()),
+                6 => {
                     let start = (index - index / chunk) << block_bits;
                     let guest = start..size.min(start + self.block_bytes());
                     // Where the disk ends the file may, too.
@@ -80,8 +83,8 @@ impl Bat {
                     })?;
                     visit(guest, host)
                 }
-                (false, 7) => Err(malformed("a partial block, but there is no parent")),
-                (false, _) => Err(malformed("a reserved state")),
+                7 => Err(malformed("a partial block, but there is no parent")),
+                _ => Err(malformed("a reserved state")),
             }
         })
     }
