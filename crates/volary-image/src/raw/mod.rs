@@ -16,8 +16,8 @@ use crate::metadata::read_failed;
 use crate::refusal::{ImageError, Reason, require};
 use crate::source::ReadAt;
 
-/// Nothing is mapped: the file is the disk.
-struct Raw;
+/// Nothing is mapped: the file is the disk, or begins with it.
+pub(crate) struct Raw;
 
 /// Checks the length, and looks at what the content says of itself.
 pub(crate) fn open(
@@ -40,12 +40,18 @@ pub(crate) fn open(
         Format::Mbr => mbr::look(source, report)?,
         _ => {}
     }
+    Ok(Opened { size, data: data_bytes(source, size)?, mapped: Box::new(Raw) })
+}
+
+/// How many of the first `size` bytes of the file are not in holes.
+pub(crate) fn data_bytes(source: &dyn ReadAt, size: u64) -> Result<u64, ImageError> {
     let (mut data, mut at) = (0, 0);
-    while let Some(range) = source.next_data(at).map_err(read_failed)? {
-        data += range.end - range.start;
+    while at < size {
+        let Some(range) = source.next_data(at).map_err(read_failed)? else { break };
+        data += range.end.min(size).saturating_sub(range.start);
         at = range.end;
     }
-    Ok(Opened { size, data, mapped: Box::new(Raw) })
+    Ok(data)
 }
 
 impl Mapped for Raw {
