@@ -21,14 +21,9 @@ pub(super) fn visit(
     range: Range<u64>,
     visit: &mut dyn FnMut(u64, u64) -> Result<(), ImageError>,
 ) -> Result<(), ImageError> {
-    let (file, mut seen) = (source.len(), range.start);
-    let zero = |index: u64| refused(Reason::Overlap, ENTRIES, format!("block {index} is the footer's copy"));
+    let (file, mut seen) = (source.len(), 0);
     let table = Table { at: disk.table, entry_bytes: 4, check: ENTRIES };
     table.visit(source, range.clone(), &mut |index, raw| {
-        // The walk skips zero bits, which here are no gap but a block in sector 0.
-        if index != seen {
-            return Err(zero(seen));
-        }
         seen += 1;
         let sector = u32_at(raw, 0);
         if sector == UNALLOCATED {
@@ -48,7 +43,10 @@ pub(super) fn visit(
         }
         visit(index, host)
     })?;
-    if seen == range.end.max(range.start) { Ok(()) } else { Err(zero(seen)) }
+    // The walk skips zero bits, which here are no gap but a block in sector 0.
+    require(seen == range.end - range.start, Reason::Overlap, ENTRIES, || {
+        "a block in the first sector, on the footer's copy".to_owned()
+    })
 }
 
 /// Checks every entry of the table, and that no two blocks share a byte; returns the bytes mapped to data.

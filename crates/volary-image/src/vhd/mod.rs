@@ -12,13 +12,12 @@ mod size;
 use crate::image::{Mapped, Opened, Runs};
 use crate::inspect::Report;
 use crate::limits::Limits;
-use crate::metadata::read_failed;
 use crate::output::Output;
+use crate::raw;
 use crate::refusal::ImageError;
 use crate::source::ReadAt;
 use footer::{Footer, Kind};
 use header::Dynamic;
-use std::ops::Range;
 
 /// Every structure lies on whole sectors.
 const SECTOR: u64 = 512;
@@ -32,9 +31,7 @@ pub(crate) fn open(source: &dyn ReadAt, limits: &Limits, report: &mut Report) ->
     match footer.kind {
         Kind::Fixed => {
             footer.check_fixed(source, report)?;
-            let mut data = 0;
-            fixed_runs(source, 0..size, &mut |start, end| data += end - start)?;
-            Ok(Opened { size, data, mapped: Box::new(Fixed) })
+            Ok(Opened { size, data: raw::data_bytes(source, size)?, mapped: Box::new(raw::Raw) })
         }
         Kind::Dynamic => {
             footer.check_copy(source, report)?;
@@ -42,38 +39,6 @@ pub(crate) fn open(source: &dyn ReadAt, limits: &Limits, report: &mut Report) ->
             let data = blocks::validate(&disk, source, report)?;
             Ok(Opened { size, data, mapped: Box::new(disk) })
         }
-    }
-}
-
-/// The file is the disk, but for its footer.
-struct Fixed;
-
-/// Visits what of a range of a fixed disk is not in a hole of the file.
-fn fixed_runs(
-    source: &dyn ReadAt,
-    window: Range<u64>,
-    visit: &mut dyn FnMut(u64, u64),
-) -> Result<(), ImageError> {
-    let mut at = window.start;
-    while at < window.end {
-        match source.next_data(at).map_err(read_failed)? {
-            Some(data) if data.start < window.end => {
-                visit(data.start, data.end.min(window.end));
-                at = data.end;
-            }
-            _ => break,
-        }
-    }
-    Ok(())
-}
-
-impl Mapped for Fixed {
-    fn extents(&self, source: &dyn ReadAt, runs: &mut Runs) -> Result<(), ImageError> {
-        fixed_runs(source, runs.at..runs.end, &mut |start, end| runs.data(start, end))
-    }
-
-    fn read(&self, source: &dyn ReadAt, offset: u64, buffer: &mut [u8]) -> Result<(), ImageError> {
-        source.read_exact_at(buffer, offset).map_err(read_failed)
     }
 }
 

@@ -190,7 +190,13 @@ fn header(t: &mut Table) {
     t.header("parent's locator, its offset alone", 760, &be64(&[1536]), "backing_file");
     let blocks =
         [0, 1, 511, 512, 256 << 10, (512 << 10) - 1, (512 << 10) + 1, 3 << 19, 4 << 20, 1 << 31, u32::MAX];
-    t.header("block size", 32, &be32(&blocks), "malformed");
+    // With entries enough for the smallest.
+    for block in blocks {
+        let vhd = Vhd { entries: Some(2048), ..empty() };
+        t.spoil(&format!("block size {block}"), "malformed", &vhd, |b| {
+            _ = b.header(32, &u32::to_be_bytes(block))
+        });
+    }
     t.header("table at", 16, &be64(&[1, 1537, u64::MAX, u64::MAX - 1]), "malformed");
     t.header("table at", 16, &be64(&[1 << 20, 1 << 63, u64::MAX - 511]), "truncated");
     t.header("entries", 28, &be32(&[0, 1]), "malformed");
@@ -249,6 +255,19 @@ fn entries(t: &mut Table) {
         let end = (b.bytes.len() as u64).next_multiple_of(512);
         b.put(end, &footer);
     });
+    // Room for two blocks, of which the second begins a sector before the first ends.
+    let room = Block { data: noise(4, 2 * BLOCK + 1024), bitmap: vec![0xff; 512], gap: 0 };
+    for (name, one, other) in [("last", 0, 1), ("first", 1, 0)] {
+        t.spoil(
+            &format!("block's {name} sector in another"),
+            "overlap",
+            &empty().with_block(0, room.clone()),
+            |b| {
+                let sector = u32::try_from(b.hosts[&0] / 512).expect("a small file");
+                b.entry(one, sector).entry(other, sector + 1024);
+            },
+        );
+    }
     t.spoil("first entry zero", "overlap", &empty(), |b| _ = b.entry(0, 0));
     t.spoil("all entries zero", "overlap", &empty(), |b| _ = b.entry(0, 0).entry(1, 0));
     let large = Vhd { entries: Some(40_000), ..empty() };
