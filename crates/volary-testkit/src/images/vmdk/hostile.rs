@@ -408,6 +408,9 @@ fn descriptor(c: &mut Cases) {
     for (name, piece) in [
         ("an escape", "\x1b[2J\x1b]0;x\x07"),
         ("a zero byte", "\0ddb.a=\"1\"\n"),
+        ("other bytes than its last behind a zero byte", "\0ide\"\r"),
+        ("its last bytes, but not at once", "\0\0\"\n"),
+        ("more of its last bytes than a CID", "\0 \"ide\"\n"),
         ("a zero byte in a comment", "# a\0b\n"),
         ("UTF-8", "# \u{e4}\n"),
         ("text that turns around", "# \u{202e}\n"),

@@ -53,6 +53,14 @@ pub fn valid() -> Vec<Sample> {
         Vmdk::new(200).with(0, Grain::Data(noise(1, 65536))).with(1, Grain::Data(pattern(2, 65536))),
     );
     add("the last grain whole, stream", Vmdk::stream(200).with(1, Grain::Data(pattern(2, 65536))));
+    // The CID lost leading zeros, the text its last bytes' place.
+    for (digits, left) in [(7, 0), (6, 1), (1, 6)] {
+        let mut image = filled(Vmdk::new(1000), &[1]);
+        image.descriptor = image.descriptor.replace("5a3c0f12", &"5a3c0f12"[..digits]);
+        let tail = image.descriptor[image.descriptor.len() - left..].to_owned();
+        image.descriptor = format!("{}\0{tail}", image.descriptor);
+        add(&format!("a descriptor that QEMU shortened to {digits} digits"), image);
+    }
     for (name, access, kind, text) in descriptors() {
         let capacity = 1000;
         let base = if kind == "streamOptimized" { Vmdk::stream(capacity) } else { Vmdk::new(capacity) };
