@@ -147,6 +147,7 @@ fn pages_link_to_files_that_exist() {
         "docs/parity.md",
         "docs/json.md",
         "docs/operations.md",
+        "docs/security.md",
     ]);
     let mut found = Vec::new();
     for page in pages {

@@ -69,11 +69,33 @@ pub(crate) fn table<const N: usize>(
     header: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
+    lines(&plain_table(header, rows))
+}
+
+/// The same in the 80 columns of the narrowest terminal: what is longer goes on below.
+pub(crate) fn narrow_table<const N: usize>(
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut table = plain_table(header, rows);
+    // The last column's padding is cut off again.
+    table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic).set_width(80 + 2);
+    lines(&table)
+}
+
+fn plain_table<const N: usize>(
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_header(header).add_rows(rows);
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
+    table
+}
+
+fn lines(table: &comfy_table::Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 

@@ -8,6 +8,8 @@ mod fence;
 #[path = "local/full_disk.rs"]
 mod full_disk;
 mod harness;
+#[path = "local/inspect.rs"]
+mod inspect;
 #[path = "local/memory.rs"]
 mod memory;
 

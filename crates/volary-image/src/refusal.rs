@@ -37,6 +37,51 @@ named! {
     }
 }
 
+impl Reason {
+    /// What accepting such a source would have meant, in one sentence for whoever has to explain the refusal.
+    #[must_use]
+    pub fn consequence(self) -> &'static str {
+        match self {
+            Self::BackingFile => "whoever opens it would read the named file of the host into the volume",
+            Self::DataFile => {
+                "whoever opens it would read, and later write, the named file of the host as the disk"
+            }
+            Self::UnknownFeature => {
+                "a reader that passes over the feature would take other bytes for the disk than its writer meant"
+            }
+            Self::Encrypted => {
+                "the volume would hold what nobody can read without a key that it does not have"
+            }
+            Self::Truncated => {
+                "what is missing would become zeros or somebody else's bytes, and nobody would be told"
+            }
+            Self::Overlap => {
+                "a few bytes could stand for any number of disks' worth, and tables could be read as data"
+            }
+            Self::Bomb => "a small file would fill the pool and keep the importer busy for hours",
+            Self::Polyglot => {
+                "two programs would find two different disks in it: one is checked, the other is run"
+            }
+            Self::FormatMismatch => {
+                "it would be read as something else than what was asked for, checked or paid for"
+            }
+            Self::NestedHeader => {
+                "whoever probes the volume would take the guest's bytes for an image and open what they name"
+            }
+            Self::Limit => {
+                "reading it would cost more memory, time or space than a stranger's file is granted"
+            }
+            Self::Malformed => "programs would disagree about what is in it, and some would leave its bounds",
+            Self::BannedFormat => {
+                "its wrapping would become the disk's content, or a format without strict rules be trusted"
+            }
+            Self::NotAFile => {
+                "opening it could block, set off a device, or lead to a file that was not named"
+            }
+        }
+    }
+}
+
 /// One refusal: its code, the check that failed and what was seen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail} ({reason}, check {check})")]

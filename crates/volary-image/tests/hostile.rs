@@ -61,6 +61,15 @@ fn every_reason_of_a_content_has_a_case() {
 }
 
 #[test]
+fn every_reason_tells_its_own_consequence_in_one_sentence() {
+    let all: std::collections::BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.consequence()).collect();
+    assert_eq!(all.len(), Reason::ALL.len());
+    for text in all {
+        assert!((40..=110).contains(&text.len()) && !text.ends_with('.') && !text.contains(". "), "{text}");
+    }
+}
+
+#[test]
 fn every_unread_format_is_named() {
     for (name, bytes) in magics() {
         let source: Arc<dyn ReadAt> = Arc::new(bytes);

@@ -8,7 +8,8 @@ use crate::store::Store;
 use pyo3::prelude::*;
 use std::path::PathBuf;
 use volary::{
-    Algorithm, Checksum, Ctl, ExportRequest, ExportTarget, ImportRequest, ImportSource, VolumeSpec,
+    Algorithm, Checksum, Ctl, ExportRequest, ExportTarget, ImportRequest, ImportSource, InspectOptions,
+    VolumeSpec,
 };
 
 #[pymethods]
@@ -17,8 +18,9 @@ impl Store {
     ///
     /// `format` is `auto`, `raw` or `qcow2`; `checksum` is what the file must have (`sha256:HEX`, also sha512 and md5);
     /// `progress` is called with the phase, the bytes done and the bytes in all (or None). With `dry_run` nothing is made.
+    /// `allow_nested` accepts a disk that begins as an image format itself: only where nothing ever probes the volume.
     #[pyo3(signature = (path, spec, *, format="auto", checksum=None, source_digest="auto", snapshot=None, protect=false,
-                        size_bytes=None, verify=true, dry_run=false, progress=None))]
+                        size_bytes=None, verify=true, allow_nested=false, dry_run=false, progress=None))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn import_image(
         &self,
@@ -32,6 +34,7 @@ impl Store {
         protect: bool,
         size_bytes: Option<u64>,
         verify: bool,
+        allow_nested: bool,
         dry_run: bool,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> Answer {
@@ -41,6 +44,7 @@ impl Store {
         request.source_digest = self::source_digest(py, source_digest)?;
         request.snapshot = snapshot.map(|snapshot| new_name(py, snapshot)).transpose()?;
         (request.protect, request.size_bytes, request.verify) = (protect, size_bytes, verify);
+        request.allow_nested = allow_nested;
         if dry_run {
             return self.ask(py, async move |store, ctl| store.plan_import(&request, &ctl).await);
         }
@@ -95,9 +99,10 @@ impl Store {
 
 /// What a disk image is, and every check of it; nothing is raised when it is refused, `safe` says so.
 #[pyfunction]
-#[pyo3(signature = (path, *, format="auto"))]
-pub(crate) fn inspect(py: Python<'_>, path: PathBuf, format: &str) -> Answer {
-    let declared = image_format(py, format)?;
-    let work = async move |ctl| volary::inspect(&ImportSource::Path(path), declared, &ctl).await;
+#[pyo3(signature = (path, *, format="auto", allow_nested=false))]
+pub(crate) fn inspect(py: Python<'_>, path: PathBuf, format: &str, allow_nested: bool) -> Answer {
+    let mut options = InspectOptions::default();
+    (options.format, options.allow_nested) = (image_format(py, format)?, allow_nested);
+    let work = async move |ctl| volary::inspect(&ImportSource::Path(path), &options, &ctl).await;
     shown(py, &run(py, Ctl::new(), None, work)?)
 }

@@ -4,6 +4,7 @@ import hashlib
 import os
 import pathlib
 import pickle
+import struct
 import typing
 import unittest
 
@@ -214,7 +215,23 @@ class Exceptions(StoreTest):
             file.write(b"QFI\xfb" + bytes(4096))
         self.assertRaises(volary.RefusedError, self.store.import_image, path, self.spec("web"))
         self.assertEqual(self.store.volumes(self.place), [])
-        self.assertFalse(volary.inspect(path)["safe"])
+        report = volary.inspect(path, allow_nested=True)
+        self.assertEqual((report["safe"], report["reason"]), (False, "unknown_feature"))
+        of_type(report, reports.InspectReport)
+
+    def test_s06_a_disk_that_begins_as_an_image_is_made_only_when_allowed(self):
+        path, cluster = os.path.join(self.dir, "nested.qcow2"), 1 << 16
+        header = struct.pack(">4sIQIIQIIQQIIQ", b"QFI\xfb", 2, 0, 0, 16, MIB, 0, 1, cluster, 4 * cluster, 1, 0, 0)
+        # The L1 table, the L2 table, the disk's first bytes, the refcount table.
+        clusters = header, struct.pack(">Q", 2 * cluster), struct.pack(">Q", 3 * cluster), b"KDMV", b""
+        with open(path, "wb") as file:
+            file.write(b"".join(part.ljust(cluster, b"\0") for part in clusters))
+        with self.assertRaises(volary.RefusedError) as caught:
+            self.store.import_image(path, self.spec("web"))
+        self.assertEqual(caught.exception.context["reason"], "nested_header")
+        self.assertEqual(volary.inspect(path)["reason"], "nested_header")
+        self.assertTrue(volary.inspect(path, allow_nested=True)["safe"])
+        self.assertTrue(self.store.import_image(path, self.spec("web"), allow_nested=True)["verified"])
 
     def test_s09_what_changed_since_is_a_mismatch(self):
         path, spec = self.raw("disk.raw", 2), self.spec("web")

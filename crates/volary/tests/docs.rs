@@ -27,6 +27,14 @@ fn errors_page_has_every_kind_with_its_exit_code() {
 }
 
 #[test]
+fn security_page_has_every_reason_with_its_consequence() {
+    let rows = table(&page("security.md"), "| reason |");
+    let shown: Vec<_> = rows.iter().map(|row| (row[0].as_str(), row[1].as_str())).collect();
+    let known = volary::RefusalReason::ALL.iter().map(|reason| (reason.as_str(), reason.consequence()));
+    assert_eq!(shown, known.collect::<Vec<_>>());
+}
+
+#[test]
 fn errors_page_has_the_kinds_of_what_ceph_answers() {
     use rbd::Errno;
     let all = [

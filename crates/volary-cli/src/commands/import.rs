@@ -3,7 +3,7 @@ use crate::commands::source;
 use crate::output::{or_dash, pairs};
 use crate::session::Session;
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use volary::{
     Algorithm, Checksum, Error, ErrorKind, ImportPlan, ImportReport, ImportRequest, Name, Result,
     SourceDigest, Store, VolumeSpec, show_size,
@@ -49,6 +49,9 @@ pub(crate) struct Import {
     /// Do not read the volume back
     #[arg(long)]
     no_verify: bool,
+    /// Accept a disk that begins as an image format itself: only where nothing ever probes the volume for its format
+    #[arg(long)]
+    allow_nested: bool,
     /// Show what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -78,6 +81,7 @@ pub(crate) async fn run(args: Import, session: &Session) -> Result<()> {
     request.protect = args.protect;
     request.size_bytes = args.size;
     request.verify = !args.no_verify;
+    request.allow_nested = args.allow_nested;
     let import = async |store: &Store| {
         if args.dry_run {
             return session.emit(&store.plan_import(&request, &session.ctl).await?, show_plan);
@@ -87,7 +91,7 @@ pub(crate) async fn run(args: Import, session: &Session) -> Result<()> {
     session.on_store(import).await
 }
 
-fn look_up(list: &std::path::Path, source: &std::path::Path) -> Result<Checksum> {
+fn look_up(list: &Path, source: &Path) -> Result<Checksum> {
     // A list of checksums is text of some kilobytes; what is larger is something else.
     const LARGEST: u64 = 16 << 20;
     let failed = |error| Error::io("reading the checksum file", error).context("path", list.display());

@@ -1,10 +1,10 @@
 use crate::arguments::EXIT_CODES;
 use crate::commands::source;
-use crate::output::{pairs, table};
+use crate::output::{narrow_table, pairs};
 use crate::session::Session;
 use clap::Args;
 use std::path::PathBuf;
-use volary::{Error, ErrorKind, InspectReport, Result, show_size};
+use volary::{InspectOptions, InspectReport, Result, show_size};
 
 /// Show what a disk image is, and whether it can be imported
 ///
@@ -21,24 +21,19 @@ pub(crate) struct Inspect {
     /// The format it must have, or `auto` for any that is accepted
     #[arg(short, long, default_value = "auto")]
     format: String,
+    /// Accept a disk that begins as an image format itself
+    #[arg(long)]
+    allow_nested: bool,
 }
 
 pub(crate) async fn run(args: Inspect, session: &Session) -> Result<()> {
-    let (source, format) = (source::parse(args.source)?, source::format(&args.format)?);
-    let report = volary::inspect(&source, format, &session.ctl).await?;
+    let mut options = InspectOptions::default();
+    options.format = source::format(&args.format)?;
+    options.allow_nested = args.allow_nested;
+    let source = source::parse(args.source)?;
+    let report = volary::inspect(&source, &options, &session.ctl).await?;
     session.emit(&report, show)?;
-    if report.safe {
-        return Ok(());
-    }
-    let failed: Vec<_> = report
-        .checks
-        .iter()
-        .filter(|check| check.verdict == "fail")
-        .map(|check| check.name.as_str())
-        .collect();
-    Err(Error::new(ErrorKind::Refused, "the source is refused")
-        .context("path", &report.path)
-        .context("failed", failed.join(" ")))
+    report.error().map_or(Ok(()), Err)
 }
 
 fn show(report: &InspectReport) -> String {
@@ -51,5 +46,11 @@ fn show(report: &InspectReport) -> String {
     ]);
     let rows =
         report.checks.iter().map(|check| [check.name.clone(), check.verdict.clone(), check.detail.clone()]);
-    format!("{head}\n{}", table(["CHECK", "VERDICT", "DETAIL"], rows))
+    let checks = narrow_table(["CHECK", "VERDICT", "DETAIL"], rows);
+    let verdict = report.reason.map_or_else(String::new, |reason| {
+        let consequence = report.consequence.clone().unwrap_or_default();
+        let refused = [["refused".to_owned(), reason.to_string()], ["it would mean".to_owned(), consequence]];
+        format!("\n{}", narrow_table(["", ""], refused).trim_start_matches('\n'))
+    });
+    format!("{head}\n{checks}{verdict}")
 }

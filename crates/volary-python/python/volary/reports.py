@@ -45,6 +45,7 @@ __all__ = [
     "PoolStatus",
     "ReapOutcome",
     "ReapReport",
+    "Reason",
     "RemoveReport",
     "RenameReport",
     "ResizeReport",
@@ -90,6 +91,9 @@ Outcome = Literal["planned", "removed", "deferred", "absent", "blocked", "failed
 
 ReapOutcome = Literal["settled", "pending", "running"]
 """How an intent fared."""
+
+Reason = Literal["backing_file", "data_file", "unknown_feature", "encrypted", "truncated", "overlap", "bomb", "polyglot", "format_mismatch", "nested_header", "limit", "malformed", "banned_format", "not_a_file"]
+"""The stable code of a refusal; scripts may rely on it."""
 
 StepOutcome = Literal["planned", "done", "failed", "skipped"]
 """How one step ended."""
@@ -420,6 +424,9 @@ class InspectReport(TypedDict):
     checks: list[CheckReport]
     """Every check that was made."""
 
+    consequence: Union[str, None]
+    """What accepting it would have meant."""
+
     file_bytes: int
     """The length of the file."""
 
@@ -428,6 +435,9 @@ class InspectReport(TypedDict):
 
     path: str
     """The path, escaped; `-` for a stream."""
+
+    reason: Union[Reason, None]
+    """Why not: a stable code."""
 
     safe: bool
     """Whether `import` would accept it."""

@@ -88,6 +88,7 @@ class Volume:
         protect: bool = False,
         size_bytes: Optional[int] = None,
         verify: bool = True,
+        allow_nested: bool = False,
         dry_run: Literal[False] = False,
         progress: _Progress = None,
     ) -> reports.ImportReport: ...
@@ -103,6 +104,7 @@ class Volume:
         protect: bool = False,
         size_bytes: Optional[int] = None,
         verify: bool = True,
+        allow_nested: bool = False,
         dry_run: Literal[True],
         progress: _Progress = None,
     ) -> reports.ImportPlan: ...

@@ -55,6 +55,8 @@ pub struct ImportRequest {
     pub size_bytes: Option<u64>,
     /// Whether to read the volume back and compare.
     pub verify: bool,
+    /// Whether the disk inside may begin as an image format itself: only where nothing ever probes the volume for its format.
+    pub allow_nested: bool,
 }
 
 impl ImportRequest {
@@ -70,6 +72,7 @@ impl ImportRequest {
             protect: false,
             size_bytes: None,
             verify: true,
+            allow_nested: false,
         }
     }
 }
@@ -224,7 +227,7 @@ impl Store {
         let spec = &request.spec;
         let (max_volume_bytes, room) = self.check_target(request, ctl).await?;
         let source = request.source.open(ctl).await?;
-        let defaults = Limits::default();
+        let defaults = Limits::default().with_nested(request.allow_nested);
         let largest = defaults.max_virtual_bytes.min(max_volume_bytes);
         let image = source.image(request.format, defaults.with_max_virtual_bytes(largest)).await?;
         let size_bytes = request.size_bytes.unwrap_or(image.size_bytes());

@@ -1,23 +1,34 @@
 //! Inspection: what a source is, before anybody trusts it.
 
-use super::image_error::image_error;
+use super::image_error::{image_error, remedy};
 use super::source::ImportSource;
 use super::transfer::on_thread;
-use crate::{Ctl, Result, escape};
+use crate::{Ctl, Error, ErrorKind, Result, escape};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::sync::Arc;
-use volary_image::{Format, Limits, ReadAt};
+use volary_image::{Format, Limits, ReadAt, Reason, Verdict};
+
+/// How a source is looked at.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct InspectOptions {
+    /// The format it must have; `None` accepts the one detected.
+    pub format: Option<Format>,
+    /// Whether the disk inside may begin as an image format itself.
+    pub allow_nested: bool,
+}
 
 /// Looks at a source: its format, its sizes, every named check. Reads only, and needs no store.
 ///
 /// # Errors
 /// `NotFound`, `Permission` when it cannot be opened; a source that would be refused is a report, not an error.
-pub async fn inspect(source: &ImportSource, declared: Option<Format>, ctl: &Ctl) -> Result<InspectReport> {
+pub async fn inspect(source: &ImportSource, options: &InspectOptions, ctl: &Ctl) -> Result<InspectReport> {
+    let (declared, limits) = (options.format, Limits::default().with_nested(options.allow_nested));
     let open = source.open(ctl).await?;
     let file: Arc<dyn ReadAt> = open.file.clone();
     let inspection = on_thread("inspecting the source", move || {
-        volary_image::inspect(&file, declared, &Limits::default()).map_err(image_error)
+        volary_image::inspect(&file, declared, &limits).map_err(image_error)
     })
     .await
     .map_err(|error| open.explain(error))?;
@@ -27,6 +38,8 @@ pub async fn inspect(source: &ImportSource, declared: Option<Format>, ctl: &Ctl)
         virtual_size_bytes: inspection.virtual_size_bytes,
         file_bytes: inspection.file_bytes,
         safe: inspection.safe,
+        reason: inspection.reason,
+        consequence: inspection.reason.map(|reason| reason.consequence().to_owned()),
         checks: inspection
             .checks
             .into_iter()
@@ -52,8 +65,31 @@ pub struct InspectReport {
     pub file_bytes: u64,
     /// Whether `import` would accept it.
     pub safe: bool,
+    /// Why not: a stable code.
+    pub reason: Option<Reason>,
+    /// What accepting it would have meant.
+    pub consequence: Option<String>,
     /// Every check that was made.
     pub checks: Vec<CheckReport>,
+}
+
+impl InspectReport {
+    /// The refusal, when `import` would not accept the source.
+    #[must_use]
+    pub fn error(&self) -> Option<Error> {
+        let reason = self.reason?;
+        let failed = self.checks.iter().filter(|check| check.verdict == Verdict::Fail.as_str());
+        let failed: Vec<_> = failed.map(|check| check.name.as_str()).collect();
+        let error = Error::new(ErrorKind::Refused, "the source is refused")
+            .context("path", &self.path)
+            .context("reason", reason)
+            .context("failed", failed.join(" "));
+        // Every check has just been shown.
+        Some(match reason {
+            Reason::NestedHeader => error.hint(remedy(reason)),
+            _ => error,
+        })
+    }
 }
 
 /// One check of a source.
