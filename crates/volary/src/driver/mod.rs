@@ -77,7 +77,7 @@ pub use rename::RenameReport;
 pub use resize::ResizeReport;
 pub use snapshot_removal::SnapshotRemoveOptions;
 pub use snapshots::SnapshotReport;
-pub use source::ImportSource;
+pub use source::{ImportSource, OpenedSource};
 pub use status::{PoolStatus, StatusReport};
 pub use store::Store;
 pub use trash::{RestoreReport, TrashListing, TrashMoveReport};

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use volary_image::{FileSource, Fingerprint, Format, Image, Limits, ReadAt};
 
@@ -20,6 +20,8 @@ use volary_image::{FileSource, Fingerprint, Format, Image, Limits, ReadAt};
 pub enum ImportSource {
     /// A regular file or block device; a symbolic link is refused.
     Path(PathBuf),
+    /// A file that is open already, by [`ImportSource::opened`].
+    Opened(OpenedSource),
     /// A descriptor such as standard input. What cannot seek is first kept in an unnamed file.
     Stream {
         /// The descriptor.
@@ -29,7 +31,36 @@ pub enum ImportSource {
     },
 }
 
+/// A regular file or block device that was opened before anything else was done, and how it was then.
+#[derive(Debug, Clone)]
+pub struct OpenedSource {
+    file: Arc<FileSource>,
+    before: Fingerprint,
+}
+
+impl OpenedSource {
+    fn open(path: &Path) -> Result<Self> {
+        let shown = || escape(path.as_os_str().as_bytes()).into_owned();
+        let file = FileSource::open(path).map_err(|error| image_error(error).context("path", shown()))?;
+        OpenedSource::of(file)
+    }
+
+    fn of(file: FileSource) -> Result<Self> {
+        let before = file.fingerprint().map_err(|error| Error::io("looking at the source", error))?;
+        Ok(OpenedSource { file: Arc::new(file), before })
+    }
+}
+
 impl ImportSource {
+    /// Opens a file now, as [`ImportSource::Path`] is opened when it is used, and with the same checks: a process that is about to
+    /// give up opening files has it then. What happens to the file from here on is noticed as a change. Blocks as opening does.
+    ///
+    /// # Errors
+    /// `NotFound`, `Permission`; `Refused` for what is neither a regular file nor a block device.
+    pub fn opened(path: &Path) -> Result<Self> {
+        OpenedSource::open(path).map(ImportSource::Opened)
+    }
+
     /// What a command line means: `-` is `stream`, everything else a path.
     ///
     /// # Errors
@@ -51,6 +82,7 @@ impl ImportSource {
     pub(crate) fn shown(&self) -> String {
         match self {
             ImportSource::Path(path) => escape(path.as_os_str().as_bytes()).into_owned(),
+            ImportSource::Opened(opened) => escape(opened.file.path().as_os_str().as_bytes()).into_owned(),
             ImportSource::Stream { .. } => "-".to_owned(),
         }
     }
@@ -58,17 +90,19 @@ impl ImportSource {
     /// Opens it, spooling when it cannot seek.
     pub(crate) async fn open(&self, ctl: &Ctl) -> Result<OpenSource> {
         let shown = self.shown();
-        let file = match self {
+        let opened = match self {
             ImportSource::Path(path) => {
                 let path = path.clone();
-                on_thread("opening the source", move || FileSource::open(&path).map_err(image_error)).await
+                on_thread("opening the source", move || OpenedSource::open(&path)).await?
             }
-            ImportSource::Stream { file, spool_dir } => spool(file, spool_dir, ctl).await,
+            ImportSource::Opened(opened) => opened.clone(),
+            ImportSource::Stream { file, spool_dir } => {
+                let spooled = spool(file, spool_dir, ctl).await;
+                OpenedSource::of(spooled.map_err(|error| error.context("path", &shown))?)?
+            }
         };
-        let file = file.map_err(|error| error.context("path", &shown))?;
-        let before = file.fingerprint().map_err(|error| Error::io("looking at the source", error))?;
         let spooled = matches!(self, ImportSource::Stream { .. });
-        Ok(OpenSource { file: Arc::new(file), before, shown, spooled })
+        Ok(OpenSource { file: opened.file, before: opened.before, shown, spooled })
     }
 }
 
@@ -97,7 +131,8 @@ impl OpenSource {
     /// Fails if the file is not as it was when it was opened.
     pub(crate) fn check_unchanged(&self) -> Result<()> {
         let now = self.file.fingerprint().map_err(|error| Error::io("looking at the source", error))?;
-        if now == self.before {
+        // Its length was taken a moment before its fingerprint.
+        if now == self.before && now.len == self.file.len() {
             return Ok(());
         }
         Err(Error::new(ErrorKind::SourceChanged, "the source changed while it was read")

@@ -7,6 +7,7 @@ use crate::{Ctl, Error, ErrorKind, Phase, Result};
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 use volary_image::FileSource;
@@ -15,7 +16,8 @@ use volary_image::FileSource;
 pub(crate) async fn spool(stream: &File, directory: &Path, ctl: &Ctl) -> Result<FileSource> {
     let cloned = stream.try_clone().map_err(|error| Error::io("taking over the stream", error))?;
     let kind = cloned.metadata().map_err(|error| Error::io("looking at the stream", error))?.file_type();
-    if kind.is_file() || kind.is_dir() {
+    // All but a stream is judged as if it had been named: a device that never ends would fill the disk.
+    if !kind.is_fifo() && !kind.is_socket() {
         return FileSource::from_file(cloned).map_err(image_error);
     }
     ctl.phase(Phase::Spool, None);

@@ -7,6 +7,7 @@ mod histories;
 mod import;
 mod import_stream;
 mod life;
+mod odd_sources;
 mod remove;
 pub(crate) mod scene;
 mod settle;
