@@ -10,8 +10,13 @@ use std::process::Stdio;
 use std::time::Instant;
 
 /// What the tests and the tour run beside Volary.
-pub(crate) const PROGRAMS: &[(&str, &str)] =
-    &[("qemu-img", "qemu-utils"), ("mke2fs", "e2fsprogs"), ("cmp", "diffutils"), ("cc", "gcc")];
+pub(crate) const PROGRAMS: &[(&str, &str)] = &[
+    ("qemu-img", "qemu-utils"),
+    ("mke2fs", "e2fsprogs"),
+    ("cmp", "diffutils"),
+    ("cc", "gcc"),
+    ("strace", "strace"),
+];
 
 /// Names the configuration file of the cluster to the tests that need one.
 pub(crate) const CONF: &str = "VOLARY_TEST_CEPH_CONF";

@@ -6,7 +6,9 @@ mod arguments;
 mod audit_log;
 mod cli;
 mod commands;
+mod confine;
 mod failure;
+mod landlock;
 mod logging;
 mod output;
 mod progress;
@@ -16,6 +18,7 @@ mod systemd;
 
 use clap::Parser;
 use std::process::ExitCode;
+use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
     // First of all, while there is one thread: Ceph's libraries would let these outrank the configuration. Where this
@@ -39,14 +42,20 @@ fn main() -> ExitCode {
         Ok(metrics) => metrics,
         Err(error) => return ExitCode::from(failure::report(&error, cli.global.output, None)),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let error = volary::Error::io("starting threads", error);
-            return ExitCode::from(failure::report(&error, cli.global.output, None));
-        }
+    let format = cli.global.output;
+    let failed =
+        |error| ExitCode::from(failure::report(&volary::Error::io("starting threads", error), format, None));
+    // On this thread alone: a command that reads what a stranger wrote is confined before there are others.
+    let first = match Builder::new_current_thread().enable_all().build() {
+        Ok(first) => first,
+        Err(error) => return failed(error),
     };
-    let code = runtime.block_on(session::run(cli, ignored, metrics));
+    let run = first.block_on(async { session::Run::begin(cli, ignored, metrics) }).confine(first);
+    let runtime = match Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(error),
+    };
+    let code = runtime.block_on(run.run());
     // A blocking call that never returns must not keep the process: its thread is left behind.
     runtime.shutdown_background();
     if on_ceph {

@@ -1,6 +1,8 @@
 //! One run of one command: its store, bounds, progress and output.
 
 use crate::cli::{Cli, Global};
+use crate::commands::Command;
+use crate::confine::{self, Reader};
 use crate::output::{self, Format};
 use crate::progress::Bar;
 use crate::signals::Interrupts;
@@ -10,8 +12,9 @@ use serde::Serialize;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::runtime::Runtime;
 use volary::{Ctl, Error, ErrorKind, Result, Store, StoreUrl, escape};
 use volary_agent::Metrics;
 
@@ -25,38 +28,81 @@ pub(crate) struct Session {
     pub(crate) metrics: Metrics,
     global: Global,
     bar: Option<Arc<Bar>>,
+    /// What connecting came to, where that was done before the command.
+    connected: Mutex<Option<Result<Store>>>,
 }
 
-/// Runs the command and gives its exit code.
-pub(crate) async fn run(cli: Cli, ignored: Vec<OsString>, metrics: Metrics) -> u8 {
-    let ctl = Ctl::new().timeout(timeout(&cli.global)).stall(cli.global.stall);
-    let interrupts = Interrupts::watch(ctl.cancel_token().clone());
-    let visible = !cli.global.no_progress && !cli.global.quiet && std::io::stderr().is_terminal();
-    let bar = visible.then(|| Arc::new(Bar::new()));
-    let ctl = match &bar {
-        Some(bar) => ctl.watched_by(bar.clone()),
-        None => ctl,
-    };
-    let format = cli.global.output;
-    let ignored = ignored.iter().map(|name| escape(name.as_encoded_bytes()).into_owned()).collect();
-    let session = Session { ctl, ignored, metrics, global: cli.global, bar };
-    let result = commands::run(cli.command, &session).await;
-    session.clear_bar();
-    match result {
-        Ok(()) => 0,
-        Err(error) => {
-            let unanswered = matches!(error.kind(), ErrorKind::Deadline | ErrorKind::Unreachable);
-            let named = error.contexts().any(|(key, _)| key == "store");
-            let error =
-                if unanswered && !named { error.context("store", &session.global.store) } else { error };
-            failure::report(&error, format, interrupts.code())
+/// A command that is about to be run.
+pub(crate) struct Run {
+    command: Command,
+    session: Session,
+    interrupts: Interrupts,
+}
+
+impl Run {
+    /// Begins to watch for signals; to be called on a runtime.
+    pub(crate) fn begin(cli: Cli, ignored: Vec<OsString>, metrics: Metrics) -> Run {
+        let ctl = Ctl::new().timeout(timeout(&cli.global)).stall(cli.global.stall);
+        let interrupts = Interrupts::watch(ctl.cancel_token().clone());
+        let visible = !cli.global.no_progress && !cli.global.quiet && std::io::stderr().is_terminal();
+        let bar = visible.then(|| Arc::new(Bar::new()));
+        let ctl = match &bar {
+            Some(bar) => ctl.watched_by(bar.clone()),
+            None => ctl,
+        };
+        let ignored = ignored.iter().map(|name| escape(name.as_encoded_bytes()).into_owned()).collect();
+        let session = Session { ctl, ignored, metrics, global: cli.global, bar, connected: Mutex::default() };
+        Run { command: cli.command, session, interrupts }
+    }
+
+    /// Before a command reads what a stranger wrote: opens that, connects to the store, and gives up opening anything else. To be
+    /// called on the only thread there is, since those it starts later are held with it. What fails here fails again, and is
+    /// told, when the command is run.
+    pub(crate) fn confine(mut self, first: Runtime) -> Run {
+        let Some(reader) = Reader::of(&mut self.command) else { return self };
+        let session = &self.session;
+        if reader.uses_store() {
+            *session.connected.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(first.block_on(session.connect()));
+        }
+        // Its threads end; one that does not return is left behind.
+        first.shutdown_timeout(Duration::from_secs(1));
+        if let Ok(store) = session.store_url() {
+            confine::give_up(&reader.needs(&store, &session.global));
+        }
+        self
+    }
+
+    /// Runs the command and gives its exit code.
+    pub(crate) async fn run(self) -> u8 {
+        let Run { command, session, interrupts } = self;
+        interrupts.serve();
+        let result = commands::run(command, &session).await;
+        session.clear_bar();
+        match result {
+            Ok(()) => 0,
+            Err(error) => {
+                let unanswered = matches!(error.kind(), ErrorKind::Deadline | ErrorKind::Unreachable);
+                let named = error.contexts().any(|(key, _)| key == "store");
+                let error =
+                    if unanswered && !named { error.context("store", &session.global.store) } else { error };
+                failure::report(&error, session.global.output, interrupts.code())
+            }
         }
     }
 }
 
 impl Session {
-    /// Connects to the store.
+    /// The store, connected.
     pub(crate) async fn store(&self) -> Result<Store> {
+        let before = self.connected.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match before {
+            Some(connected) => connected,
+            None => self.connect().await,
+        }
+    }
+
+    async fn connect(&self) -> Result<Store> {
         Store::connect(&self.store_url()?, &self.ctl).await
     }
 

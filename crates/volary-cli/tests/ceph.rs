@@ -7,6 +7,8 @@ mod both;
 mod client;
 #[path = "ceph/clones.rs"]
 mod clones;
+#[path = "ceph/confined.rs"]
+mod confined;
 #[path = "ceph/connecting.rs"]
 mod connecting;
 #[path = "ceph/doctor.rs"]

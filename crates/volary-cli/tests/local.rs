@@ -3,6 +3,8 @@
 
 #[path = "both/mod.rs"]
 mod both;
+#[path = "local/confined.rs"]
+mod confined;
 #[path = "local/fence.rs"]
 mod fence;
 #[path = "local/full_disk.rs"]

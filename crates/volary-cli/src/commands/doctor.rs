@@ -27,6 +27,7 @@ pub(crate) async fn run(_args: Doctor, session: &Session) -> Result<()> {
             .checks
             .insert(0, Check::warning("environment", detail, "unset them, so that nobody relies on them"));
     }
+    report.checks.push(crate::landlock::check());
     session.emit(&report, show)?;
     let failed = report.checks.into_iter().find(|check| check.verdict == Verdict::Failed);
     failed.map_or(Ok(()), |check| {

@@ -5,8 +5,8 @@ use crate::session::Session;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use volary::{
-    Algorithm, Checksum, Error, ErrorKind, ImportPlan, ImportReport, ImportRequest, Name, Result,
-    SourceDigest, Store, VolumeSpec, show_size,
+    Algorithm, Checksum, Error, ErrorKind, ImportPlan, ImportReport, ImportRequest, ImportSource, Name,
+    Result, SourceDigest, Store, VolumeSpec, show_size,
 };
 
 /// Make a volume of a disk image
@@ -55,6 +55,21 @@ pub(crate) struct Import {
     /// Show what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+    #[arg(skip)]
+    opened: Option<ImportSource>,
+}
+
+impl Import {
+    /// Opens the source while the process may still open files.
+    pub(crate) fn open(&mut self) -> Option<&ImportSource> {
+        self.opened = source::open(&self.source);
+        self.opened.as_ref()
+    }
+
+    /// What else the command is told to read.
+    pub(crate) fn checksum_file(&self) -> Option<&Path> {
+        self.checksum_file.as_deref()
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -65,7 +80,7 @@ enum Digest {
 }
 
 pub(crate) async fn run(args: Import, session: &Session) -> Result<()> {
-    let mut request = ImportRequest::new(source::parse(args.source.clone())?, args.spec);
+    let mut request = ImportRequest::new(source::opened_or(args.opened, args.source.clone())?, args.spec);
     request.format = source::format(&args.format)?;
     request.checksum = match args.checksum_file {
         Some(file) => Some(look_up(&file, &args.source)?),

@@ -4,7 +4,7 @@ use crate::output::{narrow_table, pairs};
 use crate::session::Session;
 use clap::Args;
 use std::path::PathBuf;
-use volary::{InspectOptions, InspectReport, Result, show_size};
+use volary::{ImportSource, InspectOptions, InspectReport, Result, show_size};
 
 /// Show what a disk image is, and whether it can be imported
 ///
@@ -24,13 +24,23 @@ pub(crate) struct Inspect {
     /// Accept a disk that begins as an image format itself
     #[arg(long)]
     allow_nested: bool,
+    #[arg(skip)]
+    opened: Option<ImportSource>,
+}
+
+impl Inspect {
+    /// Opens the source while the process may still open files.
+    pub(crate) fn open(&mut self) -> Option<&ImportSource> {
+        self.opened = source::open(&self.source);
+        self.opened.as_ref()
+    }
 }
 
 pub(crate) async fn run(args: Inspect, session: &Session) -> Result<()> {
     let mut options = InspectOptions::default();
     options.format = source::format(&args.format)?;
     options.allow_nested = args.allow_nested;
-    let source = source::parse(args.source)?;
+    let source = source::opened_or(args.opened, args.source)?;
     let report = volary::inspect(&source, &options, &session.ctl).await?;
     session.emit(&report, show)?;
     report.error().map_or(Ok(()), Err)

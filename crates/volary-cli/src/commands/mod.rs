@@ -32,6 +32,8 @@ mod trash;
 mod verify;
 mod why;
 
+pub(crate) use source::spool_dir;
+
 use crate::session::Session;
 use clap::Subcommand;
 use volary::Result;

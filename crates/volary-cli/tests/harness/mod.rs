@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
 pub mod cluster;
+pub mod trace;
 
 use serde_json::Value;
 use std::io::{Read, Write};
