@@ -10,6 +10,8 @@ mod fence;
 #[path = "local/full_disk.rs"]
 mod full_disk;
 mod harness;
+#[path = "local/hostile.rs"]
+mod hostile;
 #[path = "local/inspect.rs"]
 mod inspect;
 #[path = "local/memory.rs"]
