@@ -1,6 +1,7 @@
 //! A small VMDK writer: every parameter settable, every structure where the caller can find and spoil it.
 
 mod hostile;
+mod hostile_descriptor;
 mod samples;
 
 pub use hostile::hostile;
