@@ -1,5 +1,6 @@
 //! Digests of whole files: what a catalogue says a download must have, and what provenance records.
 
+use super::checksum_list;
 use crate::{Ctl, Error, ErrorKind, Result, escape};
 use sha2::Digest;
 use std::fmt;
@@ -19,7 +20,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    const ALL: [Algorithm; 3] = [Algorithm::Sha256, Algorithm::Sha512, Algorithm::Md5];
+    pub(super) const ALL: [Algorithm; 3] = [Algorithm::Sha256, Algorithm::Sha512, Algorithm::Md5];
 
     /// The name as written before the colon of a checksum.
     pub fn as_str(self) -> &'static str {
@@ -30,7 +31,7 @@ impl Algorithm {
         }
     }
 
-    fn hex_len(self) -> usize {
+    pub(super) fn hex_len(self) -> usize {
         match self {
             Self::Sha256 => 64,
             Self::Sha512 => 128,
@@ -86,32 +87,16 @@ impl Checksum {
             .hint(format!("it has {} hex digits", algorithm.hex_len())))
     }
 
-    /// The checksum of `file_name` in the text of a `SHA256SUMS` file: lines as of `sha256sum`, also with `--tag`.
+    /// The checksum of `file_name` in the text of a `SHA256SUMS` file: lines as of `sha256sum`, also with `--tag`, of escaped names, and
+    /// within a clear-signed message, whose signature is not looked at.
     ///
-    /// Names are compared without their directories; the algorithm of a plain line follows from its length.
+    /// Lines that have the name as given count; where there are none, those whose names are the same without their directories. The
+    /// algorithm of a plain line follows from its length; of several the strongest is taken.
     ///
     /// # Errors
     /// `NotFound` when no line names the file; `Usage` when lines disagree about it.
     pub fn find_in(list: &str, file_name: &str) -> Result<Checksum> {
-        let mut found: Option<Checksum> = None;
-        for (checksum, name) in list.lines().filter_map(parse_line) {
-            if base_name(name) != base_name(file_name) {
-                continue;
-            }
-            match &found {
-                Some(other) if other.algorithm == checksum.algorithm && *other != checksum => {
-                    return Err(Error::new(ErrorKind::Usage, "the checksum file names the source twice")
-                        .context("file", escape(file_name.as_bytes())));
-                }
-                // Of several algorithms the strongest: the longest digest.
-                Some(other) if other.hex.len() >= checksum.hex.len() => {}
-                _ => found = Some(checksum),
-            }
-        }
-        found.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "the checksum file does not name the source")
-                .context("file", escape(file_name.as_bytes()))
-        })
+        checksum_list::find(list, file_name)
     }
 
     /// The algorithm.
@@ -123,26 +108,6 @@ impl Checksum {
     pub fn hex(&self) -> &str {
         &self.hex
     }
-}
-
-fn base_name(name: &str) -> &str {
-    name.rsplit('/').next().unwrap_or(name)
-}
-
-fn parse_line(line: &str) -> Option<(Checksum, &str)> {
-    let line = line.trim_end_matches('\r');
-    for (algorithm, tag) in
-        [(Algorithm::Sha256, "SHA256 ("), (Algorithm::Sha512, "SHA512 ("), (Algorithm::Md5, "MD5 (")]
-    {
-        if let Some(rest) = line.strip_prefix(tag) {
-            let (name, hex) = rest.rsplit_once(") = ")?;
-            return Some((Checksum::new(algorithm, hex.trim()).ok()?, name));
-        }
-    }
-    let (hex, name) = line.split_once(' ')?;
-    let name = name.strip_prefix([' ', '*']).unwrap_or(name);
-    let algorithm = Algorithm::ALL.into_iter().find(|algorithm| algorithm.hex_len() == hex.len())?;
-    Some((Checksum::new(algorithm, hex).ok()?, name))
 }
 
 impl fmt::Display for Checksum {
@@ -231,24 +196,6 @@ pub(crate) fn digest_file(file: &dyn ReadAt, algorithms: &[Algorithm], ctl: &Ctl
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn both_forms_of_checksum_files_are_read() {
-        let sha = "a".repeat(64);
-        let list = format!(
-            "# comment\n{sha}  a.img\nSHA256 (dir/b (1).img) = {}\r\n{}  b\n",
-            sha.to_uppercase(),
-            "b".repeat(64)
-        );
-        for name in ["a.img", "/tmp/a.img", "b (1).img"] {
-            assert_eq!(Checksum::find_in(&list, name).unwrap().to_string(), format!("sha256:{sha}"));
-        }
-        assert_eq!(Checksum::find_in(&list, "img").unwrap_err().kind(), ErrorKind::NotFound);
-        let twice = format!("{sha}  a\n{}  a\n", "b".repeat(64));
-        assert_eq!(Checksum::find_in(&twice, "a").unwrap_err().kind(), ErrorKind::Usage);
-        let strongest = format!("{sha}  a\n{}  a\n{}  a\n", "c".repeat(128), "d".repeat(32));
-        assert_eq!(Checksum::find_in(&strongest, "a").unwrap().algorithm(), Algorithm::Sha512);
-    }
 
     #[test]
     fn a_file_is_digested_to_its_last_byte() {

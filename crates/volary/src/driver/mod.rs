@@ -6,6 +6,7 @@
 mod audit;
 mod block;
 mod checksum;
+mod checksum_list;
 mod cleanup;
 mod cloneable;
 mod content_record;
