@@ -148,6 +148,7 @@ fn pages_link_to_files_that_exist() {
         "docs/json.md",
         "docs/operations.md",
         "docs/security.md",
+        "docs/sources.md",
     ]);
     let mut found = Vec::new();
     for page in pages {

@@ -4,12 +4,12 @@ use crate::cli::Global;
 use crate::commands::{Command, spool_dir};
 use crate::landlock::{Needs, Use, restrict};
 use std::path::{Path, PathBuf};
-use volary::{ImportSource, StoreUrl};
+use volary::{ImportSource, StoreUrl, UrlSource};
 
 /// Which of the commands that read what strangers wrote is run; it has opened its source.
 pub(crate) enum Reader<'a> {
     Inspect { source: Option<&'a ImportSource> },
-    Import { source: Option<&'a ImportSource>, checksum_file: Option<PathBuf> },
+    Import { source: Option<&'a ImportSource>, also: Vec<PathBuf> },
 }
 
 impl Reader<'_> {
@@ -18,8 +18,8 @@ impl Reader<'_> {
         match command {
             Command::Inspect(inspect) => Some(Reader::Inspect { source: inspect.open() }),
             Command::Import(import) => {
-                let checksum_file = import.checksum_file().map(Path::to_owned);
-                Some(Reader::Import { source: import.open(), checksum_file })
+                let also = import.also_reads().map(Path::to_owned).collect();
+                Some(Reader::Import { source: import.open(), also })
             }
             _ => None,
         }
@@ -41,8 +41,8 @@ impl Reader<'_> {
         }
         let (source, store) = match self {
             Reader::Inspect { source } => (source, None),
-            Reader::Import { source, checksum_file } => {
-                checksum_file.iter().for_each(|file| need(file, Use::Read));
+            Reader::Import { source, also } => {
+                also.iter().filter(|file| !UrlSource::is_meant(file)).for_each(|file| need(file, Use::Read));
                 // Who owns an intent, and whether that process still is. Landlock keeps other processes' secrets closed.
                 need(Path::new("/proc"), Use::Read);
                 (source, Some(store))
@@ -65,18 +65,32 @@ impl Reader<'_> {
             }
             _ => {}
         }
-        match source {
-            None | Some(ImportSource::Path(_) | ImportSource::Opened(_)) => {}
-            Some(ImportSource::Stream { spool_dir, .. }) => need(spool_dir, Use::Scratch),
-            // Fetched from elsewhere: names are looked up, certificates compared with those the host trusts.
-            Some(_) => {
-                for path in ["/etc", "/usr", "/lib", "/lib64", "/run", "/dev/urandom"] {
-                    need(Path::new(path), Use::Read);
-                }
-                need(&spool_dir(), Use::Scratch);
-                needs.network = true;
-            }
+        if matches!(
+            source,
+            Some(ImportSource::Stream { .. } | ImportSource::Url(_) | ImportSource::Unwrapped(_))
+        ) {
+            need(&spool_dir(), Use::Scratch);
         }
+        let outer = match source {
+            Some(ImportSource::Unwrapped(unwrap)) => Some(&*unwrap.source),
+            source => *source,
+        };
+        let list = match self {
+            Reader::Import { also, .. } => also.iter().any(|file| UrlSource::is_meant(file)),
+            Reader::Inspect { .. } => false,
+        };
+        // Fetched from elsewhere: names are looked up, certificates compared with those the host trusts.
+        let fetches = list || matches!(outer, Some(ImportSource::Url(_)));
+        if fetches {
+            for path in ["/etc", "/usr", "/lib", "/lib64", "/run", "/dev/urandom"] {
+                need(Path::new(path), Use::Read);
+            }
+            need(&spool_dir(), Use::Scratch);
+        }
+        if let Some(ImportSource::Url(url)) = outer {
+            url.ca_file.iter().for_each(|file| need(file, Use::Read));
+        }
+        needs.network = fetches;
         needs.network |= matches!(store, Some(StoreUrl::Ceph(_)));
         needs
     }
@@ -118,6 +132,12 @@ mod tests {
         let ceph = needs(&["--store", "ceph:/etc/ceph/ceph.conf", "import", "disk", "web"]);
         assert!(ceph.network && ceph.paths.iter().all(|(_, of)| *of == Use::Read), "{ceph:?}");
         assert!(!ceph.paths.iter().any(|(path, _)| path.starts_with("/etc/ceph")), "{ceph:?}");
+        let url = needs(&["inspect", "--ca-file", "/ca.pem", "https://img.example/disk"]);
+        assert!(url.network && has(&url, "/etc", Use::Read) && has(&url, "/ca.pem", Use::Read), "{url:?}");
+        let list = needs(&[&file[..], &["--checksum-file", "https://img.example/SUMS"]].concat());
+        assert!(list.network && !list.paths.iter().any(|(path, _)| path.starts_with("https:")), "{list:?}");
+        let packed = needs(&["inspect", "--decompress", "auto", "/etc/hostname"]);
+        assert_eq!((packed.paths, packed.network), (vec![(spool_dir(), Use::Scratch)], false));
         let piped = needs(&["inspect", "-"]);
         assert_eq!(piped.paths, [(spool_dir(), Use::Scratch)]);
     }

@@ -6,3 +6,4 @@ pub mod conformance;
 pub mod fault;
 pub mod images;
 pub mod model;
+pub mod web;

@@ -28,9 +28,9 @@ pub enum ErrorKind {
     Mismatch,
     /// The deadline or the stall limit passed before the operation ended.
     Deadline,
-    /// The store cannot be reached.
+    /// The store, or the server of a source, cannot be reached.
     Unreachable,
-    /// The store or the system denied it.
+    /// The store, the system or the server of a source denied it.
     Permission,
     /// No space is left, or a quota is reached.
     NoSpace,

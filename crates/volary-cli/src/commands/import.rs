@@ -1,37 +1,39 @@
 use crate::arguments::{EXIT_CODES, name, parsed, size};
-use crate::commands::source;
+use crate::commands::source::Source;
 use crate::output::{or_dash, pairs};
 use crate::session::Session;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use volary::{
-    Algorithm, Checksum, Error, ErrorKind, ImportPlan, ImportReport, ImportRequest, ImportSource, Name,
-    Result, SourceDigest, Store, VolumeSpec, show_size,
+    Algorithm, Checksum, ImportPlan, ImportReport, ImportRequest, ImportSource, Name, Result, SourceDigest,
+    SourceReport, Store, VolumeSpec, show_size,
 };
 
 /// Make a volume of a disk image
 ///
 /// The image is checked strictly, copied, read back and compared; the volume appears complete or not at all.
+///
+/// A URL is fetched whole before that, also for --dry-run. Only public addresses are gone to, without proxy, credentials or cookies.
+/// What comes by a URL or standard input, or is decompressed, is kept in a file without a name in $TMPDIR (/var/tmp) meanwhile.
 #[derive(Debug, Args)]
 #[command(after_long_help = format!("Examples:
   volary import debian.qcow2 debian-13 --snapshot base --protect
   volary import disk.img web --checksum-file SHA256SUMS
-  curl -fL https://images.example/disk.qcow2 | volary import - web
+  volary import https://img.example/disk.qcow2 web --checksum-file https://img.example/SHA256SUMS
+  volary import disk.raw.xz web --decompress auto
+  ssh host cat /dev/vg/disk | volary import - web -f raw
 
 {EXIT_CODES}"))]
 pub(crate) struct Import {
-    /// The disk image: a file, a block device, or `-` for standard input
-    source: PathBuf,
+    #[command(flatten)]
+    source: Source,
     /// The volume to make: [POOL/[NAMESPACE/]]VOLUME
     #[arg(value_parser = parsed::<VolumeSpec>)]
     spec: VolumeSpec,
-    /// The format it must have, or `auto` for any that is accepted
-    #[arg(short, long, default_value = "auto")]
-    format: String,
-    /// The digest the file must have: sha256:HEX, also sha512 and md5
+    /// The digest the file, compressed as it is, must have: sha256:HEX, also sha512 and md5
     #[arg(long, value_parser = parsed::<Checksum>, conflicts_with = "checksum_file")]
     checksum: Option<Checksum>,
-    /// A SHA256SUMS file that names the source
+    /// A SHA256SUMS file that names the source: a path or a URL
     #[arg(long, value_name = "FILE")]
     checksum_file: Option<PathBuf>,
     /// The digest of the file to record [default: sha256 for all but raw files]
@@ -55,20 +57,17 @@ pub(crate) struct Import {
     /// Show what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
-    #[arg(skip)]
-    opened: Option<ImportSource>,
 }
 
 impl Import {
     /// Opens the source while the process may still open files.
     pub(crate) fn open(&mut self) -> Option<&ImportSource> {
-        self.opened = source::open(&self.source);
-        self.opened.as_ref()
+        self.source.open_early()
     }
 
-    /// What else the command is told to read.
-    pub(crate) fn checksum_file(&self) -> Option<&Path> {
-        self.checksum_file.as_deref()
+    /// What else the command is told to read: a list of checksums, authorities to trust.
+    pub(crate) fn also_reads(&self) -> impl Iterator<Item = &Path> {
+        self.checksum_file.as_deref().into_iter().chain(self.source.ca_file())
     }
 }
 
@@ -79,11 +78,11 @@ enum Digest {
     None,
 }
 
-pub(crate) async fn run(args: Import, session: &Session) -> Result<()> {
-    let mut request = ImportRequest::new(source::opened_or(args.opened, args.source.clone())?, args.spec);
-    request.format = source::format(&args.format)?;
+pub(crate) async fn run(mut args: Import, session: &Session) -> Result<()> {
+    let mut request = ImportRequest::new(args.source.open()?, args.spec);
+    request.format = args.source.format()?;
     request.checksum = match args.checksum_file {
-        Some(file) => Some(look_up(&file, &args.source)?),
+        Some(list) => Some(args.source.look_up(&list, &request.source, session).await?),
         None => args.checksum,
     };
     request.source_digest = match args.source_digest {
@@ -106,20 +105,6 @@ pub(crate) async fn run(args: Import, session: &Session) -> Result<()> {
     session.on_store(import).await
 }
 
-fn look_up(list: &Path, source: &Path) -> Result<Checksum> {
-    // A list of checksums is text of some kilobytes; what is larger is something else.
-    const LARGEST: u64 = 16 << 20;
-    let failed = |error| Error::io("reading the checksum file", error).context("path", list.display());
-    if std::fs::metadata(list).map_err(failed)?.len() > LARGEST {
-        return Err(
-            Error::new(ErrorKind::Usage, "the checksum file is too large").context("path", list.display())
-        );
-    }
-    let text = std::fs::read(list).map_err(failed)?;
-    let file_name = source.file_name().unwrap_or_default().to_string_lossy();
-    Checksum::find_in(&String::from_utf8_lossy(&text), &file_name)
-}
-
 fn show(report: &ImportReport) -> String {
     pairs([
         ("volume", report.volume.to_string()),
@@ -129,7 +114,7 @@ fn show(report: &ImportReport) -> String {
         ("digest", report.digest.to_string()),
         ("verified", if report.verified { "yes" } else { "no" }.to_owned()),
         ("snapshot", or_dash(report.snapshot.as_ref())),
-        ("source", format!("{} ({})", report.source.path, report.source.format)),
+        ("source", shown(&report.source)),
         ("sha256", or_dash(report.source.sha256.as_ref())),
         ("seconds", format!("{:.1}", report.seconds)),
     ])
@@ -144,6 +129,13 @@ fn show_plan(plan: &ImportPlan) -> String {
         ("snapshot", or_dash(plan.snapshot.as_ref())),
         ("protected", if plan.protect { "yes" } else { "no" }.to_owned()),
         ("read back", if plan.verify { "yes" } else { "no" }.to_owned()),
-        ("source", format!("{} ({})", plan.source.path, plan.source.format)),
+        ("source", shown(&plan.source)),
     ])
+}
+
+fn shown(source: &SourceReport) -> String {
+    match &source.compression {
+        Some(compression) => format!("{} ({} in {compression})", source.path, source.format),
+        None => format!("{} ({})", source.path, source.format),
+    }
 }

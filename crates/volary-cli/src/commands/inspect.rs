@@ -1,9 +1,8 @@
 use crate::arguments::EXIT_CODES;
-use crate::commands::source;
-use crate::output::{narrow_table, pairs};
+use crate::commands::source::Source;
+use crate::output::{narrow_table, or_dash, pairs};
 use crate::session::Session;
 use clap::Args;
-use std::path::PathBuf;
 use volary::{ImportSource, InspectOptions, InspectReport, Result, show_size};
 
 /// Show what a disk image is, and whether it can be imported
@@ -16,31 +15,25 @@ use volary::{ImportSource, InspectOptions, InspectReport, Result, show_size};
 
 {EXIT_CODES}"))]
 pub(crate) struct Inspect {
-    /// The disk image: a file, a block device, or `-` for standard input
-    source: PathBuf,
-    /// The format it must have, or `auto` for any that is accepted
-    #[arg(short, long, default_value = "auto")]
-    format: String,
+    #[command(flatten)]
+    source: Source,
     /// Accept a disk that begins as an image format itself
     #[arg(long)]
     allow_nested: bool,
-    #[arg(skip)]
-    opened: Option<ImportSource>,
 }
 
 impl Inspect {
     /// Opens the source while the process may still open files.
     pub(crate) fn open(&mut self) -> Option<&ImportSource> {
-        self.opened = source::open(&self.source);
-        self.opened.as_ref()
+        self.source.open_early()
     }
 }
 
-pub(crate) async fn run(args: Inspect, session: &Session) -> Result<()> {
+pub(crate) async fn run(mut args: Inspect, session: &Session) -> Result<()> {
     let mut options = InspectOptions::default();
-    options.format = source::format(&args.format)?;
+    options.format = args.source.format()?;
     options.allow_nested = args.allow_nested;
-    let source = source::opened_or(args.opened, args.source)?;
+    let source = args.source.open()?;
     let report = volary::inspect(&source, &options, &session.ctl).await?;
     session.emit(&report, show)?;
     report.error().map_or(Ok(()), Err)
@@ -50,6 +43,7 @@ fn show(report: &InspectReport) -> String {
     let head = pairs([
         ("path", report.path.clone()),
         ("format", report.format.clone()),
+        ("compression", or_dash(report.compression.as_ref())),
         ("virtual size", report.virtual_size_bytes.map_or_else(|| "unknown".to_owned(), show_size)),
         ("file", show_size(report.file_bytes)),
         ("safe", if report.safe { "yes" } else { "NO" }.to_owned()),

@@ -1,17 +1,117 @@
-//! What commands that read a disk image share: the source and its declared format.
+//! What commands that read a disk image share: the source, how it is fetched and unwrapped, and its declared format.
 
+use crate::arguments::size;
+use crate::session::Session;
+use clap::{Args, ValueEnum};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use volary::{Error, ErrorKind, ImageFormat, ImportSource, Result, escape};
+use volary::{Checksum, Error, ErrorKind, ImageFormat, ImportSource, Result, Unwrap, UrlSource, escape};
 
-/// The source an argument means; a piped one is kept in the user's directory for temporary files.
-pub(crate) fn parse(argument: PathBuf) -> Result<ImportSource> {
-    ImportSource::from_argument(argument, || {
-        let stdin = std::io::stdin().as_fd().try_clone_to_owned();
-        let file = File::from(stdin.map_err(|error| Error::io("taking over standard input", error))?);
-        Ok(ImportSource::Stream { file, spool_dir: spool_dir() })
-    })
+/// A list of checksums is text of some kilobytes; what is larger is something else.
+const LARGEST_LIST: u64 = 16 << 20;
+
+#[derive(Debug, Args)]
+pub(crate) struct Source {
+    /// The disk image: a file, a block device, an http or https URL, or `-` for standard input
+    source: PathBuf,
+    /// The format it must have, or `auto` for any that is accepted
+    #[arg(short, long, default_value = "auto")]
+    format: String,
+    /// Take off gzip, xz, zstd or bzip2 around the whole source, found by its first bytes: `auto`, or `none` to refuse it
+    #[arg(long, value_enum, default_value_t = Decompress::None, hide_possible_values = true, value_name = "HOW")]
+    decompress: Decompress,
+    /// The most to fetch from a URL [default: 16T]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_download: Option<u64>,
+    /// Let a URL lead to addresses that are not public: loopback, private, link-local and the like
+    #[arg(long)]
+    allow_private_addresses: bool,
+    /// Certificate authorities to trust for https, in PEM form, instead of the system's
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    #[arg(skip)]
+    opened: Option<ImportSource>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
+enum Decompress {
+    Auto,
+    None,
+}
+
+impl Source {
+    /// The source that is meant; what must be kept meanwhile is kept in the user's directory for temporary files.
+    pub(crate) fn open(&mut self) -> Result<ImportSource> {
+        self.opened.take().map_or_else(|| self.meant(Ok), Ok)
+    }
+
+    /// The source, opened now when it is a file. `None` when it cannot be: using it then says why.
+    pub(crate) fn open_early(&mut self) -> Option<&ImportSource> {
+        let now = |source| match source {
+            ImportSource::Path(path) => ImportSource::opened(&path),
+            source => Ok(source),
+        };
+        self.opened = self.meant(now).ok();
+        self.opened.as_ref()
+    }
+
+    /// What the argument means, after `prepare` has had it as it is.
+    fn meant(&self, prepare: impl FnOnce(ImportSource) -> Result<ImportSource>) -> Result<ImportSource> {
+        let mut source = ImportSource::from_argument(self.source.clone(), &spool_dir(), || {
+            let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+            stdin.map(File::from).map_err(|error| Error::io("taking over standard input", error))
+        })?;
+        if let ImportSource::Url(url) = &mut source {
+            self.allow(url);
+            url.max_bytes = self.max_download.unwrap_or(url.max_bytes);
+        }
+        let source = prepare(source)?;
+        Ok(match self.decompress {
+            Decompress::Auto => ImportSource::Unwrapped(Unwrap::new(source, spool_dir())),
+            Decompress::None => source,
+        })
+    }
+
+    /// Certificate authorities the command is told to read.
+    pub(crate) fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
+    }
+
+    fn allow(&self, url: &mut UrlSource) {
+        url.allow_private_addresses = self.allow_private_addresses;
+        url.ca_file.clone_from(&self.ca_file);
+    }
+
+    /// The declared format; `auto` declares none.
+    pub(crate) fn format(&self) -> Result<Option<ImageFormat>> {
+        if self.format == "auto" {
+            return Ok(None);
+        }
+        self.format.parse().map(Some).map_err(|_| {
+            let shown = escape(self.format.as_bytes()).into_owned();
+            Error::new(ErrorKind::Usage, format!("`{shown}` is not a format"))
+                .hint(format!("write auto, {}", ImageFormat::readable_names()))
+        })
+    }
+
+    /// The checksum that a list, a file or a URL, has of the source.
+    pub(crate) async fn look_up(
+        &self,
+        list: &Path,
+        source: &ImportSource,
+        session: &Session,
+    ) -> Result<Checksum> {
+        let text = if UrlSource::is_meant(list) {
+            let mut url = UrlSource::new(&list.to_string_lossy(), spool_dir())?;
+            self.allow(&mut url);
+            url.max_bytes = LARGEST_LIST;
+            url.text(&session.ctl).await.map_err(|error| error.context("checksum_file", url.shown()))?
+        } else {
+            read(list)?
+        };
+        Checksum::find_in(&text, &source.listed_name())
+    }
 }
 
 /// The user's directory for temporary files; not /tmp, which is often memory: an image can be larger than that.
@@ -19,27 +119,12 @@ pub(crate) fn spool_dir() -> PathBuf {
     std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from)
 }
 
-/// The source, opened now when it is a file. `None` when it cannot be: using it then says why.
-pub(crate) fn open(argument: &Path) -> Option<ImportSource> {
-    match parse(argument.to_owned()).ok()? {
-        ImportSource::Path(path) => ImportSource::opened(&path).ok(),
-        source => Some(source),
+fn read(list: &Path) -> Result<String> {
+    let failed = |error| Error::io("reading the checksum file", error).context("path", list.display());
+    if std::fs::metadata(list).map_err(failed)?.len() > LARGEST_LIST {
+        return Err(
+            Error::new(ErrorKind::Usage, "the checksum file is too large").context("path", list.display())
+        );
     }
-}
-
-/// The source that was opened before, or else what the argument means.
-pub(crate) fn opened_or(opened: Option<ImportSource>, argument: PathBuf) -> Result<ImportSource> {
-    opened.map_or_else(|| parse(argument), Ok)
-}
-
-/// A declared format; `auto` declares none.
-pub(crate) fn format(text: &str) -> Result<Option<ImageFormat>> {
-    if text == "auto" {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(|_| {
-        let shown = escape(text.as_bytes()).into_owned();
-        Error::new(ErrorKind::Usage, format!("`{shown}` is not a format"))
-            .hint(format!("write auto, {}", ImageFormat::readable_names()))
-    })
+    Ok(String::from_utf8_lossy(&std::fs::read(list).map_err(failed)?).into_owned())
 }

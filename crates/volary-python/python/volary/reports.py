@@ -424,17 +424,20 @@ class InspectReport(TypedDict):
     checks: list[CheckReport]
     """Every check that was made."""
 
+    compression: Union[str, None]
+    """The compression that was taken off the file as a whole."""
+
     consequence: Union[str, None]
     """What accepting it would have meant."""
 
     file_bytes: int
-    """The length of the file."""
+    """The length of the file, compressed as it is."""
 
     format: str
     """The format that was detected."""
 
     path: str
-    """The path, escaped; `-` for a stream."""
+    """The path, escaped, or the URL without its query; `-` for a stream."""
 
     reason: Union[Reason, None]
     """Why not: a stable code."""
@@ -780,17 +783,20 @@ class SnapshotReport(TypedDict):
 class SourceReport(TypedDict):
     """The source of an import."""
 
+    compression: Union[str, None]
+    """The compression that was taken off the file as a whole."""
+
     file_bytes: int
-    """The length of the file."""
+    """The length of the file, compressed as it is."""
 
     format: str
     """The format that was detected."""
 
     path: str
-    """The path, escaped; `-` for a stream."""
+    """The path, escaped, or the URL without its query; `-` for a stream."""
 
     sha256: Union[str, None]
-    """The SHA-256 of the file, where it was computed."""
+    """The SHA-256 of the file, compressed as it is, where it was computed."""
 
 
 class StatusReport(TypedDict):

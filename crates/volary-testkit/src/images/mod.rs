@@ -8,6 +8,7 @@ pub mod vdi;
 pub mod vhd;
 pub mod vhdx;
 pub mod vmdk;
+pub mod wrap;
 
 pub use hostile::{HostileCase, hostile};
 pub use partitions::{gpt, mbr, seal_gpt};

@@ -13,6 +13,11 @@ pub(crate) fn remedy(reason: Reason) -> &'static str {
 
 /// A refusal keeps its stable code as the context `reason`; anything else is the operating system's.
 pub(crate) fn image_error(error: ImageError) -> Error {
+    image_error_of(error, remedy)
+}
+
+/// The same with another remedy for a refusal.
+pub(crate) fn image_error_of(error: ImageError, remedy: impl Fn(Reason) -> &'static str) -> Error {
     match error {
         ImageError::Refused(refusal) => Error::new(ErrorKind::Refused, refusal.detail.clone())
             .context("reason", refusal.reason)

@@ -24,7 +24,8 @@ use volary_image::{Format, Image, Limits};
 /// Which digest of the source file is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SourceDigest {
-    /// SHA-256 of container formats and streams; of a raw file, whose bytes the content digest covers, none.
+    /// SHA-256 of container formats, of what is compressed, streamed or fetched; of a raw file, whose bytes the content digest covers,
+    /// none.
     #[default]
     Auto,
     /// This one.
@@ -130,13 +131,15 @@ pub struct ImportReport {
 /// The source of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SourceReport {
-    /// The path, escaped; `-` for a stream.
+    /// The path, escaped, or the URL without its query; `-` for a stream.
     pub path: String,
     /// The format that was detected.
     pub format: String,
-    /// The length of the file.
+    /// The compression that was taken off the file as a whole.
+    pub compression: Option<String>,
+    /// The length of the file, compressed as it is.
     pub file_bytes: u64,
-    /// The SHA-256 of the file, where it was computed.
+    /// The SHA-256 of the file, compressed as it is, where it was computed.
     pub sha256: Option<String>,
 }
 
@@ -249,6 +252,7 @@ impl Store {
             source: SourceReport {
                 path: source.shown.clone(),
                 format: image.format().to_string(),
+                compression: source.compression.map(|format| format.to_string()),
                 file_bytes: source.file_bytes(),
                 sha256: None,
             },
@@ -349,7 +353,8 @@ struct Digesting {
 
 impl Digesting {
     fn begin(request: &ImportRequest, source: &OpenSource, format: Format, ctl: &Ctl) -> Self {
-        let algorithms = request.algorithms(!format.is_raw_content() || source.spooled);
+        let covered = format.is_raw_content() && !source.spooled && source.compression.is_none();
+        let algorithms = request.algorithms(!covered);
         let stop = ctl.cancel_token().child_token();
         let (file, ctl) = (source.file.clone(), ctl.clone().cancelled_by(stop.clone()));
         let task = tokio::task::spawn_blocking(move || digest_file(&*file, &algorithms, &ctl));
@@ -382,6 +387,7 @@ async fn fill_from(
     let report = SourceReport {
         path: source.shown.clone(),
         format: format.to_string(),
+        compression: source.compression.map(|format| format.to_string()),
         file_bytes: source.file_bytes(),
         sha256: None,
     };
@@ -413,6 +419,7 @@ pub(super) async fn seal(
     let provenance = json!({
         "path": source.path,
         "format": source.format,
+        "compression": source.compression,
         "file_bytes": source.file_bytes,
         "digests": checksums.iter().map(Checksum::to_string).collect::<Vec<_>>(),
         "expected": request.checksum.as_ref().map(Checksum::to_string),

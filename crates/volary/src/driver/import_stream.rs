@@ -99,7 +99,8 @@ async fn fill(
         protect: request.protect,
     };
     stream.fit(fill.size_bytes, ctl).await?;
-    let source = SourceReport { path: "-".to_owned(), format: format.to_string(), file_bytes, sha256: None };
+    let (path, format) = ("-".to_owned(), format.to_string());
+    let source = SourceReport { path, format, compression: None, file_bytes, sha256: None };
     let source = seal(&fill, volume, request, source, (digest, &checksums), ctl).await?;
     Ok((fill, digest, source))
 }

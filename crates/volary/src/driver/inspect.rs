@@ -1,7 +1,7 @@
 //! Inspection: what a source is, before anybody trusts it.
 
 use super::image_error::{image_error, remedy};
-use super::source::ImportSource;
+use super::source::{DECOMPRESS, ImportSource};
 use super::transfer::on_thread;
 use crate::{Ctl, Error, ErrorKind, Result, escape};
 use schemars::JsonSchema;
@@ -22,11 +22,12 @@ pub struct InspectOptions {
 /// Looks at a source: its format, its sizes, every named check. Reads only, and needs no store.
 ///
 /// # Errors
-/// `NotFound`, `Permission` when it cannot be opened; a source that would be refused is a report, not an error.
+/// `NotFound`, `Permission` when it cannot be opened; what fetching it or taking its compression off fails with; an image that would be
+/// refused is a report, not an error.
 pub async fn inspect(source: &ImportSource, options: &InspectOptions, ctl: &Ctl) -> Result<InspectReport> {
     let (declared, limits) = (options.format, Limits::default().with_nested(options.allow_nested));
     let open = source.open(ctl).await?;
-    let file: Arc<dyn ReadAt> = open.file.clone();
+    let file: Arc<dyn ReadAt> = open.content.clone();
     let inspection = on_thread("inspecting the source", move || {
         volary_image::inspect(&file, declared, &limits).map_err(image_error)
     })
@@ -36,7 +37,8 @@ pub async fn inspect(source: &ImportSource, options: &InspectOptions, ctl: &Ctl)
         path: open.shown.clone(),
         format: inspection.format.to_string(),
         virtual_size_bytes: inspection.virtual_size_bytes,
-        file_bytes: inspection.file_bytes,
+        compression: open.compression.map(|format| format.to_string()),
+        file_bytes: open.file_bytes(),
         safe: inspection.safe,
         reason: inspection.reason,
         consequence: inspection.reason.map(|reason| reason.consequence().to_owned()),
@@ -55,13 +57,15 @@ pub async fn inspect(source: &ImportSource, options: &InspectOptions, ctl: &Ctl)
 /// What a source is, and what speaks for and against importing it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct InspectReport {
-    /// The path, escaped; `-` for a stream.
+    /// The path, escaped, or the URL without its query; `-` for a stream.
     pub path: String,
     /// The format that was detected.
     pub format: String,
+    /// The compression that was taken off the file as a whole.
+    pub compression: Option<String>,
     /// The size of the disk in it, when it could be read.
     pub virtual_size_bytes: Option<u64>,
-    /// The length of the file.
+    /// The length of the file, compressed as it is.
     pub file_bytes: u64,
     /// Whether `import` would accept it.
     pub safe: bool,
@@ -87,10 +91,16 @@ impl InspectReport {
         // Every check has just been shown.
         Some(match reason {
             Reason::NestedHeader => error.hint(remedy(reason)),
+            _ if self.compression.is_none() && COMPRESSED.contains(&self.format.as_str()) => {
+                error.hint(DECOMPRESS)
+            }
             _ => error,
         })
     }
 }
+
+/// The formats of compression around a whole file.
+const COMPRESSED: [&str; 4] = ["gzip", "xz", "zstd", "bzip2"];
 
 /// One check of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

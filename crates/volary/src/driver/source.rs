@@ -1,9 +1,11 @@
 //! The source of an import: opened once, read through one descriptor, compared with itself at the end.
 
 use super::block::{Block, Examiner};
-use super::image_error::image_error;
+use super::fetch::UrlSource;
+use super::image_error::{image_error, image_error_of};
 use super::spool::spool;
 use super::transfer::{BlockSource, on_thread};
+use super::unwrap::{self, Unwrap};
 use crate::buffer::Buffer;
 use crate::{Ctl, Error, ErrorKind, Result, escape};
 use async_trait::async_trait;
@@ -29,6 +31,10 @@ pub enum ImportSource {
         /// The directory for the unnamed file.
         spool_dir: PathBuf,
     },
+    /// A file of a web server, fetched into an unnamed file first.
+    Url(UrlSource),
+    /// Another source that may be compressed as a whole; what is in it is imported.
+    Unwrapped(Unwrap),
 }
 
 /// A regular file or block device that was opened before anything else was done, and how it was then.
@@ -61,36 +67,56 @@ impl ImportSource {
         OpenedSource::open(path).map(ImportSource::Opened)
     }
 
-    /// What a command line means: `-` is `stream`, everything else a path.
+    /// What a command line means: `-` is standard input, handed in as `stream`, what begins with a scheme and `://` a URL, everything
+    /// else a path. What must be kept meanwhile is kept in `spool_dir`.
     ///
     /// # Errors
-    /// `Unsupported` for a URL.
-    pub fn from_argument(argument: PathBuf, stream: impl FnOnce() -> Result<ImportSource>) -> Result<Self> {
-        let bytes = argument.as_os_str().as_bytes();
-        if bytes == b"-" {
-            return stream();
+    /// Those of `stream` and of [`UrlSource::new`].
+    pub fn from_argument(
+        argument: PathBuf,
+        spool_dir: &Path,
+        stream: impl FnOnce() -> Result<File>,
+    ) -> Result<Self> {
+        if argument.as_os_str().as_bytes() == b"-" {
+            return Ok(ImportSource::Stream { file: stream()?, spool_dir: spool_dir.to_owned() });
         }
-        if bytes.starts_with(b"http://") || bytes.starts_with(b"https://") {
-            return Err(Error::new(ErrorKind::Unsupported, "a URL cannot be imported yet").hint(
-                "fetch it with another program and pipe it in: `curl -fL URL | volary import - SPEC`",
-            ));
+        if UrlSource::is_meant(&argument) {
+            return UrlSource::new(&argument.to_string_lossy(), spool_dir).map(ImportSource::Url);
         }
         Ok(ImportSource::Path(argument))
     }
 
-    /// The path as shown; `-` for a stream.
+    /// What a list of checksums may call it: the path as given, `-`, or the last segment of a URL's path.
+    pub fn listed_name(&self) -> String {
+        match self {
+            ImportSource::Path(path) => path.to_string_lossy().into_owned(),
+            ImportSource::Opened(opened) => opened.file.path().to_string_lossy().into_owned(),
+            ImportSource::Stream { .. } => "-".to_owned(),
+            ImportSource::Url(url) => url.file_name(),
+            ImportSource::Unwrapped(unwrap) => unwrap.source.listed_name(),
+        }
+    }
+
+    /// The path or URL as shown; `-` for a stream.
     pub(crate) fn shown(&self) -> String {
         match self {
             ImportSource::Path(path) => escape(path.as_os_str().as_bytes()).into_owned(),
             ImportSource::Opened(opened) => escape(opened.file.path().as_os_str().as_bytes()).into_owned(),
             ImportSource::Stream { .. } => "-".to_owned(),
+            ImportSource::Url(url) => url.shown(),
+            ImportSource::Unwrapped(unwrap) => unwrap.source.shown(),
         }
     }
 
-    /// Opens it, spooling when it cannot seek.
+    /// Opens it, spooling when it cannot seek, and takes its compression off when that was asked for.
     pub(crate) async fn open(&self, ctl: &Ctl) -> Result<OpenSource> {
         let shown = self.shown();
-        let opened = match self {
+        let (outer, unwrap) = match self {
+            ImportSource::Unwrapped(unwrap) => (&*unwrap.source, Some(unwrap)),
+            outer => (outer, None),
+        };
+        let located = |error: Error| error.context("path", &shown);
+        let opened = match outer {
             ImportSource::Path(path) => {
                 let path = path.clone();
                 on_thread("opening the source", move || OpenedSource::open(&path)).await?
@@ -100,19 +126,51 @@ impl ImportSource {
                 let spooled = spool(file, spool_dir, ctl).await;
                 OpenedSource::of(spooled.map_err(|error| error.context("path", &shown))?)?
             }
+            ImportSource::Url(url) => OpenedSource::of(url.fetch(ctl).await.map_err(located)?)?,
+            ImportSource::Unwrapped(_) => {
+                return Err(located(Error::new(
+                    ErrorKind::Usage,
+                    "of a source one layer of compression is taken off, not several",
+                )));
+            }
         };
-        let spooled = matches!(self, ImportSource::Stream { .. });
-        Ok(OpenSource { file: opened.file, before: opened.before, shown, spooled })
+        let OpenedSource { file, before } = opened;
+        let spooled = matches!(outer, ImportSource::Stream { .. } | ImportSource::Url(_));
+        let mut source = OpenSource {
+            content: file.clone(),
+            file,
+            before,
+            shown,
+            spooled,
+            compression: None,
+            unwraps: unwrap.is_some(),
+        };
+        if let Some(unwrap) = unwrap {
+            let unwrapped = unwrap::unwrap(&source.file, unwrap, ctl).await;
+            if let Some((format, content)) = unwrapped.map_err(|error| source.explain(error))? {
+                (source.content, source.compression) = (Arc::new(content), Some(format));
+            }
+        }
+        Ok(source)
     }
 }
 
+/// What to do about a source that is compressed as a whole.
+pub(crate) const DECOMPRESS: &str = "`--decompress auto` takes compression off, and looks at what is in it";
+
 /// A source that is open.
 pub(crate) struct OpenSource {
+    /// The file as it is, compressed or not: what its length and its digests are of.
     pub(crate) file: Arc<FileSource>,
+    /// What is read as an image: the file, or what was in it.
+    pub(crate) content: Arc<FileSource>,
     before: Fingerprint,
     pub(crate) shown: String,
-    /// Whether it came as a stream, which nobody can read again.
+    /// Whether it came as a stream or from a server, so that nobody can read the same again.
     pub(crate) spooled: bool,
+    /// The compression that was taken off.
+    pub(crate) compression: Option<Format>,
+    unwraps: bool,
 }
 
 impl OpenSource {
@@ -122,8 +180,14 @@ impl OpenSource {
 
     /// Detects and validates the image in it.
     pub(crate) async fn image(&self, declared: Option<Format>, limits: Limits) -> Result<Image> {
-        let file: Arc<dyn ReadAt> = self.file.clone();
-        let validate = move || Image::open(file, declared, &limits).map_err(image_error);
+        let file: Arc<dyn ReadAt> = self.content.clone();
+        let unwraps = self.unwraps;
+        let validate = move || {
+            Image::open(file.clone(), declared, &limits).map_err(|error| match unwrap::compression(&*file) {
+                Ok(Some(_)) if !unwraps => image_error_of(error, |_| DECOMPRESS),
+                _ => image_error(error),
+            })
+        };
         let image = on_thread("validating the source", validate).await;
         image.map_err(|error| self.explain(error))
     }

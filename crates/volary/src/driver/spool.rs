@@ -30,18 +30,20 @@ pub(crate) async fn spool(stream: &File, directory: &Path, ctl: &Ctl) -> Result<
     ctl.transfer("spool", work).await
 }
 
-fn fill(stream: File, directory: &Path, ctl: &Ctl) -> Result<File> {
+/// An unnamed file of mode 0600 in the directory, gone when it is closed.
+pub(super) fn unnamed(directory: &Path) -> Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let mut file = match rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR) {
-        Ok(file) => File::from(file),
+    match rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => Ok(File::from(file)),
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR) => {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "the file system has no unnamed files for the spool",
-            ));
+            Err(Error::new(ErrorKind::Unsupported, "the file system has no unnamed files for the spool"))
         }
-        Err(errno) => return Err(Error::io("making the spool", errno.into())),
-    };
+        Err(errno) => Err(Error::io("making the spool", errno.into())),
+    }
+}
+
+fn fill(stream: File, directory: &Path, ctl: &Ctl) -> Result<File> {
+    let mut file = unnamed(directory)?;
     let mut stream = Patient::new(stream, "spool", ctl);
     let mut buffer = vec![0; 1 << 20];
     loop {

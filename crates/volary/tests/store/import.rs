@@ -305,7 +305,8 @@ async fn s06_refused_sources_create_nothing() {
         let error = scene.store.import(&scene.request(&base, spec), &scene.ctl).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage, "{spec}");
     }
-    let url = ImportSource::from_argument("http://x/y".into(), || panic!("it is no stream"));
+    let url =
+        ImportSource::from_argument("ftp://x/y".into(), &scene.path("spool"), || panic!("it is no stream"));
     assert_eq!(url.unwrap_err().kind(), ErrorKind::Unsupported);
 }
 

@@ -11,4 +11,5 @@ mod odd_sources;
 mod remove;
 pub(crate) mod scene;
 mod settle;
+mod sources;
 mod verify;
