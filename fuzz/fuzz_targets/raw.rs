@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
-use volary_image::{Format, Image, Limits, ReadAt, inspect};
+use volary_image::{Format, Image, Limits, ReadAt, detect, inspect};
 
 /// CRC-32 as in zlib.
 fn crc(bytes: &[u8]) -> u32 {
@@ -29,7 +29,8 @@ fuzz_target!(|data: &[u8]| {
     seal(&mut disk, 4096);
     let source: Arc<dyn ReadAt> = Arc::new(disk.clone());
     let report = inspect(&source, Some(Format::Raw), &Limits::default()).expect("memory reads do not fail");
-    if matches!(report.format, Format::Gpt | Format::Mbr | Format::Raw) && !disk.is_empty() {
+    let seen = detect(&*source).expect("memory reads do not fail").single();
+    if matches!(seen, Some(Format::Gpt | Format::Mbr | Format::Raw)) && !disk.is_empty() {
         assert!(report.safe, "{report:?}");
     }
     let Ok(image) = Image::open(source, Some(Format::Raw), &Limits::default()) else { return };

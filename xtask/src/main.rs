@@ -6,6 +6,7 @@ mod bench;
 mod bindings;
 mod cluster;
 mod demo;
+mod fuzz;
 mod generate;
 mod guarantees;
 mod images;
@@ -59,6 +60,8 @@ enum Chore {
     },
     /// Kills commands at any point of their work, and lets reapers race an importer, for long.
     Soak(soak::Soak),
+    /// Runs the fuzz targets, each for so long, and tells what they reached and found.
+    Fuzz(fuzz::Fuzz),
     /// Builds the Python module's wheel, installs it into an environment of its own, and runs its tests on both engines.
     Wheel {
         /// Build it for release.
@@ -117,6 +120,7 @@ fn main() -> ExitCode {
         Chore::Cluster(Cluster::Guard(which)) => cluster::watch(&which.dir),
         Chore::Roundtrip { gib } => roundtrip::run(gib),
         Chore::Soak(soak) => soak::run(&soak),
+        Chore::Fuzz(fuzz) => fuzz::run(&fuzz),
         Chore::Wheel { release, local } => wheel::test(release, local),
         Chore::Package { keep } => package::run_all(keep),
         Chore::Nova => nova::compare(),

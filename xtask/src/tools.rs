@@ -78,6 +78,19 @@ pub(crate) fn need_cargo(subcommand: &str) -> Outcome {
     run(&mut cargo(&["install", "--locked", "--debug", &name]))
 }
 
+/// Makes sure that a cargo subcommand is there in exactly this version; builds it from its locked release when it is not.
+pub(crate) fn need_cargo_version(subcommand: &str, version: &str) -> Outcome {
+    let name = format!("cargo-{subcommand}");
+    let there =
+        find(&name).and_then(|program| output(Command::new(program).args([subcommand, "--version"])).ok());
+    if there.is_some_and(|text| text.split_whitespace().last() == Some(version)) {
+        return Ok(());
+    }
+    let release = format!("{name}@{version}");
+    eprintln!("installing {release}, an unoptimised build");
+    run(&mut cargo(&["install", "--locked", "--debug", "--force", &release]))
+}
+
 /// Where a program is: on the path, in the directories of the system, or in cargo's.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
