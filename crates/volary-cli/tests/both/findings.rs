@@ -172,7 +172,7 @@ fn finding_8_every_failure_has_its_kind_and_exit_code() {
         (&["snap", "create", &bench.at("web@a b")], "usage", 2),
         (&["clone", &bench.at("web@gone"), &bench.at("child")], "not_found", 3),
         (&["import", "/dev/zero", "x"], "refused", 6),
-        (&["import", "http://127.0.0.1/x", "x"], "unsupported", 12),
+        (&["import", "http://127.0.0.1/x", "x"], "refused", 6),
         (&["export", &bench.at("web"), "/proc/nothing/x"], "not_found", 3),
     ] {
         let ended = bench.run(&[&["-o", "json"], args].concat());
