@@ -31,9 +31,13 @@ fn main() -> io::Result<()> {
     for (target, seeds) in targets {
         let folder = Path::new(&directory).join(target);
         fs::create_dir_all(&folder)?;
-        for (name, bytes) in seeds.into_iter().filter(|(_, bytes)| bytes.len() <= LARGEST) {
-            let file: String =
-                name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        for (number, (name, bytes)) in seeds.into_iter().enumerate() {
+            if bytes.len() > LARGEST {
+                continue;
+            }
+            // Some names are sentences, and two may be alike but for their punctuation.
+            let words = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(80);
+            let file = format!("{number:03}-{}", words.collect::<String>());
             fs::write(folder.join(file), bytes)?;
         }
     }
