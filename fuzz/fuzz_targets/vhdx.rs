@@ -6,10 +6,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use std::sync::Arc;
-use volary_image::{Format, Image, Limits};
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, LazyLock};
+use volary_image::{Format, Image, Limits, ReadAt};
 
 const MIB: usize = 1 << 20;
+/// How much is read at a time.
+const WINDOW: u64 = 128 << 10;
 const HEADERS: [usize; 2] = [64 << 10, 128 << 10];
 const REGION_TABLES: [usize; 2] = [192 << 10, 256 << 10];
 const METADATA: usize = 2 * MIB;
@@ -61,8 +65,56 @@ fn image() -> Vec<u8> {
 const PLACES: [(&[usize], usize); 5] =
     [(&HEADERS, 80), (&REGION_TABLES, 256), (&[METADATA], 320), (&[METADATA + (64 << 10)], 64), (&[BAT], 64)];
 
+/// What an input changes of the image; the rest of it is everyone's, so that an input need not write 5 MiB first.
+const STARTS: [Range<usize>; 3] = [0..320 << 10, METADATA..METADATA + (65 << 10), BAT..BAT + 64];
+
+static IMAGE: LazyLock<Vec<u8>> = LazyLock::new(image);
+
+struct Spoiled {
+    parts: [Vec<u8>; 3],
+    len: usize,
+}
+
+impl Spoiled {
+    fn new() -> Self {
+        Spoiled { parts: STARTS.map(|range| IMAGE[range].to_vec()), len: IMAGE.len() }
+    }
+
+    /// The bytes from `at` on, which is in one of the parts.
+    fn at(&mut self, at: usize) -> &mut [u8] {
+        let part = STARTS.iter().position(|range| range.contains(&at)).expect("a place that is changed");
+        &mut self.parts[part][at - STARTS[part].start..]
+    }
+}
+
+impl ReadAt for Spoiled {
+    fn len(&self) -> u64 {
+        self.len as u64
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = usize::try_from(offset).ok().and_then(|at| at.checked_add(buffer.len()));
+        let Some(end) = end.filter(|end| *end <= self.len) else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        let start = offset as usize;
+        buffer.copy_from_slice(&IMAGE[start..end]);
+        for (range, part) in STARTS.iter().zip(&self.parts) {
+            let (from, to) = (range.start.max(start), range.end.min(end));
+            if from < to {
+                buffer[from - start..to - start].copy_from_slice(&part[from - range.start..to - range.start]);
+            }
+        }
+        Ok(())
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        Ok((offset < self.len()).then(|| offset..self.len()))
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
-    let mut file = image();
+    let mut file = Spoiled::new();
     let Some((&flags, mut edits)) = data.split_first() else { return };
     while let [place, at, len, rest @ ..] = edits {
         let (places, reach) = PLACES[usize::from(*place) % PLACES.len()];
@@ -70,25 +122,29 @@ fuzz_target!(|data: &[u8]| {
         let at = usize::from(*at) % reach;
         // Both copies alike, unless the high bit asks for the last alone.
         for start in &places[if place & 0x80 != 0 { places.len() - 1 } else { 0 }..] {
-            file[start + at..][..bytes.len()].copy_from_slice(bytes);
+            let place = &mut file.at(*start)[at..];
+            let len = bytes.len().min(place.len());
+            place[..len].copy_from_slice(&bytes[..len]);
         }
         edits = rest;
     }
     for (at, bytes) in HEADERS.map(|at| (at, 4096)).into_iter().chain(REGION_TABLES.map(|at| (at, 65536))) {
-        file[at + 4..at + 8].fill(0);
-        let crc = crc32c(&file[at..at + bytes]);
-        file[at + 4..at + 8].copy_from_slice(&crc.to_le_bytes());
+        let place = &mut file.at(at)[..bytes];
+        place[4..8].fill(0);
+        let crc = crc32c(place);
+        place[4..8].copy_from_slice(&crc.to_le_bytes());
     }
     if flags & 1 != 0 {
-        file.truncate(5 * MIB - usize::from(flags) * 16_000);
+        file.len -= usize::from(flags) * 16_000;
     }
 
     let limits = Limits::default().with_max_virtual_bytes(1 << 40);
     let Ok(image) = Image::open(Arc::new(file), Some(Format::Vhdx), &limits) else { return };
     let size = image.size_bytes();
-    let mut buffer = vec![0xaa; 1 << 20];
-    for start in [0, size / 2, size.saturating_sub(1 << 20)] {
-        let len = (size - start).min(1 << 20);
+    // Across the middle goes a border of two blocks.
+    let mut buffer = vec![0xaa; WINDOW as usize];
+    for start in [0, (size / 2).saturating_sub(WINDOW / 2), size.saturating_sub(WINDOW)] {
+        let len = (size - start).min(WINDOW);
         let extents = image.extents(start, len).expect("validated");
         let whole = &mut buffer[..len as usize];
         image.read_exact_at(start, whole).expect("validated");

@@ -91,9 +91,11 @@ fn rounds(targets: &[Target], options: &Fuzz) -> Outcome<Vec<Round>> {
     let queue = Mutex::new(targets.iter().collect::<VecDeque<_>>());
     let done = Mutex::new(Vec::new());
     let each = Duration::from_secs(options.seconds.max(1));
+    // A function of its own, so that nobody holds the queue while a target runs. What another thread left behind when it
+    // panicked is whole all the same.
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let work = |binaries: &Path| {
-        // What another thread left behind when it panicked is whole all the same.
-        while let Some(target) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
+        while let Some(target) = next() {
             let round =
                 round::run(binaries, target, each).map_err(|error| format!("{}: {error}", target.name));
             done.lock().unwrap_or_else(PoisonError::into_inner).push(round);
