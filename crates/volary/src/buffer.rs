@@ -2,6 +2,7 @@
 //! keep what threads gave back, so that memory would follow the number of threads.
 
 use crate::BLOCK_BYTES;
+use crate::direct::ALIGN_BYTES;
 use bytes::Bytes;
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
@@ -12,20 +13,27 @@ const KEPT: usize = 8;
 /// Only ever tried: in a process forked while another thread held it, nobody will let it go.
 static FREE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
-/// A buffer whose bytes are whatever was there before: fill all of it.
+/// A buffer whose bytes are whatever was there before: fill all of it. It begins where a page does, so that it can be written past
+/// the page cache.
 pub(crate) struct Buffer {
     block: Vec<u8>,
+    start: usize,
     len: usize,
 }
+
+/// What a block and a page's start before it take.
+const WITH_START: usize = BLOCK_BYTES as usize + ALIGN_BYTES;
 
 impl Buffer {
     /// A buffer of `len` bytes; longer ones than a block are not kept.
     pub(crate) fn take(len: usize) -> Buffer {
         if len as u64 > BLOCK_BYTES {
-            return Buffer { block: vec![0; len], len };
+            return Buffer { block: vec![0; len], start: 0, len };
         }
         let free = FREE.try_lock().ok().and_then(|mut free| free.pop());
-        Buffer { block: free.unwrap_or_else(|| vec![0; BLOCK_BYTES as usize]), len }
+        let block = free.unwrap_or_else(|| vec![0; WITH_START]);
+        let start = block.as_ptr().align_offset(ALIGN_BYTES).min(ALIGN_BYTES);
+        Buffer { block, start, len }
     }
 
     /// The filled buffer; it can be used again when the last part of it has gone.
@@ -36,13 +44,13 @@ impl Buffer {
 
 impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
-        &self.block[..self.len]
+        &self.block[self.start..self.start + self.len]
     }
 }
 
 impl AsMut<[u8]> for Buffer {
     fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.block[..self.len]
+        &mut self.block[self.start..self.start + self.len]
     }
 }
 
@@ -63,7 +71,7 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         let block = std::mem::take(&mut self.block);
         if let Ok(mut free) = FREE.try_lock()
-            && block.len() as u64 == BLOCK_BYTES
+            && block.len() == WITH_START
             && free.len() < KEPT
         {
             free.push(block);

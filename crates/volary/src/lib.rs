@@ -8,6 +8,7 @@
 
 mod buffer;
 mod ctl;
+mod direct;
 mod driver;
 pub mod engine;
 mod error;

@@ -10,6 +10,7 @@ use super::qcow2_writer::Qcow2Writer;
 use super::store::Store;
 use super::transfer::{BlockSink, Pass, VolumeBlocks, on_thread};
 use super::verify::data_bytes;
+use crate::direct::DirectFile;
 use crate::engine::Volume;
 use crate::{Ctl, Error, ErrorKind, Phase, Result, VolumeId, VolumeSpec, escape};
 use async_trait::async_trait;
@@ -19,7 +20,6 @@ use serde_json::json;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -178,7 +178,8 @@ async fn export_open(
             let (digest, file_bytes) = match format {
                 ExportFormat::Raw => {
                     file.set_len(size_bytes).map_err(|e| named(Error::io("sizing the file", e)))?;
-                    let digest = pass.run(source, Some(Arc::new(RawSink(file.clone()))), ctl).await;
+                    let sink = RawSink(Arc::new(DirectFile::new(file.clone())));
+                    let digest = pass.run(source, Some(Arc::new(sink)), ctl).await;
                     (digest.map_err(named)?, size_bytes)
                 }
                 ExportFormat::Qcow2 => {
@@ -223,7 +224,7 @@ async fn digest_written(file: Arc<File>, algorithm: Algorithm, ctl: &Ctl) -> Res
 }
 
 /// A raw file: what is not written stays a hole.
-struct RawSink(Arc<File>);
+struct RawSink(Arc<DirectFile>);
 
 #[async_trait]
 impl BlockSink for RawSink {
@@ -234,7 +235,7 @@ impl BlockSink for RawSink {
                 file.write_all_at(&block.bytes[run.clone()], start + run.start as u64)
                     .map_err(|error| Error::io("writing the file", error))?;
             }
-            write_behind(&file, start, block.bytes.len() as u64);
+            write_behind(file.file(), start, block.bytes.len() as u64);
             Ok(())
         })
         .await

@@ -7,6 +7,7 @@
 use super::block::{Block, GRANULE_BYTES};
 use super::output_file::write_behind;
 use super::transfer::{BlockSink, on_thread};
+use crate::direct::DirectFile;
 use crate::{Ctl, Error, ErrorKind, Result};
 use async_trait::async_trait;
 use std::fs::File;
@@ -29,6 +30,7 @@ pub(crate) struct Qcow2Writer(Arc<Inner>);
 
 struct Inner {
     file: Arc<File>,
+    clusters: DirectFile,
     size_bytes: u64,
     allocated: Mutex<Allocated>,
 }
@@ -48,7 +50,8 @@ impl Qcow2Writer {
         let next = 1 + (entries * 8).div_ceil(CLUSTER);
         let allocated = Mutex::new(Allocated { next, l1: vec![0; entries as usize] });
         let size_bytes = size_bytes.next_multiple_of(512);
-        Ok(Qcow2Writer(Arc::new(Inner { file, size_bytes, allocated })))
+        let clusters = DirectFile::new(file.clone());
+        Ok(Qcow2Writer(Arc::new(Inner { file, clusters, size_bytes, allocated })))
     }
 
     /// Writes tables and header, and returns the file's length. Nothing may be written after.
@@ -95,7 +98,7 @@ impl Inner {
         let first = cluster;
         let mut entries = vec![0; block.bytes.len().div_ceil(GRANULE_BYTES) * 8];
         for run in &block.runs {
-            self.file.write_all_at(&block.bytes[run.clone()], cluster * CLUSTER)?;
+            self.clusters.write_all_at(&block.bytes[run.clone()], cluster * CLUSTER)?;
             for index in run.clone().step_by(GRANULE_BYTES).map(|offset| offset / GRANULE_BYTES) {
                 let entry = (cluster * CLUSTER) | COPIED;
                 entries[index * 8..index * 8 + 8].copy_from_slice(&entry.to_be_bytes());

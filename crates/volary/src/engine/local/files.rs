@@ -1,5 +1,6 @@
 //! The file layer under the objects: a seam, so that tests can drop what was not synced, as a power cut does.
 
+use crate::direct::DirectFile;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
@@ -36,11 +37,12 @@ pub(super) struct SystemFiles;
 impl Files for SystemFiles {
     fn create(&self, path: &Path) -> io::Result<Box<dyn ObjectFile>> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        Ok(Box::new(file))
+        Ok(Box::new(DirectFile::new(file.into())))
     }
 
     fn open(&self, path: &Path, write: bool) -> io::Result<Box<dyn ObjectFile>> {
-        Ok(Box::new(OpenOptions::new().read(true).write(write).open(path)?))
+        let file = OpenOptions::new().read(true).write(write).open(path)?;
+        Ok(Box::new(DirectFile::new(file.into())))
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
@@ -55,10 +57,10 @@ impl Files for SystemFiles {
     }
 }
 
-impl ObjectFile for File {
+impl ObjectFile for DirectFile {
     fn read_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
         while !buffer.is_empty() {
-            match FileExt::read_at(self, buffer, offset) {
+            match self.file().read_at(buffer, offset) {
                 Ok(0) => {
                     buffer.fill(0);
                     return Ok(());
@@ -80,28 +82,28 @@ impl ObjectFile for File {
 
     fn zero_at(&self, offset: u64, len: u64) -> io::Result<()> {
         use rustix::fs::FallocateFlags as Flags;
-        match rustix::fs::fallocate(self, Flags::PUNCH_HOLE | Flags::KEEP_SIZE, offset, len) {
+        match rustix::fs::fallocate(self.file(), Flags::PUNCH_HOLE | Flags::KEEP_SIZE, offset, len) {
             Err(rustix::io::Errno::OPNOTSUPP) => {}
             result => return Ok(result?),
         }
         // No holes on this file system: write the zeros, but nothing past the end, where it reads as zeros anyway.
-        let end = offset.saturating_add(len).min(self.metadata()?.len());
+        let end = offset.saturating_add(len).min(self.file().metadata()?.len());
         let zeros = vec![0; 64 << 10];
         let mut at = offset;
         while at < end {
             let n = (end - at).min(zeros.len() as u64);
-            self.write_all_at(&zeros[..n as usize], at)?;
+            self.file().write_all_at(&zeros[..n as usize], at)?;
             at += n;
         }
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        self.file().sync_data()
     }
 
     fn allocated_bytes(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.blocks().saturating_mul(512))
+        Ok(self.file().metadata()?.blocks().saturating_mul(512))
     }
 }
 
