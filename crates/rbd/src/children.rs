@@ -97,7 +97,8 @@ impl Image {
         self.run("rbd_list_children3", limit, |image| {
             let library = &image.io.on.library;
             let clean = symbol!(library, rbd_linked_image_spec_list_cleanup);
-            grow(64, |len| {
+            // Too short a list costs a second one, for which librbd asks after every clone once more.
+            grow(1024, |len| {
                 // SAFETY: numbers, a bool and pointers; zero is valid for each.
                 let mut specs: Vec<sys::rbd_linked_image_spec_t> = vec![unsafe { std::mem::zeroed() }; *len];
                 // SAFETY: an open image and an array of the length told.

@@ -46,6 +46,16 @@ async fn all_children(image: &Image) -> Result<Vec<rbd::Child>> {
     }
 }
 
+fn child_of(child: rbd::Child, snapshot: &rbd::Snapshot) -> Result<Child> {
+    Ok(Child {
+        namespace: namespace_of(&child),
+        id: id_of(&child.id)?,
+        volume: Name::from_bytes(child.name),
+        snapshot: Name::from_bytes(snapshot.name.clone()),
+        trash: child.trash,
+    })
+}
+
 pub(super) async fn find(image: &Image, name: &Name) -> Result<SnapshotInfo> {
     let named = image.snapshots(NO_LIMIT).await?.into_iter().find(|of| of.name == name.as_bytes());
     let found = match named {
@@ -70,11 +80,21 @@ impl Handle {
         if let Some(name) = only {
             find(&self.image, name).await?;
         }
+        // librbd asks for the name of each in turn, so they are listed as seldom as can be: of all snapshots first.
+        let all = match self.snapshot {
+            None => Some(all_children(&self.image).await?),
+            Some(_) => None,
+        };
         let mut children = Vec::new();
-        if self.snapshot.is_none() && all_children(&self.image).await?.is_empty() {
+        if all.as_ref().is_some_and(Vec::is_empty) {
             return Ok(children);
         }
-        for snapshot in self.image.snapshots(NO_LIMIT).await? {
+        let snapshots = self.image.snapshots(NO_LIMIT).await?;
+        // Snapshots with clones stay, so that the one there is has all of them.
+        if let ([only], Some(all)) = (snapshots.as_slice(), all) {
+            return all.into_iter().map(|child| child_of(child, only)).collect();
+        }
+        for snapshot in snapshots {
             if only.is_some_and(|only| only.as_bytes() != snapshot.name) {
                 continue;
             }
@@ -88,13 +108,7 @@ impl Handle {
             };
             at.close(NO_LIMIT).await?;
             for child in found? {
-                children.push(Child {
-                    namespace: namespace_of(&child),
-                    id: id_of(&child.id)?,
-                    volume: Name::from_bytes(child.name),
-                    snapshot: Name::from_bytes(snapshot.name.clone()),
-                    trash: child.trash,
-                });
+                children.push(child_of(child, &snapshot)?);
             }
         }
         Ok(children)
