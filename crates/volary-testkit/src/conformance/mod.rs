@@ -118,6 +118,7 @@ macro_rules! conformance_tests {
             restore_of_a_taken_name_leaves_it_in_trash restore_is_idempotent restore_publishes_an_open_volume
             move_refuses_stale_entries move_is_blocked_by_a_writer removal_waits_for_the_deferment
             removal_is_blocked_by_snapshots_and_handles missing_ids_are_not_found
+            made_there_it_has_no_name_before cloned_there_it_has_no_name_before
             a_parent_in_trash_serves_its_clones a_child_in_trash_still_counts two_of_one_name
             two_restores_of_one_name;
         s10_namespaces = namespaces:

@@ -2,7 +2,7 @@
 
 use super::stage::*;
 use std::time::Duration;
-use volary::engine::{OpenOptions, TrashOptions, TrashState, VolumeEntry};
+use volary::engine::{CloneOptions, CreateOptions, OpenOptions, TrashOptions, TrashState, VolumeEntry};
 use volary::{ErrorKind, Target, VolumeId};
 
 impl Stage {
@@ -30,6 +30,61 @@ pub(super) async fn it_takes_the_name_away(s: &Stage) {
     assert!((3595..=3605).contains(&kept.as_secs()), "{kept:?}");
     let again = s.volume("a", MIB).await;
     assert_ne!(again.id, a.id);
+}
+
+/// What was just made in trash, the one thing there.
+async fn made_in_trash(s: &Stage, name: &str, id: VolumeId) -> VolumeEntry {
+    let all = s.trash(&s.ns, &CTL).await.unwrap();
+    let [made] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!((&made.id, &made.name, made.state), (&id, &n(name), TrashState::Normal));
+    assert_eq!(made.source, "user");
+    let kept = made.until.duration_since(made.deleted);
+    assert!((3595..=3605).contains(&kept.as_secs()), "{kept:?}");
+    assert_eq!(s.find(&s.ns, &Target::Id(id.clone()), &CTL).await.unwrap(), None);
+    VolumeEntry { name: n(name), id }
+}
+
+pub(super) async fn made_there_it_has_no_name_before(s: &Stage) {
+    let named = s.volume("a", MIB).await;
+    let options = CreateOptions::new(2 * BLOCK + 512).in_trash(HOUR);
+    let id = s.create(&s.ns, &n("a"), &options, &CTL).await.unwrap();
+    let made = made_in_trash(s, "a", id).await;
+    assert_eq!(s.listed(&s.ns).await, [named]);
+    let w = s.writer(&made).await;
+    w.holds(&[(2 * BLOCK + 512, 0)]).await;
+    assert_eq!(w.used_bytes(&CTL).await.unwrap(), 0);
+    w.fill(BLOCK, BLOCK, 7).await;
+    w.snap("s").await;
+    w.shut().await;
+    s.trash_restore(&s.ns, &made.id, &n("b"), &CTL).await.unwrap();
+    assert_eq!(s.found(&n("b")).await.unwrap().id, made.id);
+    s.at(&made, "s").await.holds(&[(BLOCK, 0), (BLOCK, 7), (512, 0)]).await;
+    let nothing = s.create(&s.ns, &n("c"), &CreateOptions::new(0).in_trash(HOUR), &CTL).await.unwrap();
+    s.trash_remove(&s.ns, &nothing, true, &CTL).await.unwrap();
+    let most = s.describe(&CTL).await.unwrap().max_volume_bytes;
+    let options = CreateOptions::new(most + 1).in_trash(HOUR);
+    refused(s.create(&s.ns, &n("d"), &options, &CTL).await, ErrorKind::Usage);
+    assert_eq!(s.trashed().await, []);
+}
+
+pub(super) async fn cloned_there_it_has_no_name_before(s: &Stage) {
+    let a = s.parent("a", BLOCK, 3).await;
+    let (from, options) = (s.snapshot_ref(&a, "s"), CloneOptions::in_trash(HOUR));
+    let id = s.clone_volume(&from, &s.ns, &n("a"), &options, &CTL).await.unwrap();
+    let made = made_in_trash(s, "a", id).await;
+    assert_eq!(s.listed(&s.ns).await, [a.clone()]);
+    s.reader(&made).await.holds(&[(BLOCK, 3)]).await;
+    let children = s.reader(&a).await.children(Some(&n("s")), &CTL).await.unwrap();
+    assert_eq!(children.iter().map(|child| (&child.id, child.trash)).collect::<Vec<_>>(), [(&made.id, true)]);
+    // The snapshot is not protected: nothing is left of the try.
+    let w = s.writer(&a).await;
+    w.snap("bare").await;
+    w.shut().await;
+    let bare = s.snapshot_ref(&a, "bare");
+    refused(s.clone_volume(&bare, &s.ns, &n("b"), &options, &CTL).await, ErrorKind::Blocked);
+    assert_eq!(s.trashed().await, [made.id.clone()]);
+    s.trash_restore(&s.ns, &made.id, &n("c"), &CTL).await.unwrap();
+    s.reader(&made).await.holds(&[(BLOCK, 3)]).await;
 }
 
 pub(super) async fn everything_works_in_trash(s: &Stage) {

@@ -6,7 +6,8 @@ use super::patience::patiently;
 use super::store::Store;
 use super::transfer::on_thread;
 use crate::engine::{
-    CloneOptions, CreateOptions, OpenOptions, SnapshotRef, TrashOptions, TrashState, Volume, VolumeEntry,
+    CloneOptions, CreateOptions, OpenOptions, SnapshotRef, TrashEntry, TrashOptions, TrashState, Volume,
+    VolumeEntry,
 };
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId, VolumeSpec};
 use std::sync::Arc;
@@ -93,17 +94,15 @@ impl Staging {
         let (engine, namespace, staging) = (self.store.shared_engine(), &self.namespace, &self.staging);
         let id = match origin {
             Origin::Empty { size_bytes } => {
-                engine.create(namespace, staging, &CreateOptions::new(size_bytes), ctl).await?
+                let options = CreateOptions::new(size_bytes).in_trash(KEEP);
+                engine.create(namespace, staging, &options, ctl).await?
             }
             Origin::Clone(parent) => {
-                engine.clone_volume(parent, namespace, staging, &CloneOptions::default(), ctl).await?
+                engine.clone_volume(parent, namespace, staging, &CloneOptions::in_trash(KEEP), ctl).await?
             }
         };
         self.id = Some(id.clone());
-        self.intent.step("staged", Some(&id), ctl).await?;
-        let entry = VolumeEntry { name: staging.clone(), id };
-        // Nobody else has any business with it.
-        engine.trash_move(namespace, &entry, &TrashOptions::keep(KEEP).looked(), ctl).await
+        self.intent.step("staged", Some(&id), ctl).await
     }
 
     /// Opens it to be filled.
@@ -244,8 +243,13 @@ impl Staging {
     async fn remove(&self, ctl: &Ctl) -> Result<()> {
         let (engine, namespace) = (self.store.shared_engine(), &self.namespace);
         let trash = engine.trash(namespace, ctl).await?;
-        let Some(found) = trash.into_iter().find(|found| self.id.as_ref() == Some(&found.id)) else {
-            // Under its staging name it is found even if its creation was cut short before it told its id.
+        // By its staging name, which nothing else has, it is found even if its creation was cut short before it told its id.
+        let is_it = |found: &TrashEntry| match &self.id {
+            Some(id) => found.id == *id,
+            None => found.name == self.staging,
+        };
+        let Some(found) = trash.into_iter().find(is_it) else {
+            // Or where the store has to make it before it puts it into trash.
             return match engine.find(namespace, &Target::Name(self.staging.clone()), ctl).await? {
                 Some(entry) => engine.remove(namespace, &entry, ctl).await,
                 None => Ok(()),

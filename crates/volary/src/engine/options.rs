@@ -9,19 +9,38 @@ use std::time::Duration;
 pub struct CreateOptions {
     /// Its size; may be zero.
     pub size_bytes: u64,
+    /// Into trash at once, to be kept there for so long, the name being the last it had, which may be in use: no listing of
+    /// volumes ever shows it. Ended halfway, it is in trash, whole or with nothing to open, or nowhere; or under its name where
+    /// the store has to make it there first.
+    pub trash: Option<Duration>,
 }
 
 impl CreateOptions {
     /// A volume of so many bytes, everything else as the store does by default.
     pub fn new(size_bytes: u64) -> Self {
-        CreateOptions { size_bytes }
+        CreateOptions { size_bytes, trash: None }
+    }
+
+    /// Into trash at once.
+    pub fn in_trash(self, keep: Duration) -> Self {
+        CreateOptions { trash: Some(keep), ..self }
     }
 }
 
 /// How to make a clone ([`Engine::clone_volume`](super::Engine::clone_volume)).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct CloneOptions {}
+pub struct CloneOptions {
+    /// Into trash at once, as [`CreateOptions::trash`].
+    pub trash: Option<Duration>,
+}
+
+impl CloneOptions {
+    /// Into trash at once.
+    pub fn in_trash(keep: Duration) -> Self {
+        CloneOptions { trash: Some(keep) }
+    }
+}
 
 /// How to put a volume into trash ([`Engine::trash_move`](super::Engine::trash_move)).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::owner::Owner;
 use super::random_hex;
-use crate::engine::Record;
+use crate::engine::{Record, TrashEntry};
 use crate::{Error, ErrorKind, Result, VolumeId, VolumeSpec};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,17 @@ impl IntentRecord {
     /// The volume it is about.
     pub(crate) fn spec(&self) -> Result<VolumeSpec> {
         self.volume.parse()
+    }
+
+    /// Whether it is about an entry of trash: a volume that is being made may be there before the record tells its id.
+    pub(crate) fn is_about(&self, entry: &TrashEntry) -> bool {
+        let made = match &self.work {
+            Work::Make { staging } => {
+                crate::unescape(staging).is_ok_and(|name| name == entry.name.as_bytes())
+            }
+            _ => false,
+        };
+        made || self.volume_id.as_ref() == Some(&entry.id)
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {

@@ -104,10 +104,9 @@ pub(super) fn check_size(size_bytes: u64) -> Result<()> {
     Ok(())
 }
 
-pub(super) async fn create(pool: &rbd::Pool, name: &Name, size_bytes: u64) -> Result<VolumeId> {
-    check_size(size_bytes)?;
+/// Has librbd make an image.
+pub(super) async fn create(pool: &rbd::Pool, name: &Name, size_bytes: u64) -> Result<()> {
     let mut options = rbd::ImageOptions::default();
     options.features = Some(FEATURES);
-    pool.create(name.as_bytes(), size_bytes, &options, NO_LIMIT).await?;
-    id_of(pool, name).await?.ok_or_else(|| no_volume(name).hint("somebody removed or renamed it at once"))
+    Ok(pool.create(name.as_bytes(), size_bytes, &options, NO_LIMIT).await?)
 }

@@ -18,6 +18,7 @@ mod half_removed;
 mod header;
 mod holders;
 mod lockers;
+mod new;
 mod object_map;
 mod snapshots;
 mod store;

@@ -225,9 +225,7 @@ impl Engine for Ceph {
         options: &CreateOptions,
         ctl: &Ctl,
     ) -> Result<VolumeId> {
-        let create =
-            async { directory::create(&self.0.enter(namespace).await?, name, options.size_bytes).await };
-        self.0.call(ctl, "create a volume", create).await
+        self.0.call(ctl, "create a volume", self.0.create_volume(namespace, name, options)).await
     }
 
     async fn clone_volume(
@@ -235,10 +233,10 @@ impl Engine for Ceph {
         parent: &SnapshotRef,
         namespace: &Namespace,
         name: &Name,
-        _options: &CloneOptions,
+        options: &CloneOptions,
         ctl: &Ctl,
     ) -> Result<VolumeId> {
-        self.0.clone_volume(parent, namespace, name, ctl).await
+        self.0.clone_volume(parent, namespace, name, options, ctl).await
     }
 
     async fn rename(&self, namespace: &Namespace, volume: &VolumeEntry, to: &Name, ctl: &Ctl) -> Result<()> {

@@ -28,7 +28,7 @@ pub(super) async fn move_in(pool: &rbd::Pool, volume: &VolumeEntry, options: &Tr
         // It leaves journals, groups and mirrors as they are to be left.
         return Ok(pool.trash_move(volume.name.as_bytes(), options.keep, NO_LIMIT).await?);
     }
-    let entry = moving(volume, options.keep);
+    let entry = in_trash(volume, options.keep, TrashState::Moving);
     let added = pool.omap_swap(TRASH, vec![change(&entry.id, None, Some(encode(&entry)))], NO_LIMIT).await?;
     let entry = if added { Some(entry) } else { begun(pool, volume).await? };
     let stale = || no_volume(&volume.name).context("id", &volume.id);
@@ -47,7 +47,8 @@ async fn begun(pool: &rbd::Pool, volume: &VolumeEntry) -> Result<Option<TrashEnt
     Ok(entry.filter(|of| of.state == TrashState::Moving && of.name == volume.name))
 }
 
-fn moving(volume: &VolumeEntry, keep: Duration) -> TrashEntry {
+/// The entry of what comes into trash now.
+pub(super) fn in_trash(volume: &VolumeEntry, keep: Duration, state: TrashState) -> TrashEntry {
     let deleted = Timestamp::now();
     let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
     TrashEntry {
@@ -56,11 +57,11 @@ fn moving(volume: &VolumeEntry, keep: Duration) -> TrashEntry {
         source: "user".to_owned(),
         deleted,
         until: deleted.saturating_add(keep).unwrap_or(Timestamp::MAX),
-        state: TrashState::Moving,
+        state,
     }
 }
 
-fn change(id: &VolumeId, expected: Option<Vec<u8>>, new: Option<Vec<u8>>) -> Swap {
+pub(super) fn change(id: &VolumeId, expected: Option<Vec<u8>>, new: Option<Vec<u8>>) -> Swap {
     Swap { key: [b"id_", id.as_str().as_bytes()].concat(), expected, new }
 }
 

@@ -5,9 +5,11 @@ use super::ids::random_hex;
 use super::lockers::require_unlocked;
 use super::pools::namespace_row;
 use super::store::Store;
+use super::trash::kept_until;
 use crate::engine::{CreateOptions, Head, VolumeEntry};
 use crate::{Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use rusqlite::{OptionalExtension, Transaction, params};
+use std::time::Duration;
 
 /// The largest volume: what RBD can address with default objects is less.
 pub(super) const MAX_VOLUME_BYTES: u64 = 1 << 56;
@@ -95,18 +97,21 @@ pub(super) struct NewVolume<'a> {
     pub(super) size: u64,
     /// The snapshot it is a clone of, and that snapshot's layer.
     pub(super) parent: Option<(i64, i64)>,
+    /// How long trash is to keep it, if that is where it goes.
+    pub(super) trash: Option<Duration>,
 }
 
 pub(super) fn insert_volume(tx: &Transaction<'_>, new: &NewVolume<'_>) -> Sql<VolumeId> {
     let id = VolumeId::new(random_hex(7)?)?;
+    let now = now();
     let overlap = if new.parent.is_some() { new.size } else { 0 };
     tx.execute(
         "INSERT INTO layer(volume, parent, overlap) VALUES (?1, ?2, ?3)",
         params![id.as_str(), new.parent.map(|(_, layer)| layer), int(overlap)],
     )?;
     tx.execute(
-        "INSERT INTO volume(id, namespace, name, head, size, parent, created, modified)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+        "INSERT INTO volume(id, namespace, name, head, size, parent, created, modified, trashed, until)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9)",
         params![
             id.as_str(),
             new.namespace,
@@ -114,7 +119,9 @@ pub(super) fn insert_volume(tx: &Transaction<'_>, new: &NewVolume<'_>) -> Sql<Vo
             tx.last_insert_rowid(),
             int(new.size),
             new.parent.map(|(snapshot, _)| snapshot),
-            now()
+            now,
+            new.trash.map(|_| now),
+            new.trash.map(|keep| kept_until(now, keep)),
         ],
     )?;
     Ok(id)
@@ -184,8 +191,12 @@ impl Store {
         require_size(options.size_bytes)?;
         self.db.write(|tx| {
             let namespace = namespace_row(tx, namespace)?;
-            require_free(tx, namespace, name)?;
-            insert_volume(tx, &NewVolume { namespace, name, size: options.size_bytes, parent: None })
+            if options.trash.is_none() {
+                require_free(tx, namespace, name)?;
+            }
+            let new =
+                NewVolume { namespace, name, size: options.size_bytes, parent: None, trash: options.trash };
+            insert_volume(tx, &new)
         })
     }
 

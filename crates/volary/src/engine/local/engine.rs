@@ -142,11 +142,13 @@ impl Engine for Local {
         parent: &SnapshotRef,
         namespace: &Namespace,
         name: &Name,
-        _options: &CloneOptions,
+        options: &CloneOptions,
         ctl: &Ctl,
     ) -> Result<VolumeId> {
         let (parent, namespace, name) = (parent.clone(), namespace.clone(), name.clone());
-        self.call(ctl, "clone a snapshot", move |store| store.clone_volume(&parent, &namespace, &name)).await
+        let options = options.clone();
+        let clone = move |store: &Arc<Store>| store.clone_volume(&parent, &namespace, &name, &options);
+        self.call(ctl, "clone a snapshot", clone).await
     }
 
     async fn rename(&self, namespace: &Namespace, volume: &VolumeEntry, to: &Name, ctl: &Ctl) -> Result<()> {

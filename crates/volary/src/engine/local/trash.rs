@@ -18,6 +18,12 @@ use std::time::Duration;
 /// How many objects are unlinked between two transactions.
 const GARBAGE_BATCH: u32 = 1024;
 
+/// The time until which trash keeps what comes there now.
+pub(super) fn kept_until(now: i64, keep: Duration) -> i64 {
+    let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+    now.saturating_add(keep).min(jiff::Timestamp::MAX.as_microsecond())
+}
+
 impl Store {
     /// Keeps everybody else from opening a volume, or says who has it open.
     fn exclude_all(&self, id: &VolumeId) -> Result<[Lock; 2]> {
@@ -56,14 +62,13 @@ impl Store {
     ) -> Result<()> {
         self.db.read(|tx| require_entry(tx, namespace_row(tx, namespace)?, volume))?;
         let _open = self.exclude_all(&volume.id)?;
-        let (now, keep) = (now(), i64::try_from(keep.as_micros()).unwrap_or(i64::MAX));
-        let until = now.saturating_add(keep).min(jiff::Timestamp::MAX.as_microsecond());
+        let now = now();
         self.db.write(|tx| {
             require_entry(tx, namespace_row(tx, namespace)?, volume)?;
             require_unlocked(tx, &volume.id)?;
             tx.execute(
                 "UPDATE volume SET trashed = ?2, until = ?3 WHERE id = ?1",
-                params![volume.id.as_str(), now, until],
+                params![volume.id.as_str(), now, kept_until(now, keep)],
             )?;
             Ok(())
         })

@@ -8,7 +8,7 @@ mod recording;
 use crate::engine::local::files::SystemFiles;
 use crate::engine::local::handle::Open;
 use crate::engine::local::store::Store;
-use crate::engine::{CreateOptions, OpenOptions, SnapshotRef, VolumeEntry};
+use crate::engine::{CloneOptions, CreateOptions, OpenOptions, SnapshotRef, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Target};
 use model::{Cell, Found, Model, Modelled};
 use recording::{CELL, Recording, in_memory};
@@ -146,7 +146,9 @@ impl History {
                         open.protect_snapshot(&name(&snapshot), true)?;
                         let (namespace, volume) = (home.clone(), open.id.clone());
                         let parent = SnapshotRef { namespace, volume, snapshot: name(&snapshot) };
-                        h.store.clone_volume(&parent, &home, &name(&child)).map(drop)
+                        h.store
+                            .clone_volume(&parent, &home, &name(&child), &CloneOptions::default())
+                            .map(drop)
                     },
                 );
                 self.opened(&child);
