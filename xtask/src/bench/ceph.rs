@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub(super) const QEMU: &str = "qemu-img -W -m 16";
+/// The same, until what it wrote is on the disk.
+pub(super) const QEMU_SYNC: &str = "qemu-img -W -m 16, sync";
 
 /// Everyone's way to the cluster.
 pub(super) struct Contest<'a> {
@@ -138,10 +140,15 @@ impl Contest<'_> {
     }
 
     pub(super) fn peer_export(&self, format: &str, peer: &str) -> Outcome<Run> {
+        let convert = ["convert", "-W", "-m", "16", "-f", "raw", "-O", format];
         if peer == QEMU {
-            let mut export = Command::new(&self.qemu);
-            export.args(["convert", "-W", "-m", "16", "-f", "raw", "-O", format]).arg(self.url("bench"));
-            return self.exported(&mut export);
+            return self.exported(Command::new(&self.qemu).args(convert).arg(self.url("bench")));
+        }
+        if peer == QEMU_SYNC {
+            // Its arguments end with the file.
+            let mut export = Command::new("sh");
+            export.args(["-c", "\"$@\" && for file; do :; done && sync \"$file\"", "sh"]).arg(&self.qemu);
+            return self.exported(export.args(convert).arg(self.url("bench")));
         }
         self.exported(self.rbd().args(["export", "--no-progress", "rbd/bench"]))
     }

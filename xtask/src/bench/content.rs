@@ -1,7 +1,7 @@
 //! Imports, exports and verifying, beside what users would run instead, and the memory they take.
 
 use super::Options;
-use super::ceph::{Contest, QEMU};
+use super::ceph::{Contest, QEMU, QEMU_SYNC};
 use super::measure::{Case, Limits, Report};
 use crate::images::{self, convert};
 use crate::tools::{Outcome, output};
@@ -105,7 +105,14 @@ pub(super) fn imports(
 pub(super) fn exports(report: &mut Report, contest: &Contest<'_>, options: &Options) -> Outcome {
     let raw = image(contest, options)?;
     output(contest.volary().args(["import", "--no-verify", "-f", "raw"]).arg(&raw).arg("bench"))?;
-    for (format, beside, limit) in [("raw", "rbd export", 0.1), ("raw", QEMU, 1.0), ("qcow2", QEMU, 1.0)] {
+    let peers = [
+        ("raw", "rbd export", 0.1),
+        ("raw", QEMU, 1.0),
+        ("qcow2", QEMU, 1.0),
+        ("raw", QEMU_SYNC, 1.0),
+        ("qcow2", QEMU_SYNC, 1.0),
+    ];
+    for (format, beside, limit) in peers {
         let case = Case {
             name: format!("export {format}"),
             data: options.data(),
