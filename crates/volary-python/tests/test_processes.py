@@ -13,7 +13,9 @@ import volary
 from stores import MIB, StoreTest
 
 IMPORTER = """
-import sys, volary
+import signal, sys, volary
+# A shell has what it starts in the background ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 url, path, spec = sys.argv[1:]
 store = volary.Store(url)
 try:
