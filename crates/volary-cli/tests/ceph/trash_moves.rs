@@ -93,6 +93,41 @@ fn s04_a_move_broken_off_after_any_step_is_finished() {
     bench.assert_empty();
 }
 
+/// A volume made in trash, by the first steps alone: its entry, then its header.
+const MADE: &str = r#"
+import rados, struct, sys, time
+conf, pool, namespace, id, steps = sys.argv[1:]
+cluster = rados.Rados(conffile=conf)
+cluster.connect()
+io = cluster.open_ioctx(pool)
+io.set_namespace(namespace)
+text = lambda text: struct.pack("<I", len(text)) + text.encode()
+now = int(time.time())
+entry = b"\0" + text("volary-staging-0") + struct.pack("<IIII", now, 0, now + 3600, 0) + b"\0"
+io.execute("rbd_trash", "rbd", "trash_add", text(id) + b"\2\1" + struct.pack("<I", len(entry)) + entry)
+if int(steps) > 1:
+    header = struct.pack("<QBQ", 8 << 20, 22, 0b111101) + text("rbd_data." + id) + struct.pack("<q", -1)
+    io.execute("rbd_header." + id, "rbd", "create", header)
+"#;
+
+#[test]
+fn s05_what_was_broken_off_while_it_was_made_in_trash_goes_like_anything_there() {
+    let bench = crate::bench();
+    let (pool, namespace) = bench.home.split_once('/').unwrap();
+    for steps in ["1", "2"] {
+        let id = format!("abcdef01234{steps}");
+        let mut python = Command::new("/usr/bin/python3");
+        python.args(["-c", MADE, &cluster::conf(), pool, namespace, &id, steps]);
+        assert!(python.env_remove("CEPH_ARGS").status().unwrap().success());
+        let trash = bench.json(&["trash", "ls", &bench.home]);
+        assert_eq!(trash.as_array().unwrap().len(), 1, "{trash}");
+        bench.ok(&["trash", "rm", "--force", &format!("{}/id:{id}", bench.home)]);
+        assert!(!rados(&bench, &["ls"]).contains(&id), "after {steps} steps");
+        assert_eq!(rados(&bench, &["listomapkeys", "rbd_trash"]).trim(), "", "after {steps} steps");
+    }
+    bench.assert_empty();
+}
+
 #[test]
 fn what_a_journal_follows_is_moved_by_librbd() {
     let bench = crate::bench();

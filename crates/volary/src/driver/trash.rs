@@ -398,8 +398,10 @@ impl Store {
                 plan.blockers.append(&mut plan.clones);
                 plan.blockers.extend(seen.holders);
             }
-            // Half removed, it cannot be opened any more: only removing it again makes sense.
-            Err(error) if entry.state == TrashState::Removing && error.kind() == ErrorKind::NotFound => {}
+            // Half removed, or half made, it cannot be opened: only removing it makes sense.
+            Err(error)
+                if (entry.state == TrashState::Removing || is_staging(entry))
+                    && error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
         if !force && entry.until > Timestamp::now() {

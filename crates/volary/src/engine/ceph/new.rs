@@ -188,9 +188,8 @@ impl New<'_> {
         let create = method(c"create", [size, vec![order], features, put_string(&data), no_pool]);
         let objects = size_bytes.div_ceil(1 << order);
         let none_there = method(c"object_map_resize", [number(objects), vec![0]]);
-        // Both are awaited, so that nothing is made any more when what there is is taken away.
-        let (head, map) =
-            futures::join!(change(&head, true, vec![create]), change(&map, false, vec![none_there]));
-        head.and(map)
+        change(&head, true, vec![create]).await?;
+        // Only then: a map without a header nobody would find.
+        change(&map, false, vec![none_there]).await
     }
 }
