@@ -81,7 +81,7 @@ fn open_again(file: &File) -> Option<File> {
     match opened {
         Ok(file) => Some(file.into()),
         Err(errno) => {
-            tracing::debug!(error = %errno, "the file is written through the page cache");
+            tracing::trace!(error = %errno, "the file is written through the page cache");
             None
         }
     }
@@ -93,7 +93,7 @@ mod tests {
     use crate::buffer::Buffer;
 
     #[test]
-    fn s12_long_runs_go_past_the_page_cache_and_every_byte_arrives() {
+    fn long_runs_go_past_the_page_cache_and_every_byte_arrives() {
         let file = Arc::new(tempfile::tempfile().unwrap());
         let direct = DirectFile::new(file.clone());
         let mut buffer = Buffer::take(3 * LONG_BYTES + 100);

@@ -69,7 +69,7 @@ pub(super) async fn made_there_it_has_no_name_before(s: &Stage) {
 
 pub(super) async fn cloned_there_it_has_no_name_before(s: &Stage) {
     let a = s.parent("a", BLOCK, 3).await;
-    let (from, options) = (s.snapshot_ref(&a, "s"), CloneOptions::in_trash(HOUR));
+    let (from, options) = (s.snapshot_ref(&a, "s"), CloneOptions::default().in_trash(HOUR));
     let id = s.clone_volume(&from, &s.ns, &n("a"), &options, &CTL).await.unwrap();
     let made = made_in_trash(s, "a", id).await;
     assert_eq!(s.listed(&s.ns).await, [a.clone()]);

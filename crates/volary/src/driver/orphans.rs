@@ -1,6 +1,5 @@
 //! What is in a namespace and in no inventory: classified, with the command that would settle it. Deletes nothing.
 
-use super::journal::{INTENT_PREFIX, IntentRecord};
 use super::trash::is_staging;
 use crate::engine::{TrashEntry, TrashState};
 use crate::{Ctl, ErrorKind, Name, Namespace, Result, Store, VolumeId, VolumeSpec};
@@ -161,10 +160,9 @@ impl Store {
     pub async fn orphans_in_trash(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<Orphan>> {
         // The trash first: what somebody stages or removes meanwhile is in the journal before it is there.
         let trash = self.engine().trash(namespace, ctl).await?;
-        let records = self.engine().records(namespace, INTENT_PREFIX, ctl).await?;
-        let pending: Vec<_> = records.iter().filter_map(|record| IntentRecord::decode(record).ok()).collect();
+        let pending = self.intents(namespace, ctl).await?;
         let orphan = |entry: TrashEntry| {
-            let in_journal = pending.iter().any(|record| record.is_about(&entry));
+            let in_journal = pending.iter().flatten().any(|intent| intent.is_about(&entry));
             let (class, detail, remedy) = trashed(namespace, &entry, in_journal)?;
             let volume = namespace.volume_by_id(entry.id.clone());
             Some(Orphan { volume, id: entry.id, class, detail, used_bytes: None, remedy })

@@ -98,7 +98,8 @@ impl Staging {
                 engine.create(namespace, staging, &options, ctl).await?
             }
             Origin::Clone(parent) => {
-                engine.clone_volume(parent, namespace, staging, &CloneOptions::in_trash(KEEP), ctl).await?
+                let options = CloneOptions::default().in_trash(KEEP);
+                engine.clone_volume(parent, namespace, staging, &options, ctl).await?
             }
         };
         self.id = Some(id.clone());

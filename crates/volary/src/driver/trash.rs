@@ -9,7 +9,7 @@ use super::patience::Patience;
 use super::plan::{Act, Plan, Rules, Subject};
 use super::remove::{planned, trash_blocker};
 use super::staging::STAGING_PREFIX;
-use crate::engine::{Parent, TrashEntry, TrashOptions, TrashState};
+use crate::engine::{Holder, HolderKind, Parent, TrashEntry, TrashOptions, TrashState};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Store, Target, VolumeId, VolumeSpec};
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -398,10 +398,17 @@ impl Store {
                 plan.blockers.append(&mut plan.clones);
                 plan.blockers.extend(seen.holders);
             }
-            // Half removed, or half made, it cannot be opened: only removing it makes sense.
-            Err(error)
-                if (entry.state == TrashState::Removing || is_staging(entry))
-                    && error.kind() == ErrorKind::NotFound => {}
+            // Half removed, it cannot be opened any more: only removing it again makes sense.
+            Err(error) if entry.state == TrashState::Removing && error.kind() == ErrorKind::NotFound => {}
+            // Half made; but whoever is at it would go on with what nothing leads to any more.
+            Err(error) if is_staging(entry) && error.kind() == ErrorKind::NotFound => {
+                let intents = self.intents(&subject.shown.namespace, ctl).await?;
+                if intents.iter().any(|intent| intent.as_ref().map_or(true, |intent| intent.makes(entry))) {
+                    let detail = format!("an operation of the journal may be making {}", subject.shown);
+                    let remedy = "`volary pending` shows it; if its process is gone, `volary reap` undoes it";
+                    plan.blockers.push(Holder::new(HolderKind::Trash, detail, remedy));
+                }
+            }
             Err(error) => return Err(error),
         }
         if !force && entry.until > Timestamp::now() {

@@ -9,9 +9,11 @@ use std::time::Duration;
 pub struct CreateOptions {
     /// Its size; may be zero.
     pub size_bytes: u64,
-    /// Into trash at once, to be kept there for so long, the name being the last it had, which may be in use: no listing of
-    /// volumes ever shows it. Ended halfway, it is in trash, whole or with nothing to open, or nowhere; or under its name where
-    /// the store has to make it there first.
+    /// Into trash at once, to be kept there for so long, the name being the last it had: no listing of volumes shows it. Ended
+    /// halfway, it is in trash, whole or with nothing to open, or nowhere.
+    ///
+    /// Where the store has to make it under its name first, as on Ceph when the pool is configured with anything of its own, it
+    /// is listed for a moment, may be left there, and the name must not be in use; elsewhere it may.
     pub trash: Option<Duration>,
 }
 
@@ -37,7 +39,7 @@ pub struct CloneOptions {
 
 impl CloneOptions {
     /// Into trash at once.
-    pub fn in_trash(keep: Duration) -> Self {
+    pub fn in_trash(self, keep: Duration) -> Self {
         CloneOptions { trash: Some(keep) }
     }
 }

@@ -15,7 +15,7 @@ pub use pending::PendingListing;
 pub use reap::{ReapOptions, ReapOutcome, ReapReport, Reaper};
 
 pub(crate) use intent::{Intent, is_uncertain};
-pub(crate) use record::{INTENT_PREFIX, IntentRecord, Work};
+pub(crate) use record::{INTENT_PREFIX, Work};
 
 use crate::{Error, ErrorKind, Result};
 

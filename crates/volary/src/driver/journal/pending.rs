@@ -85,6 +85,16 @@ impl Store {
         Ok(records.iter().map(PendingListing::of).collect())
     }
 
+    /// The intents of a namespace's journal; one that a newer Volary wrote is the error of reading it.
+    pub(crate) async fn intents(
+        &self,
+        namespace: &Namespace,
+        ctl: &Ctl,
+    ) -> Result<Vec<Result<IntentRecord>>> {
+        let records = self.engine().records(namespace, INTENT_PREFIX, ctl).await?;
+        Ok(records.iter().map(IntentRecord::decode).collect())
+    }
+
     /// An intent's record, whole, as it is kept; `None` when the journal of the namespace has none of that id.
     ///
     /// # Errors

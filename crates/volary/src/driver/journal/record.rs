@@ -103,15 +103,15 @@ impl IntentRecord {
         self.volume.parse()
     }
 
-    /// Whether it is about an entry of trash: a volume that is being made may be there before the record tells its id.
+    /// Whether an entry of trash is what it makes, which may be there before the record tells its id.
+    pub(crate) fn makes(&self, entry: &TrashEntry) -> bool {
+        let Work::Make { staging } = &self.work else { return false };
+        crate::unescape(staging).is_ok_and(|name| name == entry.name.as_bytes())
+    }
+
+    /// Whether it is about an entry of trash in any way.
     pub(crate) fn is_about(&self, entry: &TrashEntry) -> bool {
-        let made = match &self.work {
-            Work::Make { staging } => {
-                crate::unescape(staging).is_ok_and(|name| name == entry.name.as_bytes())
-            }
-            _ => false,
-        };
-        made || self.volume_id.as_ref() == Some(&entry.id)
+        self.makes(entry) || self.volume_id.as_ref() == Some(&entry.id)
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
