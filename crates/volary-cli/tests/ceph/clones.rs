@@ -3,22 +3,13 @@
 use crate::harness::{Bench, cluster};
 use std::collections::BTreeMap;
 
-fn rados(bench: &Bench, args: &[&str]) -> String {
-    let (pool, namespace) = bench.home.split_once('/').unwrap();
-    cluster::output("rados", &[&["--pool", pool, "--namespace", namespace], args].concat())
-}
-
-fn id(bench: &Bench, name: &str) -> String {
-    bench.json(&["info", &bench.at(name)])["id"].as_str().unwrap().to_owned()
-}
-
 /// An object's map, with the volume's own id as `ID` and without times.
 fn map(bench: &Bench, object: &str, id: &str) -> BTreeMap<String, Vec<u8>> {
-    let keys = rados(bench, &["listomapkeys", object]);
+    let keys = bench.rados(&["listomapkeys", object]);
     let keys = keys.lines().filter(|key| !key.ends_with("_timestamp"));
     let value = |key: &str| {
         let file = bench.path("value");
-        rados(bench, &["getomapval", object, key, file.to_str().unwrap()]);
+        bench.rados(&["getomapval", object, key, file.to_str().unwrap()]);
         let value = std::fs::read(file).unwrap();
         match String::from_utf8(value) {
             // Its length stands before it.
@@ -41,9 +32,9 @@ fn parent(bench: &Bench, name: &str) -> String {
 
 /// What the volume's header and object map hold.
 fn objects(bench: &Bench, name: &str) -> (BTreeMap<String, Vec<u8>>, Vec<u8>) {
-    let id = id(bench, name);
+    let id = bench.id(name);
     let file = bench.path("map");
-    rados(bench, &["get", &format!("rbd_object_map.{id}"), file.to_str().unwrap()]);
+    bench.rados(&["get", &format!("rbd_object_map.{id}"), file.to_str().unwrap()]);
     (map(bench, &format!("rbd_header.{id}"), &id), std::fs::read(file).unwrap())
 }
 

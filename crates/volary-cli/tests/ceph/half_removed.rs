@@ -3,17 +3,11 @@
 
 use crate::harness::{Bench, cluster};
 use serde_json::json;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// What librbd 16 does first when it removes a snapshot; then it is as if it had been killed.
 const CUT_SHORT: &str = r#"
-import rados, struct, sys
-conf, pool, namespace, header, number = sys.argv[1:]
-cluster = rados.Rados(conffile=conf)
-cluster.connect()
-io = cluster.open_ioctx(pool)
-io.set_namespace(namespace)
+header, number = args
 io.execute(header, "rbd", "snapshot_trash_add", struct.pack("<Q", int(number)))
 io.remove_self_managed_snap(int(number))
 "#;
@@ -27,12 +21,10 @@ fn all_snapshots(volume: &str) -> Vec<(u64, String)> {
 
 /// Cuts the removal of the volume's only snapshot short, and waits until the OSDs have forgotten its number.
 fn cut_short(bench: &Bench, volume: &str) {
-    let (pool, namespace) = bench.home.split_once('/').unwrap();
+    let (pool, _) = bench.home.split_once('/').unwrap();
     let id = bench.json(&["info", volume])["id"].as_str().unwrap().to_owned();
     let [(number, _)] = &all_snapshots(volume)[..] else { panic!("one snapshot") };
-    let mut python = Command::new("/usr/bin/python3");
-    python.args(["-c", CUT_SHORT, &cluster::conf(), pool, namespace, &format!("rbd_header.{id}")]);
-    assert!(python.arg(number.to_string()).env_remove("CEPH_ARGS").status().unwrap().success());
+    bench.tamper(CUT_SHORT, &[&format!("rbd_header.{id}"), &number.to_string()]);
     assert_eq!(all_snapshots(volume), [(*number, "trash".to_owned())]);
     let queued = || {
         let map = cluster::json("ceph", &["osd", "dump"]);

@@ -87,6 +87,35 @@ impl Bench {
         path
     }
 
+    /// The id of a volume in the test's own namespace.
+    pub fn id(&self, name: &str) -> String {
+        self.json(&["info", &self.at(name)])["id"].as_str().unwrap().to_owned()
+    }
+
+    /// What `rados` prints of the test's own namespace.
+    pub fn rados(&self, args: &[&str]) -> String {
+        let (pool, namespace) = self.home.split_once('/').unwrap();
+        cluster::output("rados", &[&["--pool", pool, "--namespace", namespace], args].concat())
+    }
+
+    /// Does to the objects of the test's own namespace, `io`, what no command of Ceph's stops in the middle of: a script in Python,
+    /// with its arguments in `args` and Ceph's encoding of a string in `text`.
+    pub fn tamper(&self, script: &str, args: &[&str]) {
+        let begin = r#"
+import rados, struct, sys, time
+conf, pool, namespace, *args = sys.argv[1:]
+cluster = rados.Rados(conffile=conf)
+cluster.connect()
+io = cluster.open_ioctx(pool)
+io.set_namespace(namespace)
+text = lambda text: struct.pack("<I", len(text)) + text.encode()
+"#;
+        let (pool, namespace) = self.home.split_once('/').unwrap();
+        let mut python = Command::new("/usr/bin/python3");
+        python.args(["-c", &format!("{begin}{script}"), &cluster::conf(), pool, namespace]).args(args);
+        assert!(python.env_remove("CEPH_ARGS").status().unwrap().success());
+    }
+
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_volary"));
         command.env_clear().env("VOLARY_STORE", &self.url);
