@@ -76,6 +76,7 @@ fn address(cluster: &Cluster) -> String {
 
 fn configuration(cluster: &Cluster) -> Outcome<String> {
     let dir = cluster.dir.display();
+    let classes = class_dir(Path::new("/usr/lib"))?;
     let mut text = format!(
         "[global]
 fsid = {fsid}
@@ -118,9 +119,11 @@ ms_bind_ipv6 = false
         )?;
     }
     write!(text, "\n[client]\nlog_file =\nadmin_socket =\npid_file =\n\n[mon.a]\nmon_data = {dir}/mon/a\n")?;
+    // Debian's packages from 13 on have a relative default: an OSD started elsewhere than in /usr knows no class, not RBD's either.
     write!(
         text,
-        "\n[mgr.x]\nmgr_data = {dir}/mgr/x\nmgr_initial_modules = rbd_support\n\n[osd]\nosd_data = {dir}/osd/$id\n"
+        "\n[mgr.x]\nmgr_data = {dir}/mgr/x\nmgr_initial_modules = rbd_support\n\n[osd]\nosd_data = {dir}/osd/$id\nosd_class_dir = {}\n",
+        classes.display()
     )?;
     if cluster.bluestore {
         // A plain file as a device: made sparse, so it takes what is written.
@@ -130,4 +133,16 @@ ms_bind_ipv6 = false
         text.push_str("osd_objectstore = memstore\nmemstore_device_bytes = 10737418240\n");
     }
     Ok(text)
+}
+
+/// The directory of the OSD's object classes: below `lib` itself or below the directory of the machine's architecture in it.
+fn class_dir(lib: &Path) -> Outcome<PathBuf> {
+    let mut places = vec![lib.to_owned()];
+    for entry in std::fs::read_dir(lib)? {
+        places.push(entry?.path());
+    }
+    let found = places.into_iter().map(|place| place.join("rados-classes")).find(|place| place.is_dir());
+    found.ok_or_else(|| {
+        format!("no rados-classes below {}: install the package ceph-osd", lib.display()).into()
+    })
 }
