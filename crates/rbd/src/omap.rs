@@ -42,6 +42,18 @@ impl Drop for ReadOp<'_> {
     }
 }
 
+/// What a read operation writes keys and values to; ended when dropped, whatever the operation answered.
+struct Entries<'a>(sys::rados_omap_iter_t, &'a Io);
+
+impl Drop for Entries<'_> {
+    fn drop(&mut self) {
+        if let Ok(end) = &self.1.on.library.table().rados_omap_get_end {
+            // SAFETY: made by a call that adds a step to a read operation, which has run or never will; ended once.
+            unsafe { end(self.0) };
+        }
+    }
+}
+
 impl Pool {
     /// A page of the keys that start with `prefix` and come after `after`; empty when the object is not there.
     ///
@@ -138,35 +150,32 @@ fn read_page(
     let library = &io.on.library;
     let create = symbol!(library, rados_create_read_op);
     let get = symbol!(library, rados_read_op_omap_get_vals2);
-    let end = symbol!(library, rados_omap_get_end);
     let next = symbol!(library, rados_omap_get_next2);
+    let (mut more, mut answer) = (0, 0);
     // SAFETY: no arguments.
     let op = ReadOp(unsafe { create() }, io);
-    let (mut entries, mut more, mut answer) = (ptr::null_mut(), 0, 0);
-    // SAFETY: the operation and the C strings live until it has run, and the three results are written by then.
-    unsafe {
-        get(op.0, after.as_ptr(), prefix.as_ptr(), most, &mut entries, &mut more, &mut answer);
-        call!(library, at, rados_read_op_operate(op.0, io.raw.0, object.as_ptr(), 0))
-    }?;
+    let mut made = ptr::null_mut();
+    // SAFETY: the C strings are copied; the three results outlive the operation.
+    unsafe { get(op.0, after.as_ptr(), prefix.as_ptr(), most, &mut made, &mut more, &mut answer) };
+    // librados has made this already, and frees it by no other call, also when the operation fails.
+    let entries = Entries(made, io);
+    // SAFETY: a live operation and context, a C string.
+    unsafe { call!(library, at, rados_read_op_operate(op.0, io.raw.0, object.as_ptr(), 0)) }?;
     at.check("rados_read_op_omap_get_vals2", answer.into())?;
     let mut page = OmapPage { entries: Vec::new(), more: more != 0 };
     loop {
         let (mut key, mut value, mut key_len, mut value_len) = (ptr::null_mut(), ptr::null_mut(), 0, 0);
-        // SAFETY: the iterator lives until the end is told; both strings live as long and have the lengths told.
+        // SAFETY: the iterator lives until it is dropped; both strings live as long and have the lengths told.
         let entry = unsafe {
             at.check(
                 "rados_omap_get_next2",
-                next(entries, &mut key, &mut value, &mut key_len, &mut value_len).into(),
+                next(entries.0, &mut key, &mut value, &mut key_len, &mut value_len).into(),
             )
             .map(|_| (!key.is_null()).then(|| (copy(key, key_len), copy(value, value_len))))
-        };
+        }?;
         match entry {
-            Ok(Some(entry)) => page.entries.push(entry),
-            done => {
-                // SAFETY: ended once.
-                unsafe { end(entries) };
-                return done.map(|_| page);
-            }
+            Some(entry) => page.entries.push(entry),
+            None => return Ok(page),
         }
     }
 }
