@@ -8,6 +8,7 @@ use crate::pool::Pool;
 use crate::workers::Workers;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -19,6 +20,8 @@ pub(crate) struct Connection {
     pub(crate) workers: Arc<Workers>,
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) in_flight_bytes: usize,
+    /// Images that librbd has open; each keeps the connection.
+    pub(crate) open_images: AtomicUsize,
 }
 
 impl Connection {
@@ -42,6 +45,7 @@ impl Drop for Connection {
                 workers: Arc::clone(&self.workers),
                 in_flight: Arc::clone(&self.in_flight),
                 in_flight_bytes: self.in_flight_bytes,
+                open_images: AtomicUsize::new(0),
             };
             self.workers.submit(Box::new(move || rest.end()));
         }
@@ -126,6 +130,17 @@ impl Cluster {
     pub fn in_flight_bytes(&self) -> Result<usize> {
         let connection = self.gate.hold()?;
         Ok(connection.in_flight_bytes.saturating_sub(connection.in_flight.available_permits()))
+    }
+
+    /// How many images are open on this connection, those that are being closed included.
+    ///
+    /// An image is only closed behind the connection's completion strand; when librados no longer runs that, the image is kept,
+    /// counts here for good, and keeps [`shutdown`](Self::shutdown) from succeeding.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::Error::Closed).
+    pub fn open_images(&self) -> Result<usize> {
+        Ok(self.gate.hold()?.open_images.load(Ordering::Relaxed))
     }
 
     /// The number by which the cluster knows this connection, part of its address in watchers and locks.

@@ -13,6 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
@@ -135,6 +136,7 @@ impl ConnectOptions {
             workers,
             in_flight: Arc::new(Semaphore::new(self.in_flight_bytes.clamp(1, u32::MAX as usize))),
             in_flight_bytes: self.in_flight_bytes.clamp(1, u32::MAX as usize),
+            open_images: AtomicUsize::new(0),
         };
         connection.read_conf(&self.conf)?;
         for (option, value) in QUIET {

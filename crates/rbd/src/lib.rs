@@ -5,6 +5,7 @@ mod call;
 
 mod children;
 mod class;
+mod close;
 mod cluster;
 mod completion;
 mod connect;

@@ -1,49 +1,35 @@
 //! Opening images and letting them go.
 
 use crate::call::{Raw, text};
+use crate::close::Idle;
 use crate::directory::image_name;
 use crate::error::{Place, Result};
 use crate::gate::Gate;
 use crate::image::Image;
 use crate::pool::{Io, Pool};
+use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
-/// An open handle of librbd; dropping it closes it without blocking.
+/// An open handle of librbd. Dropping it closes it without blocking, behind the connection's completion strand (`close.rs`).
 pub(crate) struct Handle {
     pub(crate) raw: Raw,
     pub(crate) io: Arc<Io>,
     pub(crate) at: Place,
-    open: bool,
+    /// Who waits to close it; otherwise it is closed in the background.
+    pub(crate) closer: Option<oneshot::Sender<Idle>>,
     /// The size as last seen; zero: not seen. Writes are held against it without asking librbd, which may block.
     pub(crate) size: AtomicU64,
 }
 
 impl Handle {
-    /// Closes; the handle is gone whatever the answer. C: `rbd_close`.
-    pub(crate) fn close(&mut self) -> Result<()> {
-        if !std::mem::replace(&mut self.open, false) {
-            return Ok(());
-        }
-        // SAFETY: open until now, and nobody else holds it.
-        unsafe { call!(self.io.on.library, self.at, rbd_close(self.raw.0)) }.map(drop)
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if self.open {
-            let mut rest = Handle {
-                raw: self.raw,
-                io: Arc::clone(&self.io),
-                at: self.at.clone(),
-                open: true,
-                size: AtomicU64::new(0),
-            };
-            self.io.on.workers.submit(Box::new(move || drop(rest.close())));
-        }
+    /// Takes over what librbd has just opened.
+    fn new(raw: *mut c_void, io: &Arc<Io>, at: Place) -> Self {
+        io.on.open_images.fetch_add(1, Ordering::Relaxed);
+        Handle { raw: Raw(raw), io: Arc::clone(io), at, closer: None, size: AtomicU64::new(0) }
     }
 }
 
@@ -70,8 +56,8 @@ macro_rules! open {
                 let snapshot = snapshot.as_ref().map_or(ptr::null(), |name| name.as_ptr());
                 // SAFETY: a live context, C strings (NULL: the head), and a place for the handle.
                 unsafe { call!(io.on.library, at, $c(io.raw.0, image.as_ptr(), &mut raw, snapshot)) }?;
-                let handle =
-                    Handle { raw: Raw(raw), io: Arc::clone(io), at, open: true, size: AtomicU64::new(0) };
+                // From here on dropping the handle closes it, also when asking for the size fails.
+                let handle = Handle::new(raw, io, at);
                 let mut size = 0;
                 // SAFETY: the image is open; a number to fill.
                 unsafe { call!(io.on.library, handle.at, rbd_get_size(raw, &mut size)) }?;
@@ -128,14 +114,18 @@ impl Image {
 
     /// Closes the image when everything in flight has ended; closing again does nothing.
     ///
-    /// # Errors
-    /// What the call answers: it flushes. [`GivenUp`](crate::Error::GivenUp), with the image still open when
-    /// something is in flight after `limit`.
+    /// No call may come back to it after an error: what is not closed by then is closed in the background as soon as the
+    /// connection answers.
     ///
-    /// C: `rbd_close`.
+    /// # Errors
+    /// What the call answers: it flushes. [`GivenUp`](crate::Error::GivenUp) after `limit`; the image is still open, and can be
+    /// closed again, when something was in flight all that time.
+    ///
+    /// C: `rbd_close`, after `rados_aio_flush_async`.
     #[doc(alias = "rbd_close")]
     pub async fn close(&self, limit: Duration) -> Result<()> {
-        let Some(mut handle) = self.gate.take("rbd_close", limit).await? else { return Ok(()) };
-        self.workers.run("rbd_close", limit, move || handle.close()).await
+        let begun = Instant::now();
+        let Some(handle) = self.gate.take("rbd_close", limit).await? else { return Ok(()) };
+        handle.close(limit.saturating_sub(begun.elapsed())).await
     }
 }

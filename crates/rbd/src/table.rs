@@ -52,6 +52,7 @@ symbols! {
     rados_create_write_op rados_release_write_op rados_write_op_operate rados_write_op_create
     rados_write_op_omap_cmp2 rados_write_op_omap_set2 rados_write_op_omap_rm_keys2
     rados_write_op_cmpext rados_write_op_remove rados_write_op_exec rados_exec rados_notify2
+    rados_aio_create_completion2 rados_aio_release rados_aio_flush_async
     rbd_version rbd_list2 rbd_image_spec_list_cleanup rbd_create4 rbd_clone3 rbd_rename rbd_remove_with_progress
     rbd_image_options_create rbd_image_options_destroy rbd_image_options_set_uint64 rbd_image_options_set_string
     rbd_open rbd_open_read_only rbd_open_by_id rbd_open_by_id_read_only rbd_close

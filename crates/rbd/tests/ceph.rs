@@ -1,6 +1,8 @@
 //! The crate on a real cluster, named by `VOLARY_TEST_CEPH_CONF`: `cargo xtask test` starts one and sets it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "ceph/closing.rs"]
+mod closing;
 #[path = "ceph/connection.rs"]
 mod connection;
 #[path = "ceph/data.rs"]

@@ -135,6 +135,9 @@ const _: () = {
 };
 pub type rados_write_op_t = *mut ::std::os::raw::c_void;
 pub type rados_read_op_t = *mut ::std::os::raw::c_void;
+pub type rados_completion_t = *mut ::std::os::raw::c_void;
+pub type rados_callback_t =
+    ::std::option::Option<unsafe extern "C" fn(cb: rados_completion_t, arg: *mut ::std::os::raw::c_void)>;
 pub type rbd_image_t = *mut ::std::os::raw::c_void;
 pub type rbd_image_options_t = *mut ::std::os::raw::c_void;
 pub type rbd_completion_t = *mut ::std::os::raw::c_void;
@@ -491,6 +494,19 @@ pub struct Table {
             buf: *mut ::std::os::raw::c_char,
             out_len: usize,
         ) -> ::std::os::raw::c_int,
+        ::libloading::Error,
+    >,
+    pub rados_aio_create_completion2: Result<
+        unsafe extern "C" fn(
+            cb_arg: *mut ::std::os::raw::c_void,
+            cb_complete: rados_callback_t,
+            pc: *mut rados_completion_t,
+        ) -> ::std::os::raw::c_int,
+        ::libloading::Error,
+    >,
+    pub rados_aio_release: Result<unsafe extern "C" fn(c: rados_completion_t), ::libloading::Error>,
+    pub rados_aio_flush_async: Result<
+        unsafe extern "C" fn(io: rados_ioctx_t, completion: rados_completion_t) -> ::std::os::raw::c_int,
         ::libloading::Error,
     >,
     pub rados_notify2: Result<
@@ -1270,6 +1286,9 @@ impl Table {
         let rados_omap_get_end = __library.get(b"rados_omap_get_end\0").map(|sym| *sym);
         let rados_stat = __library.get(b"rados_stat\0").map(|sym| *sym);
         let rados_exec = __library.get(b"rados_exec\0").map(|sym| *sym);
+        let rados_aio_create_completion2 = __library.get(b"rados_aio_create_completion2\0").map(|sym| *sym);
+        let rados_aio_release = __library.get(b"rados_aio_release\0").map(|sym| *sym);
+        let rados_aio_flush_async = __library.get(b"rados_aio_flush_async\0").map(|sym| *sym);
         let rados_notify2 = __library.get(b"rados_notify2\0").map(|sym| *sym);
         let rados_create_write_op = __library.get(b"rados_create_write_op\0").map(|sym| *sym);
         let rados_release_write_op = __library.get(b"rados_release_write_op\0").map(|sym| *sym);
@@ -1405,6 +1424,9 @@ impl Table {
             rados_omap_get_end,
             rados_stat,
             rados_exec,
+            rados_aio_create_completion2,
+            rados_aio_release,
+            rados_aio_flush_async,
             rados_notify2,
             rados_create_write_op,
             rados_release_write_op,
@@ -1688,6 +1710,28 @@ impl Table {
         (self.rados_exec.as_ref().expect("Expected function, got error."))(
             io, oid, cls, method, in_buf, in_len, buf, out_len,
         )
+    }
+    pub unsafe fn rados_aio_create_completion2(
+        &self,
+        cb_arg: *mut ::std::os::raw::c_void,
+        cb_complete: rados_callback_t,
+        pc: *mut rados_completion_t,
+    ) -> ::std::os::raw::c_int {
+        (self.rados_aio_create_completion2.as_ref().expect("Expected function, got error."))(
+            cb_arg,
+            cb_complete,
+            pc,
+        )
+    }
+    pub unsafe fn rados_aio_release(&self, c: rados_completion_t) {
+        (self.rados_aio_release.as_ref().expect("Expected function, got error."))(c)
+    }
+    pub unsafe fn rados_aio_flush_async(
+        &self,
+        io: rados_ioctx_t,
+        completion: rados_completion_t,
+    ) -> ::std::os::raw::c_int {
+        (self.rados_aio_flush_async.as_ref().expect("Expected function, got error."))(io, completion)
     }
     pub unsafe fn rados_notify2(
         &self,
