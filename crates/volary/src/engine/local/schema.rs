@@ -6,11 +6,10 @@ use crate::{DEFAULT_POOL, Error, ErrorKind, Result};
 use rusqlite::OptionalExtension;
 use std::path::Path;
 
-/// The version this code reads and writes.
-const VERSION: i64 = 2;
-
+/// The tables of version 1; what later versions changed is in [`STEPS`].
+///
 /// Ids of layers and snapshots are never used again (AUTOINCREMENT): lock files and users may remember them.
-const TABLES: &str = "
+const FIRST: &str = "
 CREATE TABLE IF NOT EXISTS store(version INTEGER NOT NULL, id TEXT NOT NULL);
 CREATE TABLE pool(id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE);
 -- Every pool has a row with the empty name: its default namespace.
@@ -50,12 +49,18 @@ CREATE TABLE record(
 CREATE TABLE garbage(object BLOB PRIMARY KEY) WITHOUT ROWID;
 ";
 
-/// What version 2 has over version 1: advisory locks.
-const LOCKERS: &str = "
-CREATE TABLE locker(
-    volume TEXT NOT NULL REFERENCES volume, cookie BLOB NOT NULL, client BLOB NOT NULL, address TEXT NOT NULL,
-    tag BLOB, PRIMARY KEY(volume, cookie, client)) WITHOUT ROWID;
-";
+/// What each later version changed, in their order: the first brings a store from version 1 to version 2. A new store
+/// is made as version 1 and goes through all of them, so there is one way to each version. A step that a release has
+/// carried out is never edited: a later change is a step of its own.
+const STEPS: &[&str] = &[
+    // Version 2: advisory locks.
+    "CREATE TABLE locker(
+        volume TEXT NOT NULL REFERENCES volume, cookie BLOB NOT NULL, client BLOB NOT NULL, address TEXT NOT NULL,
+        tag BLOB, PRIMARY KEY(volume, cookie, client)) WITHOUT ROWID;",
+];
+
+/// The version this code reads and writes.
+const VERSION: i64 = 1 + STEPS.len() as i64;
 
 /// Makes the store in a directory unless there is one, and returns its id.
 pub(super) fn prepare(path: &Path, db: &Db, files: &dyn Files) -> Result<String> {
@@ -85,21 +90,24 @@ pub(super) fn prepare(path: &Path, db: &Db, files: &dyn Files) -> Result<String>
         if let Some((_, id)) = known(tx)? {
             return Ok(id);
         }
-        tx.execute_batch(TABLES)?;
-        tx.execute_batch(LOCKERS)?;
-        tx.execute("INSERT INTO store(version, id) VALUES (?1, ?2)", (VERSION, &id))?;
+        tx.execute_batch(FIRST)?;
+        tx.execute("INSERT INTO store(version, id) VALUES (1, ?1)", [&id])?;
+        upgrade(tx)?;
         super::pools::insert_pool(tx, DEFAULT_POOL.as_bytes())?;
         Ok(id)
     })
 }
 
-/// Brings an older store to this version, in one transaction; a release that does not know it refuses it then.
+/// Takes the steps that a store still lacks, in the caller's transaction; a release that does not know the version
+/// that the store has afterwards refuses it.
 fn upgrade(tx: &rusqlite::Transaction<'_>) -> Sql<()> {
-    // Another process may have been first.
-    if known(tx)?.is_some_and(|(version, _)| version < VERSION) {
-        tx.execute_batch(LOCKERS)?;
-        tx.execute("UPDATE store SET version = ?1", [VERSION])?;
+    // Another process may have taken them since the caller looked.
+    let Some((version, _)) = known(tx)? else { return Ok(()) };
+    let taken = usize::try_from(version - 1).unwrap_or(STEPS.len());
+    for step in STEPS.iter().skip(taken) {
+        tx.execute_batch(step)?;
     }
+    tx.execute("UPDATE store SET version = ?1", [VERSION])?;
     Ok(())
 }
 
@@ -135,8 +143,25 @@ mod tests {
         let store = super::super::open(&path, ctl).await.unwrap();
         let id = store.create(&ns, &a, &CreateOptions::new(1 << 20), ctl).await.unwrap();
         store.shutdown().await.unwrap();
+        // The same volume in a database as version 1 had it.
         let db = rusqlite::Connection::open(path.join("store.db")).unwrap();
-        db.execute_batch("DROP TABLE locker; UPDATE store SET version = 1;").unwrap();
+        let size: i64 = db.query_row("SELECT size FROM volume", [], |row| row.get(0)).unwrap();
+        drop(db);
+        std::fs::remove_file(path.join("store.db")).unwrap();
+        let db = rusqlite::Connection::open(path.join("store.db")).unwrap();
+        db.execute_batch(super::FIRST).unwrap();
+        db.execute_batch(
+            "INSERT INTO store VALUES (1, '00112233445566778899aabbccddeeff');
+             INSERT INTO pool VALUES (1, CAST('rbd' AS BLOB));
+             INSERT INTO namespace VALUES (1, 1, x'');",
+        )
+        .unwrap();
+        db.execute("INSERT INTO layer VALUES (1, ?1, NULL, 0)", [id.as_str()]).unwrap();
+        db.execute(
+            "INSERT INTO volume VALUES (?1, 1, CAST('a' AS BLOB), 1, ?2, NULL, 0, 0, NULL, NULL)",
+            rusqlite::params![id.as_str(), size],
+        )
+        .unwrap();
         for _ in 0..2 {
             let store = super::super::open(&path, ctl).await.unwrap();
             let volume =
