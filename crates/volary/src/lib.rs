@@ -8,6 +8,7 @@
 
 mod buffer;
 mod ctl;
+mod digest;
 mod direct;
 mod driver;
 pub mod engine;
@@ -20,6 +21,7 @@ mod spec;
 mod store_url;
 
 pub use ctl::{Ctl, Phase, Progress};
+pub use digest::{BLOCK_BYTES, ContentDigest, ContentHasher, leaf};
 pub use driver::*;
 pub use error::{Error, ErrorKind, Result};
 pub use location::Location;

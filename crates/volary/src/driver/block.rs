@@ -1,6 +1,6 @@
 //! A block on its way: hashed, and told apart into runs of data, piece by piece while it is still in the processor's cache.
 
-use super::digest::{Leaf, is_zero};
+use crate::digest::{Leaf, is_zero};
 use bytes::Bytes;
 use std::ops::Range;
 
@@ -74,8 +74,8 @@ impl Block {
 // Lists that happen to hold one range.
 #[allow(clippy::single_range_in_vec_init)]
 mod tests {
-    use super::super::digest::{BLOCK_BYTES, leaf};
     use super::*;
+    use crate::digest::{BLOCK_BYTES, leaf};
 
     #[test]
     fn runs_of_zeros_are_left_out_and_whole_blocks_are_kept_whole() {

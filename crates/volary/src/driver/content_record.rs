@@ -1,6 +1,6 @@
 //! What is recorded with a volume: the digest of its content, and where it came from.
 
-use super::digest::ContentDigest;
+use crate::digest::ContentDigest;
 use crate::engine::{Stat, Volume};
 use crate::{Ctl, Error, ErrorKind, Result, VolumeId};
 use jiff::Timestamp;

@@ -1,13 +1,13 @@
 //! Copy: a new, independent volume with the content of a head or snapshot.
 
 use super::audit::Audit;
-use super::digest::ContentDigest;
 use super::fill::Fill;
 use super::import::require_room;
 use super::staging::{Origin, Staging};
 use super::store::Store;
 use super::transfer::VolumeBlocks;
 use super::verify::data_bytes;
+use crate::digest::ContentDigest;
 use crate::engine::Volume;
 use crate::{Ctl, Error, Result, VolumeId, VolumeSpec};
 use jiff::Timestamp;

@@ -3,13 +3,13 @@
 use super::audit::Audit;
 use super::block::Block;
 use super::checksum::{Algorithm, Checksum, FileHasher, digest_file};
-use super::digest::ContentDigest;
 use super::image_error::image_error;
 use super::output_file::{OutputFile, write_behind};
 use super::qcow2_writer::Qcow2Writer;
 use super::store::Store;
 use super::transfer::{BlockSink, Pass, VolumeBlocks, on_thread};
 use super::verify::data_bytes;
+use crate::digest::ContentDigest;
 use crate::direct::DirectFile;
 use crate::engine::Volume;
 use crate::{Ctl, Error, ErrorKind, Phase, Result, VolumeId, VolumeSpec, escape};

@@ -1,9 +1,9 @@
 //! Filling a staging volume: content in, read back, recorded, kept as a snapshot. Import and copy share it.
 
 use super::content_record::{DigestRecord, SOURCE_KEY, set_json};
-use super::digest::ContentDigest;
 use super::transfer::{BlockSource, Pass, VolumeBlocks};
 use super::verify::read_back;
+use crate::digest::ContentDigest;
 use crate::engine::{MAX_EXTENTS_WINDOW_BYTES, Volume};
 use crate::{Ctl, Error, ErrorKind, Name, Phase, Result};
 use serde_json::Value;

@@ -2,11 +2,11 @@
 
 use super::audit::Audit;
 use super::checksum::{Algorithm, Checksum, digest_file};
-use super::digest::ContentDigest;
 use super::fill::Fill;
 use super::source::{ImageBlocks, ImportSource, OpenSource};
 use super::staging::{Origin, Staging};
 use super::store::Store;
+use crate::digest::ContentDigest;
 use crate::engine::{PoolInfo, Volume};
 use crate::{Ctl, Error, ErrorKind, Name, Result, Target, VolumeId, VolumeSpec};
 use jiff::Timestamp;

@@ -2,13 +2,13 @@
 
 use super::audit::Audit;
 use super::checksum::Checksum;
-use super::digest::ContentDigest;
 use super::fill::Fill;
 use super::import::{ImportReport, ImportRequest, SourceReport, seal};
 use super::raw_stream::{Begun, MAX_UNTOLD_BYTES, RawStream, begin};
 use super::staging::{Origin, Staging};
 use super::store::Store;
 use super::transfer::{Pass, VolumeBlocks};
+use crate::digest::ContentDigest;
 use crate::engine::Volume;
 use crate::{Ctl, Error, ErrorKind, Phase, Result};
 use serde_json::json;

@@ -2,11 +2,11 @@
 
 use super::block::Block;
 use super::checksum::{Algorithm, Checksum, FileHasher};
-use super::digest::BLOCK_BYTES;
 use super::image_error::image_error;
 use super::patient::{Patient, read_error};
 use super::transfer::{BlockSource, on_thread};
 use crate::buffer::Buffer;
+use crate::digest::BLOCK_BYTES;
 use crate::engine::Volume;
 use crate::{Ctl, Error, ErrorKind, Result};
 use async_trait::async_trait;

@@ -5,7 +5,7 @@
 //! no write arrives after the caller has begun to undo.
 
 use super::block::Block;
-use super::digest::{BLOCK_BYTES, ContentDigest, ContentHasher};
+use crate::digest::{BLOCK_BYTES, ContentDigest, ContentHasher};
 use crate::engine::Volume;
 use crate::{Ctl, Error, ErrorKind, Result};
 use async_trait::async_trait;

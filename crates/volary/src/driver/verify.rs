@@ -1,9 +1,9 @@
 //! Verification: a volume read back and compared with what was recorded of it.
 
 use super::content_record::DigestRecord;
-use super::digest::ContentDigest;
 use super::store::Store;
 use super::transfer::{Pass, VolumeBlocks};
+use crate::digest::ContentDigest;
 use crate::engine::{Extent, MAX_EXTENTS_WINDOW_BYTES, Volume};
 use crate::{Ctl, Error, ErrorKind, Phase, Result, VolumeId, VolumeSpec};
 use schemars::JsonSchema;

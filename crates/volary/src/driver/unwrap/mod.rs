@@ -2,12 +2,12 @@
 
 mod decoder;
 
-use super::digest::is_zero;
 use super::fetch::refused;
 use super::image_error::image_error;
 use super::source::ImportSource;
 use super::spool::unnamed;
 use super::transfer::on_thread;
+use crate::digest::is_zero;
 use crate::{Ctl, Error, Phase, Result};
 use decoder::Wrapped;
 use std::fs::File;

@@ -4,8 +4,9 @@ use crate::{Error, ErrorKind, Result};
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use std::path::{Path, PathBuf};
 
-/// The size of a block, and of the object that keeps it: what RBD uses, and large enough to be written at disk speed.
-pub(super) const BLOCK_BYTES: u64 = 4 << 20;
+/// The size of a block, and of the object that keeps it: that of the content digest, so that a block's leaf is its
+/// object's checksum; what RBD uses, and large enough to be written at disk speed.
+pub(super) const BLOCK_BYTES: u64 = crate::BLOCK_BYTES;
 
 /// So many random bytes, as hex.
 pub(super) fn random_hex(bytes: usize) -> Result<String> {
