@@ -57,6 +57,7 @@ errnos! {
     ETIMEDOUT = 110, "timed out";
     ECONNREFUSED = 111, "connection refused";
     EHOSTUNREACH = 113, "host unreachable";
+    ESTALE = 116, "gone or changed meanwhile";
     EUCLEAN = 117, "needs cleaning";
     EDQUOT = 122, "quota exceeded";
     ECANCELED = 125, "cancelled";

@@ -46,6 +46,7 @@ fn errors_page_has_the_kinds_of_what_ceph_answers() {
         Errno::EROFS,
         Errno::EBUSY,
         Errno::ENOTEMPTY,
+        Errno::ESTALE,
         Errno::EUCLEAN,
         Errno::EAGAIN,
         Errno::ENOSPC,

@@ -8,7 +8,9 @@ fn kind(errno: Errno) -> ErrorKind {
         Errno::ENOENT => ErrorKind::NotFound,
         Errno::EEXIST => ErrorKind::AlreadyExists,
         Errno::EPERM | Errno::EACCES | Errno::EKEYREJECTED | Errno::EROFS => ErrorKind::Permission,
-        Errno::EBUSY | Errno::ENOTEMPTY | Errno::EUCLEAN | Errno::EAGAIN => ErrorKind::Blocked,
+        Errno::EBUSY | Errno::ENOTEMPTY | Errno::ESTALE | Errno::EUCLEAN | Errno::EAGAIN => {
+            ErrorKind::Blocked
+        }
         Errno::ENOSPC | Errno::EDQUOT => ErrorKind::NoSpace,
         Errno::EINVAL
         | Errno::ENAMETOOLONG
@@ -37,6 +39,7 @@ fn hint(errno: Errno, pool: Option<&str>) -> Option<String> {
         }
         Errno::EBUSY => "close what has it open; a client that died lets go after about 30 s",
         Errno::ENOTEMPTY => "remove its snapshots first",
+        Errno::ESTALE => "repeat the call: another one changed or removed the volume at the same time",
         Errno::EUCLEAN => "repeat the call that was interrupted",
         Errno::ETIMEDOUT => SILENT,
         Errno::ESHUTDOWN => "the cluster has blocklisted this client: somebody took its lock; start anew",
