@@ -1,11 +1,44 @@
 //! Ending the process while Ceph's threads may still be at work.
 
-use std::ffi::c_int;
+use crate::load::Library;
+use std::ffi::{c_int, c_void};
+use std::ptr;
+use std::sync::Once;
 
 // SAFETY: the declaration is that of POSIX.
 unsafe extern "C" {
     /// Never unsafe to call: it runs nothing of this process any more.
     safe fn _exit(code: c_int) -> !;
+}
+
+// SAFETY: the declaration is that of glibc.
+unsafe extern "C" {
+    fn on_exit(handler: unsafe extern "C" fn(c_int, *mut c_void), argument: *mut c_void) -> c_int;
+}
+
+/// The first exit handler that runs; none runs after it.
+unsafe extern "C" fn leave_with(code: c_int, _argument: *mut c_void) {
+    _exit(code)
+}
+
+impl Library {
+    /// From now on the process ends as by [`leave`] wherever it returns from `main` or calls [`std::process::exit`], with the same
+    /// exit code: none of the exit handlers that are registered by now runs, Ceph's among them.
+    ///
+    /// For a program whose end is not its own to write, such as a test's harness. It has no place in a library: a host's exit
+    /// handlers are the host's. Calling it again does nothing.
+    ///
+    /// C: `on_exit`, with `_exit`.
+    #[doc(alias = "on_exit")]
+    pub fn leave_at_exit(&self) {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            // Exit handlers run newest first: the library, which is loaded, has registered its own before. It fails without memory
+            // only, and then the process ends as it would have.
+            // SAFETY: a function that lives as long as the process, and takes no argument.
+            let _ = unsafe { on_exit(leave_with, ptr::null_mut()) };
+        });
+    }
 }
 
 /// Ends the process at once, without the exit handlers that [`std::process::exit`] and returning from `main` run.

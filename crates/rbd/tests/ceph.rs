@@ -34,11 +34,14 @@ fn options() -> ConnectOptions {
     options
 }
 
+/// The library; this process ends without its exit handlers, which crash beside a call that a test has given up.
 fn library() -> Library {
-    Library::load(None).unwrap()
+    let library = Library::load(None).unwrap();
+    library.leave_at_exit();
+    library
 }
 
-/// A connection that has ended when its test ends: a process that exits beside one that is just ending may crash.
+/// A connection that has ended when its test ends.
 struct Session(Cluster);
 
 impl Deref for Session {

@@ -107,6 +107,38 @@ async fn connect_to(monitor: &str, timeout: Duration, limit: Duration) -> Error 
     options.connect(&library(), limit).await.unwrap_err()
 }
 
+/// Set for the process in which leaving at exit is tried.
+const EXITING: &str = "VOLARY_TEST_EXITING";
+
+#[test]
+#[allow(clippy::print_stdout, reason = "a child of the test tells its parent")]
+fn a_process_that_exits_keeps_its_code_and_runs_no_exit_handlers() {
+    // SAFETY: the declaration is that of C.
+    unsafe extern "C" {
+        fn atexit(handler: extern "C" fn()) -> std::ffi::c_int;
+    }
+    extern "C" fn handler() {
+        println!("an exit handler ran");
+    }
+    if let Ok(leave) = std::env::var(EXITING) {
+        // SAFETY: a function that lives as long as the process.
+        assert_eq!(unsafe { atexit(handler) }, 0);
+        if leave == "yes" {
+            crate::library();
+        }
+        print!("written, not flushed; ");
+        std::process::exit(8);
+    }
+    let test = "connection::a_process_that_exits_keeps_its_code_and_runs_no_exit_handlers";
+    for (leave, ran) in [("yes", false), ("no", true)] {
+        let mut again = Command::new(std::env::current_exe().unwrap());
+        let ended = again.args(["--exact", test, "--nocapture"]).env(EXITING, leave).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        assert_eq!((ended.status.code(), said.contains("an exit handler ran")), (Some(8), ran), "{said}");
+        assert!(said.contains("written, not flushed"), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn s05_a_dead_monitor_is_given_up_by_the_limit_and_the_process_ends_with_its_code() {
     if let Ok(monitor) = std::env::var(FROZEN) {
