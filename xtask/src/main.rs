@@ -15,6 +15,7 @@ mod package;
 mod promtool;
 mod qemu;
 mod roundtrip;
+mod shake;
 mod signals;
 mod soak;
 mod test;
@@ -60,6 +61,8 @@ enum Chore {
     },
     /// Kills commands at any point of their work, and lets reapers race an importer, for long.
     Soak(soak::Soak),
+    /// Runs the tests on Ceph with random pauses around the locks of Ceph's libraries and with freed memory filled, seed by seed.
+    Shake(shake::Shake),
     /// Runs the fuzz targets, each for so long, and tells what they reached and found.
     Fuzz(fuzz::Fuzz),
     /// Builds the Python module's wheel, installs it into an environment of its own, and runs its tests on both engines.
@@ -120,6 +123,7 @@ fn main() -> ExitCode {
         Chore::Cluster(Cluster::Guard(which)) => cluster::watch(&which.dir),
         Chore::Roundtrip { gib } => roundtrip::run(gib),
         Chore::Soak(soak) => soak::run(&soak),
+        Chore::Shake(shake) => shake::run(&shake),
         Chore::Fuzz(fuzz) => fuzz::run(&fuzz),
         Chore::Wheel { release, local } => wheel::test(release, local),
         Chore::Package { keep } => package::run_all(keep),

@@ -3,11 +3,11 @@
 use crate::cluster::{self, Running};
 use crate::guarantees::Seen;
 use crate::tools::{self, Outcome, cargo, need, need_cargo};
-use crate::{demo, generate, promtool, qemu};
+use crate::{demo, generate, promtool, qemu, soak};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the tests and the tour run beside Volary.
 pub(crate) const PROGRAMS: &[(&str, &str)] = &[
@@ -31,7 +31,7 @@ pub(crate) const QEMU_IMG: &str = "VOLARY_TEST_QEMU_IMG";
 const PROMTOOL: &str = "VOLARY_TEST_PROMTOOL";
 
 /// Builds the tests that need a cluster or promtool too.
-const FEATURES: &[&str] =
+pub(crate) const FEATURES: &[&str] =
     &["--features", "rbd/ceph-tests,volary/ceph-tests,volary-cli/ceph-tests,volary-agent/promtool-tests"];
 
 /// Runs every check.
@@ -55,6 +55,7 @@ pub(crate) fn run() -> Outcome {
     let qemu = qemu::with_rbd()?;
     let cluster = cluster::for_tests()?;
     demo::on_cluster(&binary, 96, &cluster)?;
+    soak::handles(&cluster.conf(), Duration::from_secs(60), 1)?;
     let faults = cluster::for_faults()?;
     // Last, so that the closing lines of `cargo test` close the output.
     let seen = cargo_test(&cluster, &faults, &[(QEMU_IMG, &qemu), (PROMTOOL, &promtool)])?;
