@@ -51,8 +51,6 @@ impl Reader<'_> {
         match store {
             Some(StoreUrl::Local(Some(path))) => {
                 need(path, Use::Keep);
-                // It may be on another disk.
-                need(&path.join("objects"), Use::Keep);
                 need(Path::new("/dev/urandom"), Use::Read);
                 // SQLite sorts what is large there.
                 need(&spool_dir(), Use::Scratch);

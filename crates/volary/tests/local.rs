@@ -3,6 +3,8 @@
 
 #[path = "local/full_disk.rs"]
 mod full_disk;
+#[path = "local/owned.rs"]
+mod owned;
 #[path = "place/local.rs"]
 mod place;
 #[path = "store/mod.rs"]

@@ -38,7 +38,10 @@ impl Trace {
                 false => call,
             };
             if !end.contains("= -1") {
-                opened.push(call.split('"').nth(1).unwrap().into());
+                // `openat2(7</srv/store>, "objects/01/…", …)`
+                let below =
+                    call.split(['<', '>']).nth(1).filter(|_| call.contains(">, \"")).unwrap_or_default();
+                opened.push(Path::new(below).join(call.split('"').nth(1).unwrap()));
             }
         }
         opened
@@ -55,7 +58,7 @@ pub fn strace(bench: &Bench, options: &[&str], args: &[&str]) -> (Ended, Trace) 
     let file = bench.path("trace");
     let mut command = Command::new("strace");
     command
-        .args(["-qq", "-s", "300", "-o"])
+        .args(["-qq", "-y", "-s", "300", "-o"])
         .arg(&file)
         .args(options)
         .arg(env!("CARGO_BIN_EXE_volary"))

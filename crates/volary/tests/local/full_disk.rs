@@ -13,7 +13,7 @@ impl SmallDisk {
     /// Only root may mount: whoever is not sees the test fail, not pass unlooked.
     fn mount(path: std::path::PathBuf, mib: u64) -> SmallDisk {
         std::fs::create_dir(&path).unwrap();
-        let size = format!("size={mib}m");
+        let size = format!("size={mib}m,mode=0700");
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).status().unwrap();
         assert!(mounted.success(), "the test's own file system could not be mounted");

@@ -1,9 +1,9 @@
 //! The database: a few idle connections, transactions, and the one place where SQLite's errors become kinds.
 
 use super::files::Files;
+use super::root::{Place, Root};
 use crate::{Error, ErrorKind, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,12 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
+/// The last process that closed the database has removed its log while it was opened here, and a new one was made.
+fn busy() -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+    rusqlite::Error::SqliteFailure(code, Some("the database's files changed while they were opened".into()))
+}
+
 fn sqlite_error(error: rusqlite::Error) -> Error {
     let kind = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => ErrorKind::NoSpace,
@@ -69,14 +75,14 @@ fn sqlite_error(error: rusqlite::Error) -> Error {
 
 /// The store's database; any number of threads may use it at once.
 pub(super) struct Db {
-    path: PathBuf,
+    root: Arc<Root>,
     idle: Mutex<Vec<Connection>>,
     files: Arc<dyn Files>,
 }
 
 impl Db {
-    pub(super) fn new(path: &Path, files: Arc<dyn Files>) -> Self {
-        Db { path: path.to_owned(), idle: Mutex::default(), files }
+    pub(super) fn new(root: Arc<Root>, files: Arc<dyn Files>) -> Self {
+        Db { root, idle: Mutex::default(), files }
     }
 
     fn connect(&self) -> Sql<Connection> {
@@ -94,10 +100,12 @@ impl Db {
     }
 
     fn try_connect(&self) -> Sql<Connection> {
+        let before = self.database()?;
         let connection = Connection::open_with_flags(
-            &self.path,
+            self.root.path().join("store.db"),
             OpenFlags::SQLITE_OPEN_READ_WRITE
                 | OpenFlags::SQLITE_OPEN_CREATE
+                | OpenFlags::SQLITE_OPEN_NOFOLLOW
                 | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -105,7 +113,20 @@ impl Db {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.set_prepared_statement_cache_capacity(64);
+        // SQLite opens the log at the first look into the database.
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        for (before, after) in before.into_iter().zip(self.database()?) {
+            if before.is_some() && before != after {
+                return Err(busy().into());
+            }
+        }
         Ok(connection)
+    }
+
+    fn database(&self) -> Result<[Option<Place>; 3]> {
+        self.root.database().map_err(|e| {
+            Error::io("looking for the store's database", e).context("store", self.root.path().display())
+        })
     }
 
     fn with<T>(&self, behavior: TransactionBehavior, f: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Sql<T> {

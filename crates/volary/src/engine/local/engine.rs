@@ -35,14 +35,14 @@ impl Local {
 
 impl fmt::Debug for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Local").field("path", &self.0.path).finish_non_exhaustive()
+        f.debug_struct("Local").field("path", &self.0.path()).finish_non_exhaustive()
     }
 }
 
 impl fmt::Display for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use std::os::unix::ffi::OsStrExt;
-        write!(f, "local:{}", crate::escape(self.0.path.as_os_str().as_bytes()))
+        write!(f, "local:{}", crate::escape(self.0.path().as_os_str().as_bytes()))
     }
 }
 

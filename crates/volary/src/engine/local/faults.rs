@@ -4,6 +4,7 @@
 use super::files::{Files, ObjectFile, SystemFiles};
 use super::handle::Open;
 use super::ids::BLOCK_BYTES;
+use super::root::Root;
 use super::store::Store;
 use crate::engine::{CreateOptions, OpenOptions, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, ImportRequest, ImportSource, Name, Namespace, Target};
@@ -16,8 +17,8 @@ use std::time::Duration;
 type Condition = Box<dyn FnMut() -> bool + Send>;
 
 /// The files of the system, until told to fail.
-#[derive(Default)]
 struct Failing {
+    inner: SystemFiles,
     commits: Mutex<Option<Condition>>,
     unlinks: AtomicBool,
     syncs: Arc<AtomicBool>,
@@ -27,22 +28,22 @@ struct FailingFile(Box<dyn ObjectFile>, Arc<AtomicBool>);
 
 impl Files for Failing {
     fn create(&self, path: &Path) -> io::Result<Box<dyn ObjectFile>> {
-        Ok(Box::new(FailingFile(SystemFiles.create(path)?, self.syncs.clone())))
+        Ok(Box::new(FailingFile(self.inner.create(path)?, self.syncs.clone())))
     }
 
     fn open(&self, path: &Path, write: bool) -> io::Result<Box<dyn ObjectFile>> {
-        Ok(Box::new(FailingFile(SystemFiles.open(path, write)?, self.syncs.clone())))
+        Ok(Box::new(FailingFile(self.inner.open(path, write)?, self.syncs.clone())))
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
         if self.unlinks.load(SeqCst) {
             return Err(io::Error::other("unlinking fails"));
         }
-        SystemFiles.unlink(path)
+        self.inner.unlink(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        SystemFiles.sync_dir(path)
+        self.inner.sync_dir(path)
     }
 
     fn committed(&self) -> io::Result<()> {
@@ -91,8 +92,11 @@ fn name(text: &str) -> Name {
 impl Scene {
     fn new() -> Scene {
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let files = Arc::new(Failing::default());
-        let store = Store::open(dir.path(), files.clone()).unwrap();
+        let root = Arc::new(Root::open(dir.path()).unwrap());
+        let inner = SystemFiles(root.clone());
+        let (commits, unlinks, syncs) = Default::default();
+        let files = Arc::new(Failing { inner, commits, unlinks, syncs });
+        let store = Store::over(root, files.clone()).unwrap();
         Scene { dir, files, store, ctl: Ctl::new() }
     }
 
@@ -141,7 +145,7 @@ impl Scene {
 
     /// What a store opened now holds: no object but those of rows.
     fn assert_objects_after_sweep(&self, expected: usize) {
-        drop(Store::open(self.dir.path(), Arc::new(SystemFiles)).unwrap());
+        drop(Store::open(self.dir.path()).unwrap());
         assert_eq!(self.objects(), expected);
     }
 

@@ -1,10 +1,12 @@
 //! The file layer under the objects: a seam, so that tests can drop what was not synced, as a power cut does.
 
+use super::root::Root;
 use crate::direct::DirectFile;
-use std::fs::{DirBuilder, File, OpenOptions};
+use rustix::fs::OFlags;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::Arc;
 
 /// One object's file; reading past its end gives zeros, as its holes do.
 pub(super) trait ObjectFile: Send + Sync {
@@ -17,7 +19,7 @@ pub(super) trait ObjectFile: Send + Sync {
     fn allocated_bytes(&self) -> io::Result<u64>;
 }
 
-/// What the engine does with files of objects and their directories.
+/// What the engine does with files of objects and their directories; paths begin with the store's own.
 pub(super) trait Files: Send + Sync {
     /// Makes an object that must not exist yet, for its owner's eyes only.
     fn create(&self, path: &Path) -> io::Result<Box<dyn ObjectFile>>;
@@ -31,29 +33,26 @@ pub(super) trait Files: Send + Sync {
     }
 }
 
-/// The files of the system.
-pub(super) struct SystemFiles;
+/// The files of the system, below the store's directory.
+pub(super) struct SystemFiles(pub(super) Arc<Root>);
 
 impl Files for SystemFiles {
     fn create(&self, path: &Path) -> io::Result<Box<dyn ObjectFile>> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        Ok(Box::new(DirectFile::new(file.into())))
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        Ok(Box::new(DirectFile::new(self.0.file(self.0.relative(path), flags)?.into())))
     }
 
     fn open(&self, path: &Path, write: bool) -> io::Result<Box<dyn ObjectFile>> {
-        let file = OpenOptions::new().read(true).write(write).open(path)?;
-        Ok(Box::new(DirectFile::new(file.into())))
+        let flags = if write { OFlags::RDWR } else { OFlags::RDONLY };
+        Ok(Box::new(DirectFile::new(self.0.file(self.0.relative(path), flags)?.into())))
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            result => result,
-        }
+        self.0.unlink(self.0.relative(path))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        self.0.sync_dir(self.0.relative(path))
     }
 }
 
@@ -104,13 +103,5 @@ impl ObjectFile for DirectFile {
 
     fn allocated_bytes(&self) -> io::Result<u64> {
         Ok(self.file().metadata()?.blocks().saturating_mul(512))
-    }
-}
-
-/// Makes a directory that only its owner may enter; one that is there already is no error.
-pub(super) fn make_dir(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        result => result,
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Open {
 /// What a handle holds until it is closed.
 pub(super) struct Held {
     pub(super) _locks: Vec<Lock>,
-    /// The writer's marker in `locks/unclean`.
+    /// The writer's marker in `locks/unclean`, relative to the store.
     pub(super) marker: Option<PathBuf>,
 }
 
@@ -198,7 +198,7 @@ impl Open {
             }
         }
         if let Some(marker) = &held.marker {
-            let _ = std::fs::remove_file(marker);
+            let _ = self.store.root.unlink(marker);
         }
     }
 }

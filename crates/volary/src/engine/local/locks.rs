@@ -5,14 +5,15 @@
 //! has its own descriptor, so two handles of one process exclude each other too. `writers` is shared by all
 //! writers; the sweep takes it exclusively, to know that nobody has objects without rows.
 
+use super::root::{Place, Root};
 use crate::{Error, ErrorKind, Result, escape};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Others hold a lock for as short as one transaction when they only check; a refusal before that would be spurious.
@@ -28,22 +29,23 @@ pub(super) enum Mode {
 
 /// How many locks of this process are on which file, by device and inode: of its own it knows better than the kernel
 /// tells.
-static OWN: Mutex<BTreeMap<(u64, u64), usize>> = Mutex::new(BTreeMap::new());
+static OWN: Mutex<BTreeMap<Place, usize>> = Mutex::new(BTreeMap::new());
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
-pub(super) struct Lock(File, (u64, u64));
+pub(super) struct Lock(File, Place);
 
 /// Where the lock files are.
-pub(super) struct Locks(PathBuf);
+pub(super) struct Locks(Arc<Root>);
+
+/// A lock's file, relative to the store.
+fn path(name: &str) -> PathBuf {
+    Path::new("locks").join(name)
+}
 
 impl Locks {
-    pub(super) fn new(store: &Path) -> Self {
-        Locks(store.join("locks"))
-    }
-
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+    pub(super) fn new(root: Arc<Root>) -> Self {
+        Locks(root)
     }
 
     /// Takes a lock, or says who holds it.
@@ -52,11 +54,8 @@ impl Locks {
     }
 
     pub(super) fn acquire_within(&self, name: &str, mode: Mode, patience: Duration) -> Result<Lock> {
-        let path = self.path(name);
-        let failed = |e| Error::io("locking", e).context("lock", path.display());
-        let open =
-            || OpenOptions::new().read(true).write(true).create(true).mode(0o600).truncate(false).open(&path);
-        let file = open().map_err(failed)?;
+        let failed = |e| Error::io("locking", e).context("lock", self.0.path().join(path(name)).display());
+        let file = self.0.file(&path(name), OFlags::RDWR | OFlags::CREATE).map_err(failed)?;
         let place = place(&file).map_err(failed)?;
         let operation = match mode {
             Mode::Shared => FlockOperation::NonBlockingLockShared,
@@ -92,7 +91,7 @@ impl Locks {
 
     /// The processes that hold a lock, once for each handle.
     pub(super) fn holders(&self, name: &str) -> Vec<u32> {
-        let Ok(file) = File::open(self.path(name)) else { return Vec::new() };
+        let Ok(file) = self.0.file(&path(name), OFlags::RDONLY) else { return Vec::new() };
         let own = place(&file).ok().and_then(|place| own().get(&place).copied()).unwrap_or_default();
         let me = std::process::id();
         // The kernel hands its table out in pieces, and what changes in between makes entries be missed or seen
@@ -112,8 +111,13 @@ impl Locks {
 
     /// Forgets the lock files of a volume that is gone; ids are never used again, so nobody can want them.
     pub(super) fn forget(&self, volume: &str) {
-        let _ = std::fs::remove_file(self.path(&format!("{volume}.w")));
-        let _ = std::fs::remove_file(self.path(&format!("{volume}.r")));
+        self.forget_one(&format!("{volume}.w"));
+        self.forget_one(&format!("{volume}.r"));
+    }
+
+    /// Forgets one lock file that nobody can want any more.
+    pub(super) fn forget_one(&self, name: &str) {
+        let _ = self.0.unlink(&path(name));
     }
 }
 
@@ -145,7 +149,7 @@ fn own() -> std::sync::MutexGuard<'static, BTreeMap<(u64, u64), usize>> {
     OWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn place(file: &File) -> io::Result<(u64, u64)> {
+fn place(file: &File) -> io::Result<Place> {
     file.metadata().map(|meta| (meta.dev(), meta.ino()))
 }
 
@@ -227,8 +231,9 @@ mod tests {
     #[test]
     fn a_lock_goes_when_it_is_dropped_though_a_forked_child_has_its_descriptor() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("locks")).unwrap();
-        let locks = Locks::new(dir.path());
+        let root = Arc::new(Root::open(dir.path()).unwrap());
+        root.make_dir(Path::new("locks")).unwrap();
+        let locks = Locks::new(root);
         let lock = locks.acquire("a", Mode::Exclusive).unwrap();
         // What a fork leaves: the same open file under another descriptor.
         let child = lock.0.try_clone().unwrap();

@@ -30,6 +30,7 @@ mod power_cut;
 mod read;
 mod records;
 mod resize;
+mod root;
 mod schema;
 mod snapshots;
 mod stat;
@@ -41,17 +42,16 @@ mod write;
 
 use crate::engine::Engine;
 use crate::{Ctl, Error, ErrorKind, Result};
-use files::SystemFiles;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Opens the store in a directory, and makes it when it is not there yet.
 ///
 /// # Errors
-/// `Permission`, `NoSpace`; `Unsupported` on a network file system or for a store of a newer version.
+/// `Permission` also when another user owns the directory or could change where its path leads; `NoSpace`; `Unsupported` on a network file system or for a store of a newer version.
 pub async fn open(path: &Path, ctl: &Ctl) -> Result<Arc<dyn Engine>> {
     let path = path.to_owned();
-    let opened = blocking(move || store::Store::open(&path, Arc::new(SystemFiles)));
+    let opened = blocking(move || store::Store::open(&path));
     Ok(Arc::new(engine::Local::new(ctl.call("open the store", opened).await?)))
 }
 

@@ -57,9 +57,9 @@ impl Store {
                 |row| row.get(0),
             )?)
         })?;
-        let stat = rustix::fs::statvfs(&self.path).map_err(|e| {
+        let stat = rustix::fs::statvfs(self.path()).map_err(|e| {
             Error::io("asking for free space", e.into())
-                .context("path", crate::escape(self.path.as_os_str().as_encoded_bytes()))
+                .context("path", crate::escape(self.path().as_os_str().as_encoded_bytes()))
         })?;
         let total = stat.f_blocks.saturating_mul(stat.f_frsize);
         let taken = total.saturating_sub(stat.f_bfree.saturating_mul(stat.f_frsize));

@@ -1,9 +1,12 @@
 //! The tables, and how a store is made: directories first, synced, then one transaction that makes it a store.
 
 use super::db::{Db, Sql};
-use super::files::{Files, make_dir};
+use super::files::Files;
+use super::ids::dir_path;
+use super::root::Root;
 use crate::{DEFAULT_POOL, Error, ErrorKind, Result};
 use rusqlite::OptionalExtension;
+use rustix::fs::OFlags;
 use std::path::Path;
 
 /// The tables of version 1; what later versions changed is in [`STEPS`].
@@ -63,7 +66,14 @@ const STEPS: &[&str] = &[
 const VERSION: i64 = 1 + STEPS.len() as i64;
 
 /// Makes the store in a directory unless there is one, and returns its id.
-pub(super) fn prepare(path: &Path, db: &Db, files: &dyn Files) -> Result<String> {
+pub(super) fn prepare(root: &Root, db: &Db, files: &dyn Files) -> Result<String> {
+    // SQLite would make it readable by others; its log takes the mode from it.
+    match root.file(Path::new("store.db"), OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::io("making the store's database", error));
+        }
+        _ => {}
+    }
     if let Some((version, id)) = db.read(known)? {
         if version < VERSION {
             db.write(upgrade)?;
@@ -71,18 +81,18 @@ pub(super) fn prepare(path: &Path, db: &Db, files: &dyn Files) -> Result<String>
         return Ok(id);
     }
     let made = || -> std::io::Result<()> {
-        let objects = path.join("objects");
+        let objects = Path::new("objects");
         for dir in ["objects", "locks", "locks/unclean"] {
-            make_dir(&path.join(dir))?;
+            root.make_dir(Path::new(dir))?;
         }
         for first in 0..=u8::MAX {
-            make_dir(&objects.join(hex::encode([first])))?;
+            root.make_dir(&dir_path(objects, first))?;
         }
-        files.sync_dir(&objects)?;
-        files.sync_dir(&path.join("locks"))?;
-        files.sync_dir(path)?;
+        for dir in ["objects", "locks", ""] {
+            files.sync_dir(&root.path().join(dir))?;
+        }
         // The store's own name must outlast a power cut as what is in it does.
-        path.canonicalize()?.parent().map_or(Ok(()), |parent| files.sync_dir(parent))
+        root.path().parent().map_or(Ok(()), |parent| std::fs::File::open(parent)?.sync_all())
     };
     made().map_err(|e| Error::io("making the store", e))?;
     let id = super::ids::random_hex(16)?;

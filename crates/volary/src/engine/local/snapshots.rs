@@ -111,7 +111,7 @@ impl Open {
             tx.execute("DELETE FROM snapshot WHERE id = ?1", [row.id])?;
             Ok(())
         })?;
-        let _ = std::fs::remove_file(self.store.locks.path(&lock));
+        self.store.locks.forget_one(&lock);
         drop(held);
         // It is gone; what is left to do for its space is done now, or when the volume is next opened to write.
         let folded = self.flush_alone(writer, ctl).and_then(|()| self.store.fold(&self.id, ctl));

@@ -7,36 +7,42 @@ use super::ids::{ObjectId, dir_path, random_hex};
 use super::locks::Mode;
 use super::store::Store;
 use crate::{Ctl, Error, Result};
+use rustix::fs::OFlags;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Where writers leave their markers.
+const UNCLEAN: &str = "locks/unclean";
 
 impl Store {
     /// Finishes what was left over, as far as that is possible now; what fails is left to the next opener.
     pub(super) fn sweep(&self) {
         let swept = self.collect_garbage(&Ctl::new()).and_then(|()| self.sweep_orphans());
         if let Err(error) = swept {
-            tracing::warn!(store = %self.path.display(), error = %error.report(), "objects are left to sweep");
+            tracing::warn!(store = %self.path().display(), error = %error.report(), "objects are left to sweep");
         }
     }
 
     fn sweep_orphans(&self) -> Result<()> {
         let failed = |e| Error::io("sweeping objects", e);
-        let unclean = self.locks.path("unclean");
-        if std::fs::read_dir(&unclean).map_err(failed)?.next().is_none() {
+        let unclean = Path::new(UNCLEAN);
+        if self.root.entries(unclean).map_err(failed)?.next().is_none() {
             return Ok(());
         }
         let Ok(_alone) = self.locks.acquire_within("writers", Mode::Exclusive, Duration::ZERO) else {
             return Ok(());
         };
         // Nobody writes now, so every marker is of somebody who is gone.
-        let markers = std::fs::read_dir(&unclean)
+        let markers = self
+            .root
+            .entries(unclean)
             .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
             .map_err(failed)?;
         let mut swept = 0_u64;
         for dir in 0..=u8::MAX {
-            for entry in std::fs::read_dir(dir_path(&self.path.join("objects"), dir)).map_err(failed)? {
-                let name = entry.map_err(failed)?.file_name();
+            for name in self.root.entries(&dir_path(Path::new("objects"), dir)).map_err(failed)? {
+                let name = name.map_err(failed)?;
                 let Some(object) = ObjectId::from_file_name(name.as_bytes()) else { continue };
                 let known = self.db.read(|tx| {
                     Ok(tx.prepare_cached("SELECT 1 FROM block WHERE object = ?1")?.exists([object])?)
@@ -48,7 +54,7 @@ impl Store {
             }
         }
         for marker in markers {
-            std::fs::remove_file(marker.path()).map_err(failed)?;
+            self.root.unlink(&unclean.join(marker)).map_err(failed)?;
         }
         tracing::debug!(swept, "swept objects that no row names");
         Ok(())
@@ -56,11 +62,14 @@ impl Store {
 
     /// Leaves a marker that outlasts a power cut.
     pub(super) fn mark_unclean(&self) -> Result<PathBuf> {
-        let dir = self.locks.path("unclean");
-        let path = dir.join(random_hex(16)?);
-        std::fs::File::create_new(&path).and_then(|_| self.files.sync_dir(&dir)).map_err(|e| {
-            Error::io("marking the store as being written", e).context("path", path.display())
-        })?;
+        let path = Path::new(UNCLEAN).join(random_hex(16)?);
+        self.root
+            .file(&path, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)
+            .and_then(|_| self.files.sync_dir(&self.path().join(UNCLEAN)))
+            .map_err(|e| {
+                Error::io("marking the store as being written", e)
+                    .context("path", self.path().join(&path).display())
+            })?;
         Ok(path)
     }
 }

@@ -184,7 +184,7 @@ impl Store {
     /// The same after an effect that stands: what cannot be unlinked now is unlinked later, and fails no call.
     pub(super) fn collect_garbage_or_warn(&self, ctl: &Ctl) {
         if let Err(error) = self.collect_garbage(ctl) {
-            tracing::warn!(store = %self.path.display(), error = error.report(), "objects are left to unlink");
+            tracing::warn!(store = %self.path().display(), error = error.report(), "objects are left to unlink");
         }
     }
 }

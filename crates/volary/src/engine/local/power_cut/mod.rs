@@ -5,8 +5,8 @@
 mod model;
 mod recording;
 
-use crate::engine::local::files::SystemFiles;
 use crate::engine::local::handle::Open;
+use crate::engine::local::root::Root;
 use crate::engine::local::store::Store;
 use crate::engine::{CloneOptions, CreateOptions, OpenOptions, SnapshotRef, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Target};
@@ -30,7 +30,7 @@ struct History {
 }
 
 fn check_image(image: &Path, models: &Models) {
-    let store = Store::open(image, Arc::new(SystemFiles)).unwrap();
+    let store = Store::open(image).unwrap();
     let found = Found::in_store(&store);
     {
         let models = models.lock().unwrap();
@@ -203,8 +203,9 @@ fn history(seed: u64) {
     let dir = in_memory();
     let models = Models::default();
     let checked = models.clone();
-    let recording = Recording::new(dir.path(), Box::new(move |image| check_image(image, &checked)));
-    let store = Store::open(dir.path(), recording.clone()).unwrap();
+    let root = Arc::new(Root::open(dir.path()).unwrap());
+    let recording = Recording::new(root.clone(), Box::new(move |image| check_image(image, &checked)));
+    let store = Store::over(root, recording.clone()).unwrap();
     let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut history = History { store, models, open: BTreeMap::new(), random, made: 0 };
     for _ in 0..OPERATIONS {

@@ -1,6 +1,7 @@
 //! A file layer that knows what a power cut would leave, and a store rebuilt from that.
 
-use crate::engine::local::files::{Files, ObjectFile, SystemFiles, make_dir};
+use crate::engine::local::files::{Files, ObjectFile, SystemFiles};
+use crate::engine::local::root::Root;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ type Check = Box<dyn Fn(&Path) + Send + Sync>;
 /// Works on real files, never syncs them, and remembers what would have been durable.
 pub(super) struct Recording {
     me: Weak<Recording>,
+    inner: SystemFiles,
     store: PathBuf,
     durable: Mutex<Durable>,
     check: Check,
@@ -32,10 +34,11 @@ struct Durable {
 }
 
 impl Recording {
-    pub(super) fn new(store: &Path, check: Check) -> Arc<Self> {
+    pub(super) fn new(root: Arc<Root>, check: Check) -> Arc<Self> {
         Arc::new_cyclic(|me| Recording {
             me: me.clone(),
-            store: store.to_owned(),
+            store: root.path().to_owned(),
+            inner: SystemFiles(root.clone()),
             durable: Mutex::default(),
             check,
         })
@@ -53,10 +56,10 @@ impl Recording {
         }
         let dir = in_memory();
         for sub in ["objects", "locks", "locks/unclean"] {
-            make_dir(&dir.path().join(sub)).unwrap();
+            std::fs::create_dir(dir.path().join(sub)).unwrap();
         }
         for first in 0..=u8::MAX {
-            make_dir(&dir.path().join("objects").join(hex::encode([first]))).unwrap();
+            std::fs::create_dir(dir.path().join("objects").join(hex::encode([first]))).unwrap();
         }
         std::fs::write(dir.path().join("locks/unclean/cut"), "").unwrap();
         for path in &durable.names {
@@ -84,11 +87,11 @@ impl Recording {
 
 impl Files for Recording {
     fn create(&self, path: &Path) -> io::Result<Box<dyn ObjectFile>> {
-        Ok(self.recorded(path, SystemFiles.create(path)?))
+        Ok(self.recorded(path, self.inner.create(path)?))
     }
 
     fn open(&self, path: &Path, write: bool) -> io::Result<Box<dyn ObjectFile>> {
-        Ok(self.recorded(path, SystemFiles.open(path, write)?))
+        Ok(self.recorded(path, self.inner.open(path, write)?))
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
@@ -96,7 +99,7 @@ impl Files for Recording {
         let mut durable = self.durable.lock().unwrap();
         durable.bytes.remove(path);
         durable.names.remove(path);
-        SystemFiles.unlink(path)?;
+        self.inner.unlink(path)?;
         self.cut(&mut durable);
         Ok(())
     }
