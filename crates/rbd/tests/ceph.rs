@@ -11,10 +11,16 @@ mod data;
 mod images;
 #[path = "ceph/records.rs"]
 mod records;
+// A file of the test tools' crate, which itself depends on this one: so these tests are built without all that.
+#[allow(dead_code, unreachable_pub)]
+#[path = "../../volary-testkit/src/sandbox.rs"]
+mod sandbox;
 
 use rbd::{Cluster, ConnectOptions, Environment, Library, Pool};
+use sandbox::Sandbox;
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -72,10 +78,16 @@ async fn connect_with(options: &ConnectOptions) -> Session {
     Session(options.connect(&library(), LIMIT).await.unwrap())
 }
 
+/// A name that no other test has, nor a process before; what has it is removed when this process ends.
+fn own_name() -> String {
+    static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(conf().to_str().unwrap()));
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    SANDBOX.name(&NEXT.fetch_add(1, Ordering::Relaxed).to_string())
+}
+
 /// A namespace of the test's own in the pool `rbd`.
 async fn own_namespace(cluster: &Cluster) -> Vec<u8> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)).into_bytes();
+    let name = own_name().into_bytes();
     let pool = cluster.pool(b"rbd", b"", LIMIT).await.unwrap();
     pool.create_namespace(&name, LIMIT).await.unwrap();
     name

@@ -6,4 +6,5 @@ pub mod conformance;
 pub mod fault;
 pub mod images;
 pub mod model;
+pub mod sandbox;
 pub mod web;

@@ -8,9 +8,11 @@ mod store;
 
 use std::sync::Arc;
 use volary::engine::Engine;
+use volary_testkit::sandbox::Sandbox;
 
-async fn new_store() -> (Arc<dyn Engine>, ()) {
-    (place::open().await, ())
+async fn new_store() -> (Arc<dyn Engine>, String, Sandbox) {
+    let sandbox = Sandbox::new(&place::conf());
+    (place::open().await, sandbox.name(""), sandbox)
 }
 
 volary_testkit::conformance_tests!(crate::new_store);

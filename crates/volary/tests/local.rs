@@ -14,10 +14,10 @@ use std::sync::Arc;
 use volary::Ctl;
 use volary::engine::{Engine, local};
 
-async fn new_store() -> (Arc<dyn Engine>, tempfile::TempDir) {
+async fn new_store() -> (Arc<dyn Engine>, String, tempfile::TempDir) {
     // In memory where that is possible: each step syncs, and nothing here depends on a disk.
     let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-    (local::open(dir.path(), &Ctl::new()).await.unwrap(), dir)
+    (local::open(dir.path(), &Ctl::new()).await.unwrap(), "case-".to_owned(), dir)
 }
 
 volary_testkit::conformance_tests!(crate::new_store);

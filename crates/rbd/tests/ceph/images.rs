@@ -1,6 +1,6 @@
 //! Images, snapshots, clones, trash, and who holds what.
 
-use crate::{LIMIT, MIB, connect, own_namespace, own_pool};
+use crate::{LIMIT, MIB, connect, own_name, own_namespace, own_pool};
 use bytes::Bytes;
 use rbd::{Errno, Features, ImageOptions, Progress, SnapshotKind, TrashSource};
 use std::time::Duration;
@@ -250,7 +250,7 @@ async fn a_writer_whose_lock_was_broken_is_fenced() {
 async fn namespaces_and_metadata_come_and_go() {
     let cluster = connect().await;
     let pool = cluster.pool(b"rbd", b"", LIMIT).await.unwrap();
-    let name = format!("gone{}", std::process::id()).into_bytes();
+    let name = own_name().into_bytes();
     pool.create_namespace(&name, LIMIT).await.unwrap();
     assert_eq!(pool.create_namespace(&name, LIMIT).await.unwrap_err().errno(), Some(Errno::EEXIST));
     assert!(pool.namespaces(LIMIT).await.unwrap().contains(&name));

@@ -7,7 +7,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 pub(crate) struct Client {
     dir: tempfile::TempDir,
@@ -24,8 +23,7 @@ impl Client {
 
     /// A new user, with its key in a keyring of its own.
     pub(crate) fn with_caps(caps: &[&str]) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let id = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let id = cluster::own_name();
         let user = format!("client.{id}");
         let mut client = Client::admin();
         client.user = Some(user.clone());

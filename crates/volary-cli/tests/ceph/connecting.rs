@@ -167,7 +167,7 @@ fn files_that_others_may_not_read_are_named() {
 
 #[test]
 fn a_pool_that_is_missing_or_forbidden_is_named_with_the_remedy() {
-    let pool = format!("p{}", std::process::id());
+    let pool = cluster::own_name();
     cluster::output("ceph", &["osd", "pool", "create", &pool, "1"]);
     let client = Client::with_caps(&["mon", "profile rbd", "osd", "profile rbd pool=rbd"]);
     let user = client.user();

@@ -34,7 +34,7 @@ fn libraries_versions_and_the_cluster_are_told() {
 #[test]
 fn rights_are_found_out_without_writing() {
     let admin = Client::admin();
-    let pool = format!("doctor-{}", std::process::id());
+    let pool = cluster::own_name();
     cluster::output("ceph", &["osd", "pool", "create", &pool, "1"]);
     assert_eq!(check(&admin.json(&["doctor"]), &format!("pool {pool} application")).0, "warning");
     cluster::output("rbd", &["pool", "init", &pool]);

@@ -28,7 +28,7 @@ fn s10_the_store_is_the_cluster_that_ceph_shows() {
 #[test]
 fn s10_status_counts_what_waits_and_quotas_bound_what_is_free() {
     let bench = Bench::ceph();
-    let pool = format!("figures-{}", std::process::id());
+    let pool = cluster::own_name();
     cluster::output("ceph", &["osd", "pool", "create", &pool, "1"]);
     cluster::output("ceph", &["osd", "pool", "set-quota", &pool, "max_bytes", "67108864"]);
     cluster::output("rbd", &["pool", "init", &pool]);

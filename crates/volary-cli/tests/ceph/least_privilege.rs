@@ -12,8 +12,8 @@ struct Pools {
 }
 
 impl Pools {
-    fn new(name: &str) -> Self {
-        let own = format!("{name}{}", std::process::id());
+    fn new() -> Self {
+        let own = cluster::own_name();
         let hidden = format!("{own}-hidden");
         for pool in [&own, &hidden] {
             cluster::output("ceph", &["osd", "pool", "create", pool, "4"]);
@@ -55,7 +55,7 @@ impl Drop for Pools {
 
 #[test]
 fn the_rights_to_one_pool_are_enough_for_the_main_job_there() {
-    let pools = Pools::new("l");
+    let pools = Pools::new();
     let (web, snapshot, clone) = (pools.at("web"), pools.at("web@s"), pools.at("clone"));
     assert_eq!(pools.ok(&["import", "disk.raw", &web, "--snapshot", "s", "--protect"])["verified"], true);
     pools.ok(&["clone", &snapshot, &clone]);
@@ -90,7 +90,7 @@ fn the_rights_to_one_pool_are_enough_for_the_main_job_there() {
 
 #[test]
 fn s03_clones_where_the_user_may_not_look_block_a_removal_as_unknown() {
-    let pools = Pools::new("k");
+    let pools = Pools::new();
     let (web, snapshot) = (pools.at("web"), pools.at("web@s"));
     pools.ok(&["import", "disk.raw", &web, "--snapshot", "s", "--protect"]);
     for format in ["1", "2"] {

@@ -88,10 +88,7 @@ impl Watch<'_> {
 
 #[test]
 fn s08_a_marked_key_is_in_no_output_log_file_record_or_command_line() {
-    let pool = format!("s{}", std::process::id());
-    cluster::output("ceph", &["osd", "pool", "create", &pool, "4"]);
-    cluster::output("ceph", &["osd", "pool", "application", "enable", &pool, "rbd"]);
-    cluster::output("rbd", &["pool", "init", &pool]);
+    let pool = cluster::own_pool();
     let caps = format!("profile rbd pool={pool}");
     let client = Client::with_caps(&["mon", "profile rbd", "osd", &caps, "mgr", &caps]);
     let keyring = client.path("keyring");

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use volary_testkit::sandbox::Sandbox;
 
 /// Which variable names the cluster: tests that freeze daemons have one of their own.
 const VARIABLE: &str = match env!("CARGO_CRATE_NAME").as_bytes() {
@@ -40,22 +42,29 @@ pub fn json(program: &str, args: &[&str]) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{program} {args:?}: {error}: {text}"))
 }
 
+/// What a test makes without a [`super::Bench`] of its own; it goes when the process of the tests ends.
+fn shared() -> &'static Sandbox {
+    static SHARED: OnceLock<Sandbox> = OnceLock::new();
+    SHARED.get_or_init(sandbox)
+}
+
+/// A part of the cluster that no other test has.
+pub fn sandbox() -> Sandbox {
+    Sandbox::new(&conf())
+}
+
+/// A name for a pool, a namespace or a user that no other test has.
+pub fn own_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    shared().name(&format!("n{}", NEXT.fetch_add(1, Ordering::Relaxed)))
+}
+
 /// Makes a pool that no other test has.
 pub fn own_pool() -> String {
-    let name = own_name();
-    output("ceph", &["osd", "pool", "create", &name, "8"]);
-    output("rbd", &["pool", "init", &name]);
-    name
+    shared().pool()
 }
 
 /// Makes a namespace in the pool `rbd` that no other test has.
 pub fn own_namespace() -> String {
-    let name = own_name();
-    output("rbd", &["namespace", "create", &format!("rbd/{name}")]);
-    name
-}
-
-fn own_name() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    shared().namespace()
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use volary_testkit::sandbox::Sandbox;
 
 pub struct Bench {
     dir: tempfile::TempDir,
@@ -16,6 +17,8 @@ pub struct Bench {
     pub url: String,
     /// The namespace that is the test's own, such as `rbd`.
     pub home: String,
+    /// What the test has on the cluster.
+    sandbox: Option<Sandbox>,
 }
 
 pub struct Ended {
@@ -35,14 +38,16 @@ impl Bench {
     /// A local store somewhere else than beside the files.
     pub fn with_store(store: PathBuf) -> Self {
         let url = format!("local:{}", store.display());
-        Bench { dir: tempfile::tempdir().unwrap(), store, url, home: "rbd".to_owned() }
+        Bench { dir: tempfile::tempdir().unwrap(), store, url, home: "rbd".to_owned(), sandbox: None }
     }
 
     /// A namespace of its own on the tests' cluster; without one the test fails.
     pub fn ceph() -> Self {
         let url = format!("ceph:{}", cluster::conf());
-        let home = format!("rbd/{}", cluster::own_namespace());
-        Bench { dir: tempfile::tempdir().unwrap(), store: PathBuf::new(), url, home }
+        let sandbox = cluster::sandbox();
+        let home = format!("rbd/{}", sandbox.namespace());
+        let dir = tempfile::tempdir().unwrap();
+        Bench { dir, store: PathBuf::new(), url, home, sandbox: Some(sandbox) }
     }
 
     /// The spec of a volume or snapshot in the test's own namespace, from its name: `web` or `rbd/t1/web`.
@@ -57,7 +62,7 @@ impl Bench {
 
     /// A pool that no other test uses.
     pub fn own_pool(&self) -> String {
-        if self.is_local() { "rbd".to_owned() } else { cluster::own_pool() }
+        self.sandbox.as_ref().map_or_else(|| "rbd".to_owned(), Sandbox::pool)
     }
 
     pub fn is_local(&self) -> bool {

@@ -44,18 +44,19 @@ pub fn cases() -> Vec<Case> {
     crate::conformance_tests!(@table cases)
 }
 
-/// Plays one case on an engine.
+/// Plays one case on an engine, in namespaces whose names begin with `prefix`.
 ///
 /// # Panics
 /// Where the engine does not conform, or when there is no such case.
-pub async fn play(engine: Arc<dyn Engine>, name: &str) {
+pub async fn play(engine: Arc<dyn Engine>, prefix: &str, name: &str) {
     let case = cases().into_iter().find(|case| case.name == name).expect("a case of the table");
-    (case.run)(&Stage::new(Arc::clone(&engine), name).await).await;
+    (case.run)(&Stage::new(Arc::clone(&engine), prefix, name).await).await;
     engine.shutdown().await.expect("an engine that lets go");
 }
 
 /// Makes a test of each case: `conformance_tests!(factory)`, where `factory` is an async function that returns
-/// an `Arc<dyn Engine>` and whatever keeps the store alive while the test runs.
+/// an `Arc<dyn Engine>`, what the names of the case's namespaces shall begin with, and whatever keeps the store, or cleans it up,
+/// while the test runs and however it ends.
 #[macro_export]
 macro_rules! conformance_tests {
     ($factory:path) => { $crate::conformance_tests!(@table tests $factory); };
@@ -63,8 +64,9 @@ macro_rules! conformance_tests {
         mod $s10 { $(
             #[tokio::test]
             async fn $case() {
-                let (engine, _store) = $factory().await;
-                $crate::conformance::play(engine, concat!(stringify!($topic), "::", stringify!($case))).await;
+                let (engine, prefix, _store) = $factory().await;
+                let case = concat!(stringify!($topic), "::", stringify!($case));
+                $crate::conformance::play(engine, &prefix, case).await;
             }
         )* }
     )* };

@@ -23,15 +23,13 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Makes the case's namespace in the default pool.
+    /// Makes the case's namespace in the default pool; its name begins with `prefix`, which nobody else uses in that store.
     ///
     /// # Panics
     /// When the engine cannot.
-    pub async fn new(engine: Arc<dyn Engine>, case: &str) -> Self {
-        // The process's number: the store may be one that was played on before.
-        let name = format!("{}-{}", case.replace("::", "-").replace('_', "-"), std::process::id());
-        let name = Name::new(&name).unwrap();
-        let ns = Namespace { name, ..Namespace::default() };
+    pub async fn new(engine: Arc<dyn Engine>, prefix: &str, case: &str) -> Self {
+        let name = format!("{prefix}{}", case.replace("::", "-").replace('_', "-"));
+        let ns = Namespace { name: Name::new(&name).unwrap(), ..Namespace::default() };
         engine.create_namespace(&ns, &CTL).await.unwrap();
         Stage { engine, ns }
     }

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use volary::engine::{Engine, ceph};
 use volary::{CephUrl, Ctl, Namespace, Store};
+use volary_testkit::sandbox::Sandbox;
 
 /// One test's store.
 pub(crate) struct Place {
-    prefix: String,
+    sandbox: Sandbox,
+    home: String,
 }
 
 /// A connection of its own to the whole cluster.
@@ -20,7 +21,7 @@ pub(crate) async fn open() -> Arc<dyn Engine> {
     engine
 }
 
-fn conf() -> String {
+pub(crate) fn conf() -> String {
     let conf = std::env::var("VOLARY_TEST_CEPH_CONF");
     conf.expect(
         "VOLARY_TEST_CEPH_CONF names no ceph.conf: run `cargo xtask test`, or `cargo xtask cluster env`",
@@ -34,11 +35,9 @@ impl Place {
     pub(crate) const STEPS: usize = 40;
 
     pub(crate) async fn new(_dir: &Path) -> Place {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let place = Place { prefix: format!("d{}-{number}-", std::process::id()) };
-        run("rbd", &["namespace", "create", &place.home().to_string()]);
-        place
+        let sandbox = Sandbox::new(&conf());
+        let home = sandbox.namespace();
+        Place { sandbox, home }
     }
 
     pub(crate) async fn open(&self) -> Arc<dyn Engine> {
@@ -47,14 +46,12 @@ impl Place {
 
     /// The namespace in which the test's volumes are.
     pub(crate) fn home(&self) -> Namespace {
-        format!("rbd/{}", self.name("home")).parse().unwrap()
+        format!("rbd/{}", self.home).parse().unwrap()
     }
 
     /// Another namespace, in another pool.
     pub(crate) async fn elsewhere(&self, store: &Store) -> Namespace {
-        // Making a pool that is there does nothing.
-        run("ceph", &["osd", "pool", "create", "tests-second", "8"]);
-        run("rbd", &["pool", "init", "tests-second"]);
+        self.sandbox.shared_pool("tests-second");
         let namespace: Namespace = format!("tests-second/{}", self.name("tenant")).parse().unwrap();
         store.create_namespace(&namespace, &Ctl::new()).await.unwrap();
         namespace
@@ -62,7 +59,7 @@ impl Place {
 
     /// A namespace's name that is this test's.
     pub(crate) fn name(&self, suffix: &str) -> String {
-        format!("{}{suffix}", self.prefix)
+        self.sandbox.name(suffix)
     }
 
     /// What names this process where it holds a volume: its client, whose number is drawn.
@@ -72,15 +69,15 @@ impl Place {
 
     /// The objects that hold data.
     pub(crate) fn objects(&self) -> Vec<String> {
-        let all = run("rados", &["--pool", "rbd", "--namespace", &self.name("home"), "ls"]);
+        let all = run("rados", &["--pool", "rbd", "--namespace", &self.home, "ls"]);
         all.lines().filter(|name| name.starts_with("rbd_data.")).map(str::to_owned).collect()
     }
 
     /// Changes a byte of an object behind the store's back.
     pub(crate) fn damage(&self, object: &str, offset: u64) {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let (namespace, path) = (self.name("home"), file.path().to_str().unwrap());
-        let rados = ["--pool", "rbd", "--namespace", &namespace];
+        let (namespace, path) = (self.home.as_str(), file.path().to_str().unwrap());
+        let rados = ["--pool", "rbd", "--namespace", namespace];
         run("rados", &[&rados[..], &["get", object, path]].concat());
         let byte = !std::fs::read(path).unwrap()[offset as usize];
         std::fs::write(path, [byte]).unwrap();

@@ -24,8 +24,8 @@ const STRIDE: usize = 4;
 const DELAY: Duration = Duration::from_millis(200);
 
 /// The calls of a clean run, and what the store looks like before and after.
-async fn clean_run(engine: &Arc<dyn Engine>, operation: Operation) -> (usize, Value, Value) {
-    let yard = Yard::new(engine.clone(), operation).await;
+async fn clean_run(engine: &Arc<dyn Engine>, prefix: &str, operation: Operation) -> (usize, Value, Value) {
+    let yard = Yard::new(engine.clone(), prefix, operation).await;
     let before = yard.shape().await;
     let counted = Faulty::at(engine.clone(), usize::MAX, Fault::Crash);
     yard.run(&Store::over(Arc::new(counted.clone())), operation).await.unwrap();
@@ -36,13 +36,13 @@ async fn clean_run(engine: &Arc<dyn Engine>, operation: Operation) -> (usize, Va
 }
 
 /// Plays an operation with a fault at every call in turn.
-async fn play(engine: Arc<dyn Engine>, operation: Operation, fault: Fault) {
-    let (calls, before, after) = clean_run(&engine, operation).await;
+async fn play(engine: Arc<dyn Engine>, prefix: &str, operation: Operation, fault: Fault) {
+    let (calls, before, after) = clean_run(&engine, prefix, operation).await;
     assert!(calls >= 5, "{operation:?} made only {calls} calls");
     let cut = |call: usize| {
         let (engine, before, after) = (engine.clone(), &before, &after);
         async move {
-            let yard = Yard::new(engine.clone(), operation).await;
+            let yard = Yard::new(engine.clone(), prefix, operation).await;
             let faulty = Faulty::at(engine, call, fault);
             let result = yard.run(&Store::over(Arc::new(faulty)), operation).await;
             let told = format!("{operation:?}, {fault:?} at call {call} of {calls}: {result:?}");
@@ -71,23 +71,23 @@ async fn play(engine: Arc<dyn Engine>, operation: Operation, fault: Fault) {
 }
 
 /// Cut short by the death of the process.
-async fn crash(engine: Arc<dyn Engine>, operation: Operation) {
-    play(engine, operation, Fault::Crash).await;
+async fn crash(engine: Arc<dyn Engine>, prefix: &str, operation: Operation) {
+    play(engine, prefix, operation, Fault::Crash).await;
 }
 
 /// One call fails; the operation goes on, or undoes.
-async fn fail(engine: Arc<dyn Engine>, operation: Operation) {
-    play(engine.clone(), operation, Fault::Fail(ErrorKind::NoSpace)).await;
-    play(engine, operation, Fault::LoseAnswer(ErrorKind::Deadline)).await;
+async fn fail(engine: Arc<dyn Engine>, prefix: &str, operation: Operation) {
+    play(engine.clone(), prefix, operation, Fault::Fail(ErrorKind::NoSpace)).await;
+    play(engine, prefix, operation, Fault::LoseAnswer(ErrorKind::Deadline)).await;
 }
 
 /// One call is slow, while a reaper looks on: it touches nothing, and everything is done.
-async fn delay(engine: Arc<dyn Engine>, operation: Operation) {
-    let (calls, _, after) = clean_run(&engine, operation).await;
+async fn delay(engine: Arc<dyn Engine>, prefix: &str, operation: Operation) {
+    let (calls, _, after) = clean_run(&engine, prefix, operation).await;
     let slow = |call: usize| {
         let (engine, after) = (engine.clone(), &after);
         async move {
-            let yard = Yard::new(engine.clone(), operation).await;
+            let yard = Yard::new(engine.clone(), prefix, operation).await;
             let store = Store::over(Arc::new(Faulty::at(engine, call, Fault::Delay(DELAY))));
             let over = AtomicBool::new(false);
             let work = async {
@@ -113,20 +113,20 @@ macro_rules! operations {
 
             #[tokio::test(flavor = "multi_thread")]
             async fn s04_a_crash_at_any_call_leaves_all_or_nothing() {
-                let (engine, _store) = crate::new_store().await;
-                super::crash(engine, Operation::$operation).await;
+                let (engine, prefix, _store) = crate::new_store().await;
+                super::crash(engine, &prefix, Operation::$operation).await;
             }
 
             #[tokio::test(flavor = "multi_thread")]
             async fn s04_a_failure_at_any_call_leaves_all_or_nothing() {
-                let (engine, _store) = crate::new_store().await;
-                super::fail(engine, Operation::$operation).await;
+                let (engine, prefix, _store) = crate::new_store().await;
+                super::fail(engine, &prefix, Operation::$operation).await;
             }
 
             #[tokio::test(flavor = "multi_thread")]
             async fn s04_a_slow_call_anywhere_is_waited_for_and_nobody_takes_the_work_over() {
-                let (engine, _store) = crate::new_store().await;
-                super::delay(engine, Operation::$operation).await;
+                let (engine, prefix, _store) = crate::new_store().await;
+                super::delay(engine, &prefix, Operation::$operation).await;
             }
         }
     )* };

@@ -23,11 +23,11 @@ pub(crate) struct Yard {
 }
 
 impl Yard {
-    /// Everything the operation needs, and a volume that it must not touch.
-    pub(crate) async fn new(engine: Arc<dyn Engine>, operation: Operation) -> Yard {
+    /// Everything the operation needs, and a volume that it must not touch, in a namespace whose name begins with `prefix`.
+    pub(crate) async fn new(engine: Arc<dyn Engine>, prefix: &str, operation: Operation) -> Yard {
         let ctl = Ctl::new();
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
-        let name = Name::new(&format!("crash-{}-{number}", std::process::id())).unwrap();
+        let name = Name::new(&format!("{prefix}{number}")).unwrap();
         let place = Namespace { name, ..Namespace::default() };
         engine.create_namespace(&place, &ctl).await.unwrap();
         // A little in each of three blocks: there are thousands of cases, and a test cluster keeps all in memory.
