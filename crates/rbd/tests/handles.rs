@@ -8,11 +8,15 @@
 mod actor;
 #[path = "handles/draw.rs"]
 mod draw;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../../volary-testkit/src/sandbox.rs"]
+mod sandbox;
 #[path = "handles/site.rs"]
 mod site;
 
 use actor::{Actor, Counts};
 use draw::Draw;
+use sandbox::Sandbox;
 use site::Site;
 use std::fs;
 use std::sync::Arc;
@@ -38,7 +42,11 @@ fn main() {
     library.leave_at_exit();
     println!("librbd {}, {} s, seed {seed}", library.rbd_version().unwrap(), lasting.as_secs());
     let before = threads().len();
-    let namespace = format!("handles-{}-{seed}", std::process::id()).into_bytes();
+    // What is left when it fails goes with the process.
+    let sandbox = Sandbox::new(
+        &std::env::var("VOLARY_TEST_CEPH_CONF").expect("VOLARY_TEST_CEPH_CONF names no ceph.conf"),
+    );
+    let namespace = sandbox.name("handles").into_bytes();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let sites: Vec<Arc<Site>> = runtime().block_on(async {
         let mut sites = vec![Arc::new(Site::open(&library, &namespace).await)];
