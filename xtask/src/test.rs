@@ -22,7 +22,7 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
 pub(crate) const CONF: &str = "VOLARY_TEST_CEPH_CONF";
 
 /// Names that of a second cluster, whose daemons tests freeze.
-const FAULTS: &str = "VOLARY_TEST_CEPH_FAULTS";
+pub(crate) const FAULTS: &str = "VOLARY_TEST_CEPH_FAULTS";
 
 /// Names a qemu-img that reads and writes RBD to the same tests.
 pub(crate) const QEMU_IMG: &str = "VOLARY_TEST_QEMU_IMG";
@@ -59,6 +59,8 @@ pub(crate) fn run() -> Outcome {
     let faults = cluster::for_faults()?;
     // Last, so that the closing lines of `cargo test` close the output.
     let seen = cargo_test(&cluster, &faults, &[(QEMU_IMG, &qemu), (PROMTOOL, &promtool)])?;
+    cluster.check_empty()?;
+    faults.check_empty()?;
     faults.down()?;
     cluster.down()?;
     seen.check()?;

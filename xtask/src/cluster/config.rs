@@ -111,6 +111,8 @@ ms_bind_ipv6 = false
     if !cluster.stock {
         // The monitors batch snapshot ids and a dead client's watch lasts; tests cannot wait for either.
         text.push_str("paxos_propose_interval = 0.05\nosd_client_watch_timeout = 5\n");
+        // A store in memory or in a file is taken for a slow disk, whose removed snapshots would be cleared at two objects in 5 s.
+        text.push_str("osd_snap_trim_sleep_hdd = 0\n");
     }
     if let Some(latency) = cluster.latency {
         write!(
@@ -119,7 +121,7 @@ ms_bind_ipv6 = false
         )?;
     }
     write!(text, "\n[client]\nlog_file =\nadmin_socket =\npid_file =\n\n[mon.a]\nmon_data = {dir}/mon/a\n")?;
-    // Debian's packages from 13 on have a relative default: an OSD started elsewhere than in /usr knows no class, not RBD's either.
+    // Debian's packages from 13 on have a relative default: an OSD that is started elsewhere than in / or /usr loads no class, and none of RBD's calls works.
     write!(
         text,
         "\n[mgr.x]\nmgr_data = {dir}/mgr/x\nmgr_initial_modules = rbd_support\n\n[osd]\nosd_data = {dir}/osd/$id\nosd_class_dir = {}\n",

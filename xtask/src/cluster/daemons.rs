@@ -51,12 +51,15 @@ pub(super) fn start(cluster: &Cluster) -> Outcome {
     })
 }
 
+/// The namespace of an object that stays.
+pub(super) const BALLAST: &str = "ballast";
+
 /// A memstore's threads count its bytes without a lock: an empty one soon counts fewer than none, takes itself for full, and
 /// no write is answered any more. An object that stays keeps the count above that.
 fn ballast(dir: &Path) -> Outcome {
     for step in [&["create", "ballast"][..], &["truncate", "ballast", "100000000"]] {
         let mut rados = tools::program("rados");
-        rados.env_remove("CEPH_ARGS").arg("--conf").arg(conf(dir)).args(["-p", "rbd", "-N", "ballast"]);
+        rados.env_remove("CEPH_ARGS").arg("--conf").arg(conf(dir)).args(["-p", "rbd", "-N", BALLAST]);
         tools::output(rados.args(step))?;
     }
     Ok(())

@@ -45,6 +45,11 @@ impl Running {
         config::conf(&self.dir)
     }
 
+    /// Fails when tests have left volumes, namespaces or pools in it.
+    pub(crate) fn check_empty(&self) -> Outcome {
+        super::left::check(&self.dir)
+    }
+
     /// Ends it.
     pub(crate) fn down(mut self) -> Outcome {
         self.end()

@@ -3,6 +3,7 @@
 mod config;
 mod daemons;
 mod guard;
+mod left;
 
 pub(crate) use guard::{Running, for_benchmarks, for_faults, for_tests, watch};
 
