@@ -10,6 +10,7 @@ mod fuzz;
 mod generate;
 mod guarantees;
 mod images;
+mod matrix;
 mod nova;
 mod package;
 mod promtool;
@@ -23,6 +24,7 @@ mod tools;
 mod wheel;
 
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -63,6 +65,11 @@ enum Chore {
     Soak(soak::Soak),
     /// Runs the tests on Ceph with random pauses around the locks of Ceph's libraries and with freed memory filled, seed by seed.
     Shake(shake::Shake),
+    /// Runs the tests on Ceph against each release of Ceph that Debian has, in roots made for that; needs root.
+    Matrix(matrix::Matrix),
+    /// What `matrix` runs inside such a root.
+    #[command(hide = true)]
+    Inside { plan: PathBuf },
     /// Runs the fuzz targets, each for so long, and tells what they reached and found.
     Fuzz(fuzz::Fuzz),
     /// Builds the Python module's wheel, installs it into an environment of its own, and runs its tests on both engines.
@@ -124,6 +131,8 @@ fn main() -> ExitCode {
         Chore::Roundtrip { gib } => roundtrip::run(gib),
         Chore::Soak(soak) => soak::run(&soak),
         Chore::Shake(shake) => shake::run(&shake),
+        Chore::Matrix(matrix) => matrix::run(&matrix),
+        Chore::Inside { plan } => matrix::run_inside(&plan),
         Chore::Fuzz(fuzz) => fuzz::run(&fuzz),
         Chore::Wheel { release, local } => wheel::test(release, local),
         Chore::Package { keep } => package::run_all(keep),

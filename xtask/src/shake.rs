@@ -135,9 +135,9 @@ pub(crate) fn watch(command: &mut Command, log: &Path, limit: Duration) -> Outco
 
 /// A test binary, and the directory that it is run in.
 pub(crate) struct TestBinary {
-    crate_name: &'static str,
-    path: PathBuf,
-    directory: PathBuf,
+    pub(crate) crate_name: &'static str,
+    pub(crate) path: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
 impl TestBinary {

@@ -1,0 +1,122 @@
+//! What runs inside the root of a release: clusters, and the test binaries, one after the other.
+
+use crate::cluster;
+use crate::test::{CONF, FAULTS, QEMU_IMG};
+use crate::tools::{self, Outcome};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// A test binary.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Binary {
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    /// Where cargo would run it.
+    pub(super) directory: PathBuf,
+}
+
+/// What is to be done inside.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(super) binaries: Vec<Binary>,
+    /// The command.
+    pub(super) volary: PathBuf,
+    pub(super) filter: Vec<String>,
+    /// What the tests print.
+    pub(super) log: PathBuf,
+    /// What comes out, as JSON.
+    pub(super) figures: PathBuf,
+}
+
+/// What came out of the tests on one release.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Figures {
+    pub(super) version: String,
+    pub(super) passed: usize,
+    pub(super) ignored: usize,
+    pub(super) failed: Vec<String>,
+    pub(super) seconds: u64,
+    /// The functions that Volary would use if the release had them.
+    pub(super) lacks: String,
+}
+
+/// Carries out a plan.
+pub(crate) fn run(plan: &Path) -> Outcome {
+    let plan: Plan = serde_json::from_slice(&fs::read(plan)?)?;
+    let version = tools::output(tools::program("ceph").arg("--version"))?;
+    let mut figures = Figures {
+        version: version.split_whitespace().nth(2).unwrap_or_default().to_owned(),
+        ..Figures::default()
+    };
+    let (tests, faults) = (cluster::for_tests()?, cluster::for_faults()?);
+    figures.lacks = lacks(&plan, &tests.conf())?;
+    let begun = Instant::now();
+    let mut log = File::create(&plan.log)?;
+    for binary in &plan.binaries {
+        let mut command = Command::new(&binary.path);
+        command.current_dir(&binary.directory).args(&plan.filter);
+        command.env(CONF, tests.conf()).env(FAULTS, faults.conf()).env(QEMU_IMG, "/usr/bin/qemu-img");
+        run_one(&mut command, &binary.name, &mut log, &mut figures)?;
+    }
+    for cluster in [&tests, &faults] {
+        if let Err(left) = cluster.check_empty() {
+            figures.failed.push(left.to_string());
+        }
+    }
+    figures.seconds = begun.elapsed().as_secs();
+    fs::write(&plan.figures, serde_json::to_vec(&figures)?)?;
+    faults.down()?;
+    tests.down()
+}
+
+/// The functions that are missing, as `volary doctor` tells them.
+fn lacks(plan: &Plan, conf: &Path) -> Outcome<String> {
+    let mut doctor = Command::new(&plan.volary);
+    // It warns of clusters such as this one; only what it says of the libraries matters here.
+    let told =
+        doctor.args(["-o", "json", "--store", &format!("ceph:{}", conf.display()), "doctor"]).output()?;
+    let report: serde_json::Value = serde_json::from_slice(&told.stdout)?;
+    let checks = report["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let functions =
+        checks.iter().find(|check| check["name"] == "functions").ok_or("doctor tells no functions")?;
+    let detail = functions["detail"].as_str().unwrap_or_default();
+    let missing =
+        detail.strip_prefix("without ").and_then(|rest| rest.strip_suffix(", which Volary does without"));
+    Ok(missing.unwrap_or("none").to_owned())
+}
+
+fn run_one(command: &mut Command, name: &str, log: &mut File, figures: &mut Figures) -> Outcome {
+    let (reader, writer) = std::io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn()?;
+    // The writing ends go, so that the reading one ends with the tests.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    writeln!(log, "Running {name}")?;
+    let (passed, failed) = (figures.passed, figures.failed.len());
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = line?;
+        log.write_all(&line)?;
+        log.write_all(b"\n")?;
+        let line = String::from_utf8_lossy(&line);
+        let Some((test, how)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) else {
+            continue;
+        };
+        match how {
+            "ok" => figures.passed += 1,
+            "FAILED" => figures.failed.push(format!("{name}: {test}")),
+            _ if how.starts_with("ignored") => figures.ignored += 1,
+            _ => {}
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() && figures.failed.len() == failed {
+        figures.failed.push(format!("{name}: {status}"));
+    }
+    let (passed, failed) = (figures.passed - passed, figures.failed.len() - failed);
+    eprintln!("{}: {name}: {passed} passed, {failed} failed", figures.version);
+    Ok(())
+}
