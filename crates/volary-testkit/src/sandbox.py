@@ -84,7 +84,6 @@ class Keeper:
             rbd.RBD().namespace_create(io, name)
 
     def pool(self, name):
-        """A pool of that name; one that is there stays as it is."""
         self.command('{"prefix": "osd pool create", "pool": "%s", "pg_num": 8}' % name)
         with self.cluster.open_ioctx(name) as io:
             rbd.RBD().pool_init(io, True)

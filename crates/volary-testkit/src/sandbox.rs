@@ -62,14 +62,6 @@ impl Sandbox {
         name
     }
 
-    /// Makes a pool that tests share, if it is not there yet.
-    ///
-    /// # Panics
-    /// When that fails.
-    pub fn shared_pool(&self, name: &str) {
-        self.must(&format!("pool {name}"));
-    }
-
     fn next_name(&self) -> String {
         self.name(&self.next.fetch_add(1, Ordering::Relaxed).to_string())
     }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 /// What a test process has asked for goes when it has ended, and the OSD clears removed snapshots a moment later.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The pools that tests share.
-const SHARED: &[&str] = &["rbd", "tests-second"];
+/// The pool that tests share.
+const SHARED: &str = "rbd";
 
 /// How many names an error shows.
 const SHOWN: usize = 20;
@@ -40,7 +40,7 @@ fn list(dir: &Path) -> Outcome<BTreeSet<String>> {
     // The manager has one or two of its own.
     let of_manager = |pool: &str| pool.starts_with('.') || pool == "device_health_metrics";
     for pool in pools.lines().filter(|pool| !of_manager(pool)) {
-        if !SHARED.contains(&pool) {
+        if pool != SHARED {
             left.insert(format!("pool {pool}"));
             continue;
         }

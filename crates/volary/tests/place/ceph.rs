@@ -51,8 +51,8 @@ impl Place {
 
     /// Another namespace, in another pool.
     pub(crate) async fn elsewhere(&self, store: &Store) -> Namespace {
-        self.sandbox.shared_pool("tests-second");
-        let namespace: Namespace = format!("tests-second/{}", self.name("tenant")).parse().unwrap();
+        let pool = self.sandbox.pool();
+        let namespace: Namespace = format!("{pool}/{}", self.name("tenant")).parse().unwrap();
         store.create_namespace(&namespace, &Ctl::new()).await.unwrap();
         namespace
     }
