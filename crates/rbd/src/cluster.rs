@@ -288,6 +288,26 @@ impl Cluster {
         self.workers.run("rados_ioctx_create2", limit, move || Pool::enter_by_id(held, id, &namespace)).await
     }
 
+    /// A pool by its id, and its namespace, with objects read as they were at a snapshot of this number: one that was not there
+    /// then, or whose snapshot is gone, is not there. The snapshots of images have such numbers.
+    ///
+    /// # Errors
+    /// ENOENT for the pool.
+    ///
+    /// C: `rados_ioctx_create2`, `rados_ioctx_snap_set_read`.
+    #[doc(alias = "rados_ioctx_snap_set_read")]
+    pub async fn pool_at_snapshot(
+        &self,
+        id: i64,
+        namespace: &[u8],
+        snapshot: u64,
+        limit: Duration,
+    ) -> Result<Pool> {
+        let (held, namespace) = (self.gate.hold()?, namespace.to_vec());
+        let enter = move || Pool::enter_by_id(held, id, &namespace)?.read_at(snapshot);
+        self.workers.run("rados_ioctx_snap_set_read", limit, enter).await
+    }
+
     /// Disconnects; waits for everything opened through this connection to be closed.
     ///
     /// # Errors

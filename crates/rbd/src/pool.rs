@@ -83,6 +83,14 @@ impl Pool {
         Ok(Pool { io: Arc::new(io) })
     }
 
+    /// Makes a context that nobody else has yet read objects as they were at a snapshot.
+    pub(crate) fn read_at(self, snapshot: u64) -> Result<Self> {
+        let set = symbol!(self.io.on.library, rados_ioctx_snap_set_read);
+        // SAFETY: a live context.
+        unsafe { set(self.io.raw.0, snapshot) };
+        Ok(self)
+    }
+
     /// The pool's id.
     ///
     /// C: `rados_ioctx_get_id`.

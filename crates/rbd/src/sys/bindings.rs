@@ -55,6 +55,7 @@ pub const LIBRADOS_CMPXATTR_OP_LTE: _bindgen_ty_11 = 6;
 pub type _bindgen_ty_11 = ::std::os::raw::c_uint;
 pub type rados_t = *mut ::std::os::raw::c_void;
 pub type rados_ioctx_t = *mut ::std::os::raw::c_void;
+pub type rados_snap_t = u64;
 pub type rados_omap_iter_t = *mut ::std::os::raw::c_void;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -453,6 +454,8 @@ pub struct Table {
         unsafe extern "C" fn(io: rados_ioctx_t, nspace: *const ::std::os::raw::c_char),
         ::libloading::Error,
     >,
+    pub rados_ioctx_snap_set_read:
+        Result<unsafe extern "C" fn(io: rados_ioctx_t, snap: rados_snap_t), ::libloading::Error>,
     pub rados_read: Result<
         unsafe extern "C" fn(
             io: rados_ioctx_t,
@@ -1281,6 +1284,7 @@ impl Table {
         let rados_pool_reverse_lookup = __library.get(b"rados_pool_reverse_lookup\0").map(|sym| *sym);
         let rados_ioctx_get_id = __library.get(b"rados_ioctx_get_id\0").map(|sym| *sym);
         let rados_ioctx_set_namespace = __library.get(b"rados_ioctx_set_namespace\0").map(|sym| *sym);
+        let rados_ioctx_snap_set_read = __library.get(b"rados_ioctx_snap_set_read\0").map(|sym| *sym);
         let rados_read = __library.get(b"rados_read\0").map(|sym| *sym);
         let rados_omap_get_next2 = __library.get(b"rados_omap_get_next2\0").map(|sym| *sym);
         let rados_omap_get_end = __library.get(b"rados_omap_get_end\0").map(|sym| *sym);
@@ -1419,6 +1423,7 @@ impl Table {
             rados_pool_reverse_lookup,
             rados_ioctx_get_id,
             rados_ioctx_set_namespace,
+            rados_ioctx_snap_set_read,
             rados_read,
             rados_omap_get_next2,
             rados_omap_get_end,
@@ -1661,6 +1666,9 @@ impl Table {
     }
     pub unsafe fn rados_ioctx_set_namespace(&self, io: rados_ioctx_t, nspace: *const ::std::os::raw::c_char) {
         (self.rados_ioctx_set_namespace.as_ref().expect("Expected function, got error."))(io, nspace)
+    }
+    pub unsafe fn rados_ioctx_snap_set_read(&self, io: rados_ioctx_t, snap: rados_snap_t) {
+        (self.rados_ioctx_snap_set_read.as_ref().expect("Expected function, got error."))(io, snap)
     }
     pub unsafe fn rados_read(
         &self,
