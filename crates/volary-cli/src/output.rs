@@ -107,6 +107,17 @@ pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> S
 }
 
 /// What a table shows for something unknown or absent.
+/// How what was read compares with its record, if there is one.
+pub(crate) fn matches(matches: Option<bool>, accepted: bool) -> String {
+    let shown = match (matches, accepted) {
+        (None, _) => "-",
+        (Some(true), _) => "yes",
+        (Some(false), true) => "NO, accepted",
+        (Some(false), false) => "NO: it may have been written since",
+    };
+    shown.to_owned()
+}
+
 pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }

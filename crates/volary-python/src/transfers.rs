@@ -8,8 +8,8 @@ use crate::store::Store;
 use pyo3::prelude::*;
 use std::path::PathBuf;
 use volary::{
-    Algorithm, Checksum, Ctl, ExportRequest, ExportTarget, ImportRequest, ImportSource, InspectOptions,
-    VolumeSpec,
+    Algorithm, Checksum, CopyOptions, Ctl, ExportRequest, ExportTarget, ImportRequest, ImportSource,
+    InspectOptions, VolumeSpec,
 };
 
 #[pymethods]
@@ -54,7 +54,8 @@ impl Store {
     /// Writes a volume or snapshot into a file, which appears whole and synced, or not at all.
     ///
     /// `format` is `raw` or `qcow2`; `force` replaces a file that is there; `digest` is one of the file to compute.
-    #[pyo3(signature = (spec, path, *, format="raw", force=false, digest=None, progress=None))]
+    /// `MismatchError` when a snapshot is not what was recorded of it; `accept_mismatch` takes it as it is.
+    #[pyo3(signature = (spec, path, *, format="raw", force=false, digest=None, accept_mismatch=false, progress=None))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn export_image(
         &self,
@@ -64,19 +65,31 @@ impl Store {
         format: &str,
         force: bool,
         digest: Option<&str>,
+        accept_mismatch: bool,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> Answer {
         let mut request = ExportRequest::new(parsed(py, spec)?, ExportTarget::File(path));
         (request.format, request.force) = (export_format(py, format)?, force);
         request.file_digest = optional::<Algorithm>(py, digest)?;
+        request.accept_mismatch = accept_mismatch;
         self.watch(py, progress, async move |store, ctl| store.export(request, &ctl).await)
     }
 
     /// Copies a volume or snapshot; the copy appears whole or not at all.
-    #[pyo3(signature = (spec, to, *, progress=None))]
-    fn copy(&self, py: Python<'_>, spec: &str, to: &str, progress: Option<&Bound<'_, PyAny>>) -> Answer {
+    ///
+    /// `MismatchError` when a snapshot is not what was recorded of it; `accept_mismatch` takes it as it is, and no digest is recorded.
+    #[pyo3(signature = (spec, to, *, accept_mismatch=false, progress=None))]
+    fn copy(
+        &self,
+        py: Python<'_>,
+        spec: &str,
+        to: &str,
+        accept_mismatch: bool,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> Answer {
         let (spec, to): (VolumeSpec, VolumeSpec) = (parsed(py, spec)?, parsed(py, to)?);
-        self.watch(py, progress, async move |store, ctl| store.copy(&spec, &to, &ctl).await)
+        let options = CopyOptions { accept_mismatch };
+        self.watch(py, progress, async move |store, ctl| store.copy(&spec, &to, options, &ctl).await)
     }
 
     /// Reads a volume or snapshot back and compares it with its recorded digest; `MismatchError` when it differs.

@@ -99,7 +99,9 @@ class Operations(StoreTest):
             self.assertEqual(put.read(), got.read())
         with self.assertRaises(volary.AlreadyExistsError):
             store.export_image(base, out)
-        of_type(store.copy(base, self.spec("copy")), reports.CopyReport)
+        copied = store.copy(base, self.spec("copy"), accept_mismatch=True)
+        of_type(copied, reports.CopyReport)
+        self.assertEqual((copied["match"], copied["mismatch_accepted"]), (True, False))
         of_type(store.rename(self.spec("copy"), self.spec("copied")), reports.RenameReport)
         of_type(store.volumes(self.place), list[reports.VolumeListing])
         of_type(store.volumes(self.place, details=True), list[reports.VolumeDetails])

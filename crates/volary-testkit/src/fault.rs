@@ -336,6 +336,10 @@ impl Volume for FaultyVolume {
         self.faults.call("extents", self.inner()?.extents(offset, len, ctl)).await
     }
 
+    async fn confirm(&self, size_bytes: u64, ctl: &Ctl) -> Result<u64> {
+        self.faults.call("confirm", self.inner()?.confirm(size_bytes, ctl)).await
+    }
+
     async fn used_bytes(&self, ctl: &Ctl) -> Result<u64> {
         self.faults.call("used_bytes", self.inner()?.used_bytes(ctl)).await
     }

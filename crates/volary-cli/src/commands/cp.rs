@@ -1,17 +1,19 @@
 use crate::arguments::{EXIT_CODES, parsed};
-use crate::output::pairs;
+use crate::output::{matches, pairs};
 use crate::session::Session;
 use clap::Args;
-use volary::{CopyReport, Result, Store, VolumeSpec, show_size};
+use volary::{CopyOptions, CopyReport, Result, Store, VolumeSpec, show_size};
 
 /// Copy a volume or snapshot to a new volume
 ///
 /// The copy shares nothing with its source; it appears complete and compared, or not at all. Snapshots and metadata are
-/// not copied.
+/// not copied. What is read is compared with the recorded digest: other bytes of a snapshot, or of a head that surely was not
+/// written since, end with 7 and make no copy.
 #[derive(Debug, Args)]
 #[command(after_long_help = format!("Examples:
   volary cp web web-2
   volary cp ssd/web@golden archive/web
+  volary cp web@base rescued --accept-mismatch
 
 {EXIT_CODES}"))]
 pub(crate) struct Cp {
@@ -21,11 +23,17 @@ pub(crate) struct Cp {
     /// The volume to make: [POOL/[NAMESPACE/]]VOLUME
     #[arg(value_parser = parsed::<VolumeSpec>)]
     to: VolumeSpec,
+    /// Take content that is not what was recorded, or that the store knows to be damaged, as it is, to rescue the rest; no digest is
+    /// recorded with such a copy
+    #[arg(long)]
+    accept_mismatch: bool,
 }
 
 pub(crate) async fn run(args: Cp, session: &Session) -> Result<()> {
-    let copy =
-        async |store: &Store| session.emit(&store.copy(&args.from, &args.to, &session.ctl).await?, show);
+    let options = CopyOptions { accept_mismatch: args.accept_mismatch };
+    let copy = async |store: &Store| {
+        session.emit(&store.copy(&args.from, &args.to, options, &session.ctl).await?, show)
+    };
     session.on_store(copy).await
 }
 
@@ -36,6 +44,8 @@ fn show(report: &CopyReport) -> String {
         ("size", show_size(report.size_bytes)),
         ("data", show_size(report.data_bytes)),
         ("digest", report.digest.to_string()),
+        ("match", matches(report.matches, report.mismatch_accepted)),
+        ("mismatched", show_size(report.mismatched_bytes)),
         ("seconds", format!("{:.1}", report.seconds)),
     ])
 }

@@ -1,5 +1,5 @@
 use crate::arguments::{EXIT_CODES, parsed};
-use crate::output::{or_dash, pairs};
+use crate::output::{matches, or_dash, pairs};
 use crate::session::Session;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -9,11 +9,14 @@ use volary::{
 
 /// Write a volume or snapshot to a file
 ///
-/// The file appears complete and synced, or not at all; it is sparse, and only its owner may read it.
+/// The file appears complete and synced, or not at all; it is sparse, and only its owner may read it. What is read is compared
+/// with the recorded digest: other bytes of a snapshot, or of a head that surely was not written since, end with 7 and make no file.
+/// Standard output has got them all by then.
 #[derive(Debug, Args)]
 #[command(after_long_help = format!("Examples:
   volary export web@base web.qcow2 -f qcow2
   volary export web - | zstd > web.raw.zst
+  volary export web@base rescued.raw --accept-mismatch
 
 {EXIT_CODES}"))]
 pub(crate) struct Export {
@@ -31,6 +34,9 @@ pub(crate) struct Export {
     /// Compute a digest of the file: sha256, sha512 or md5
     #[arg(long, value_name = "ALG", value_parser = parsed::<Algorithm>)]
     digest: Option<Algorithm>,
+    /// Take content that is not what was recorded, or that the store knows to be damaged, as it is, to rescue the rest
+    #[arg(long)]
+    accept_mismatch: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -53,6 +59,7 @@ pub(crate) async fn run(args: Export, session: &Session) -> Result<()> {
     };
     request.force = args.force;
     request.file_digest = args.digest;
+    request.accept_mismatch = args.accept_mismatch;
     let export = async |store: &Store| {
         let report = store.export(request, &session.ctl).await?;
         // Standard output carries the volume then.
@@ -72,6 +79,8 @@ fn show(report: &ExportReport) -> String {
         ("size", show_size(report.size_bytes)),
         ("data", show_size(report.data_bytes)),
         ("digest", report.digest.to_string()),
+        ("match", matches(report.matches, report.mismatch_accepted)),
+        ("mismatched", show_size(report.mismatched_bytes)),
         ("file digest", or_dash(report.file_digest.as_ref())),
         ("seconds", format!("{:.1}", report.seconds)),
     ])

@@ -9,3 +9,4 @@ mod interrupts;
 mod kills;
 mod objects;
 mod race;
+mod reading;

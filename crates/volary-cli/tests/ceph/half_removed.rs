@@ -95,3 +95,40 @@ fn s04_a_volume_that_only_the_directory_still_lists_is_found_and_removed() {
     runtime.block_on(store.shutdown()).unwrap();
     bench.assert_empty();
 }
+
+/// What librbd does first when it removes a volume; its objects go then, and its header last.
+const REMOVING: &str = r#"
+key = "id_" + args[0]
+with rados.ReadOpCtx() as op:
+    found, _ = io.get_omap_vals_by_keys(op, (key,))
+    io.operate_read_op(op, "rbd_trash")
+    (_, entry), = found
+with rados.WriteOpCtx() as op:
+    io.set_omap(op, (key,), (entry[:-1] + b"\2",))
+    io.operate_write_op(op, "rbd_trash")
+"#;
+
+#[test]
+fn s13_a_volume_whose_removal_has_begun_is_not_read() {
+    let bench = crate::bench();
+    let image = bench.image("disk.raw", 1);
+    bench.ok(&["import", image.to_str().unwrap(), &bench.at("web")]);
+    let id = bench.id("web");
+    bench.ok(&["trash", "mv", &bench.at("web")]);
+    let (spec, out) = (bench.at(&format!("id:{id}")), bench.path("out.raw"));
+    bench.ok(&["export", &spec, out.to_str().unwrap()]);
+    bench.tamper(REMOVING, &[&id]);
+    for args in [
+        &["export", "--force", &spec, out.to_str().unwrap()][..],
+        &["cp", &spec, &bench.at("copy")],
+        &["verify", &spec],
+    ] {
+        let ended = bench.run(args);
+        assert!(
+            ended.code == Some(3) && ended.stderr.contains("removed while"),
+            "{args:?}: {}",
+            ended.stderr
+        );
+    }
+    assert_eq!(bench.json(&["ls", &bench.home]), json!([]));
+}

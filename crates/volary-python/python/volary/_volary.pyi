@@ -175,9 +175,12 @@ class Store:
         format: str = "raw",
         force: bool = False,
         digest: Optional[str] = None,
+        accept_mismatch: bool = False,
         progress: _Progress = None,
     ) -> ExportReport: ...
-    def copy(self, spec: str, to: str, *, progress: _Progress = None) -> CopyReport: ...
+    def copy(
+        self, spec: str, to: str, *, accept_mismatch: bool = False, progress: _Progress = None
+    ) -> CopyReport: ...
     def verify(self, spec: str, *, record: bool = False, progress: _Progress = None) -> VerifyReport: ...
 
     # Snapshots and clones.

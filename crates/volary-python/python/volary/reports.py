@@ -191,8 +191,20 @@ class CopyReport(TypedDict):
     digest: str
     """The digest of its content."""
 
+    expected: Union[str, None]
+    """The digest that was recorded of what was copied, if any."""
+
     id: VolumeId
     """Its id."""
+
+    match: Union[bool, None]
+    """Whether the two are the same; of a head that may have been written since, a difference is no error."""
+
+    mismatch_accepted: bool
+    """Whether anything was taken only because mismatches were accepted: then no digest is recorded with the copy."""
+
+    mismatched_bytes: int
+    """How many bytes did not match what the store knows of them, and were taken all the same."""
 
     seconds: float
     """How long it took."""
@@ -254,6 +266,9 @@ class ExportReport(TypedDict):
     digest: str
     """The digest of the content."""
 
+    expected: Union[str, None]
+    """The digest that was recorded of it, if any."""
+
     file_bytes: int
     """The length of the file."""
 
@@ -265,6 +280,15 @@ class ExportReport(TypedDict):
 
     id: VolumeId
     """The volume's id."""
+
+    match: Union[bool, None]
+    """Whether the two are the same; of a head that may have been written since, a difference is no error."""
+
+    mismatch_accepted: bool
+    """Whether anything was taken only because mismatches were accepted."""
+
+    mismatched_bytes: int
+    """How many bytes did not match what the store knows of them, and were taken all the same."""
 
     path: str
     """The path, escaped; `-` for a stream."""
@@ -914,7 +938,7 @@ class VerifyReport(TypedDict):
     """Whether they are the same."""
 
     modified: bool
-    """Whether the head was written, resized or rolled back since the record was made."""
+    """Whether the head is known to have been written, resized or rolled back since the record was made."""
 
     volume: str
     """The volume or snapshot."""

@@ -120,14 +120,23 @@ class Volume:
         format: str = "raw",
         force: bool = False,
         digest: Optional[str] = None,
+        accept_mismatch: bool = False,
         progress: _Progress = None,
     ) -> reports.ExportReport:
         return self._store.export_image(
-            self._spec, path, format=format, force=force, digest=digest, progress=progress
+            self._spec,
+            path,
+            format=format,
+            force=force,
+            digest=digest,
+            accept_mismatch=accept_mismatch,
+            progress=progress,
         )
 
-    def copy(self, to: str, *, progress: _Progress = None) -> reports.CopyReport:
-        return self._store.copy(self._spec, to, progress=progress)
+    def copy(
+        self, to: str, *, accept_mismatch: bool = False, progress: _Progress = None
+    ) -> reports.CopyReport:
+        return self._store.copy(self._spec, to, accept_mismatch=accept_mismatch, progress=progress)
 
     def verify(self, *, record: bool = False, progress: _Progress = None) -> reports.VerifyReport:
         return self._store.verify(self._spec, record=record, progress=progress)

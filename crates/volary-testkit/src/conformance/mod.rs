@@ -14,6 +14,7 @@ mod lockers;
 mod metadata;
 mod namespaces;
 mod open;
+mod reading;
 mod records;
 mod resize;
 mod rollback;
@@ -91,6 +92,9 @@ macro_rules! conformance_tests {
         s10_extents = extents:
             an_empty_volume_is_one_hole they_cover_any_window they_show_a_parents_data
             a_walk_sees_what_is_written_on_the_way windows_are_bounded holes_are_found_again expected_writes_count_as_data_only_once_written;
+        s13_reading = reading:
+            what_stays_is_confirmed other_names_more_bytes_and_trash_change_nothing a_head_that_was_shrunk_is_not
+            what_was_removed_is_not what_was_removed_below_a_clone_is_not;
         s10_open = open:
             by_name_and_by_id missing_things_are_not_found one_writer_at_a_time snapshots_are_read_only
             a_read_handle_changes_nothing a_closed_handle_is_usage a_dropped_writer_lets_go

@@ -1,6 +1,7 @@
 //! Copy: a new, independent volume with the content of a head or snapshot.
 
 use super::audit::Audit;
+use super::comparison::{Compared, Recorded};
 use super::fill::Fill;
 use super::import::require_room;
 use super::staging::{Origin, Staging};
@@ -17,6 +18,14 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// How to copy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CopyOptions {
+    /// Whether to take content that is not what was recorded, or that is known to be damaged, as it is. The digest of such content is
+    /// not recorded with the copy.
+    pub accept_mismatch: bool,
+}
+
 /// What was copied.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct CopyReport {
@@ -30,6 +39,15 @@ pub struct CopyReport {
     pub data_bytes: u64,
     /// The digest of its content.
     pub digest: ContentDigest,
+    /// The digest that was recorded of what was copied, if any.
+    pub expected: Option<ContentDigest>,
+    /// Whether the two are the same; of a head that may have been written since, a difference is no error.
+    #[serde(rename = "match")]
+    pub matches: Option<bool>,
+    /// How many bytes did not match what the store knows of them, and were taken all the same.
+    pub mismatched_bytes: u64,
+    /// Whether anything was taken only because mismatches were accepted: then no digest is recorded with the copy.
+    pub mismatch_accepted: bool,
     /// Whether it was read back and compared.
     pub verified: bool,
     /// How long it took.
@@ -45,20 +63,35 @@ impl Store {
     /// Snapshots and metadata are not copied.
     ///
     /// # Errors
-    /// `NotFound` for the source; `AlreadyExists` for the name; `NoSpace`; `Interrupted`; in each case nothing is
-    /// left, or else `Partial`.
+    /// `NotFound` for the source, also when it was removed while it was read; `Mismatch` when its content is not what was recorded of a
+    /// snapshot, or of a head that surely was not written since; `AlreadyExists` for the name; `NoSpace`; `Interrupted`; in each case
+    /// nothing is left, or else `Partial`.
     #[tracing::instrument(skip_all, fields(source = %from, volume = %to))]
-    pub async fn copy(&self, from: &VolumeSpec, to: &VolumeSpec, ctl: &Ctl) -> Result<CopyReport> {
-        let audit = Audit::begin("copy", to, &json!({ "source": from.to_string() }));
-        let result = self.copy_audited(from, to, ctl).await.map_err(|error| error.context("volume", to));
+    pub async fn copy(
+        &self,
+        from: &VolumeSpec,
+        to: &VolumeSpec,
+        options: CopyOptions,
+        ctl: &Ctl,
+    ) -> Result<CopyReport> {
+        let asked = json!({ "source": from.to_string(), "accept_mismatch": options.accept_mismatch });
+        let audit = Audit::begin("copy", to, &asked);
+        let result =
+            self.copy_audited(from, to, options, ctl).await.map_err(|error| error.context("volume", to));
         audit.finish(&result, |report| ("done".to_owned(), json!(report)));
         result
     }
 
-    async fn copy_audited(&self, from: &VolumeSpec, to: &VolumeSpec, ctl: &Ctl) -> Result<CopyReport> {
+    async fn copy_audited(
+        &self,
+        from: &VolumeSpec,
+        to: &VolumeSpec,
+        options: CopyOptions,
+        ctl: &Ctl,
+    ) -> Result<CopyReport> {
         self.require_new(to, ctl).await?;
-        let source = self.open_to_read(from, ctl).await?;
-        let copied = self.copy_open(from, &source, to, ctl).await;
+        let source = self.open_to_take(from, options.accept_mismatch, ctl).await?;
+        let copied = self.copy_open(from, &source, to, options, ctl).await;
         let closed = source.close(&ctl.for_cleanup()).await;
         if let (Ok(_), Err(error)) = (&copied, &closed) {
             tracing::warn!(error = error.report(), "closing the source of a copy");
@@ -71,34 +104,46 @@ impl Store {
         from: &VolumeSpec,
         source: &Arc<dyn Volume>,
         to: &VolumeSpec,
+        options: CopyOptions,
         ctl: &Ctl,
     ) -> Result<CopyReport> {
         let started = Instant::now();
         let stat = source.stat(ctl).await?;
+        let recorded = Recorded::of(&**source, &stat, ctl).await?;
         let data_bytes = data_bytes(&**source, stat.size_bytes, ctl).await?;
         let room = self.engine().pool_info(&to.namespace.pool, ctl).await?;
         require_room(data_bytes, room.as_ref())?;
-        let fill =
-            Fill { size_bytes: stat.size_bytes, data_bytes, verify: true, snapshot: None, protect: false };
+        let fill = Fill {
+            size_bytes: stat.size_bytes,
+            data_bytes,
+            verify: true,
+            snapshot: None,
+            protect: false,
+            record: true,
+        };
         let origin = Origin::Empty { size_bytes: stat.size_bytes };
         let (staging, volume) = Staging::begin(self, "copy", to, origin, ctl).await?.opened(ctl).await?;
-        let filled: Result<ContentDigest, Error> = async {
-            let blocks = VolumeBlocks::new(source.clone(), stat.size_bytes);
-            let digest = fill.copy_in(&volume, Arc::new(blocks), ctl).await?;
+        let filled: Result<(ContentDigest, Compared), Error> = async {
+            let blocks = Arc::new(VolumeBlocks::new(source.clone(), stat.size_bytes));
+            let digest = fill.copy_in(&volume, blocks.clone(), ctl).await?;
+            let (mismatched_bytes, accept) = (blocks.mismatched_bytes(), options.accept_mismatch);
+            let compared = recorded.compare(digest, mismatched_bytes, accept, &**source, ctl).await?;
             let provenance = json!({
                 "volume": from.to_string(),
                 "id": stat.id,
                 "snapshot_id": stat.snapshot.as_ref().map(|snapshot| snapshot.id),
                 "copied": Timestamp::now(),
+                "mismatch_accepted": compared.accepted,
                 "by": concat!("volary ", env!("CARGO_PKG_VERSION")),
             });
+            let fill = Fill { record: !compared.accepted, ..fill };
             fill.seal(&volume, digest, &provenance, ctl).await?;
-            Ok(digest)
+            Ok((digest, compared))
         }
         .await;
         drop(volume);
-        let digest = match filled {
-            Ok(digest) => digest,
+        let (digest, compared) = match filled {
+            Ok(filled) => filled,
             Err(error) => return Err(staging.undo(error, ctl).await),
         };
         Ok(CopyReport {
@@ -107,6 +152,10 @@ impl Store {
             size_bytes: stat.size_bytes,
             data_bytes,
             digest,
+            expected: compared.expected,
+            matches: compared.matches,
+            mismatched_bytes: compared.mismatched_bytes,
+            mismatch_accepted: compared.accepted,
             verified: true,
             seconds: started.elapsed().as_secs_f64(),
             source: from.clone(),

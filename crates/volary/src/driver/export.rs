@@ -3,6 +3,7 @@
 use super::audit::Audit;
 use super::block::Block;
 use super::checksum::{Algorithm, Checksum, FileHasher, digest_file};
+use super::comparison::Recorded;
 use super::image_error::image_error;
 use super::output_file::{OutputFile, write_behind};
 use super::qcow2_writer::Qcow2Writer;
@@ -58,12 +59,15 @@ pub struct ExportRequest {
     pub force: bool,
     /// A digest of the file to compute.
     pub file_digest: Option<Algorithm>,
+    /// Whether to take content that is not what was recorded, or that is known to be damaged, as it is.
+    pub accept_mismatch: bool,
 }
 
 impl ExportRequest {
-    /// Exports `spec` to `target`: raw, replacing nothing, without a digest of the file.
+    /// Exports `spec` to `target`: raw, replacing nothing, without a digest of the file, refusing what does not match.
     pub fn new(spec: VolumeSpec, target: ExportTarget) -> Self {
-        ExportRequest { spec, target, format: ExportFormat::Raw, force: false, file_digest: None }
+        let format = ExportFormat::Raw;
+        ExportRequest { spec, target, format, force: false, file_digest: None, accept_mismatch: false }
     }
 }
 
@@ -86,6 +90,15 @@ pub struct ExportReport {
     pub file_bytes: u64,
     /// The digest of the content.
     pub digest: ContentDigest,
+    /// The digest that was recorded of it, if any.
+    pub expected: Option<ContentDigest>,
+    /// Whether the two are the same; of a head that may have been written since, a difference is no error.
+    #[serde(rename = "match")]
+    pub matches: Option<bool>,
+    /// How many bytes did not match what the store knows of them, and were taken all the same.
+    pub mismatched_bytes: u64,
+    /// Whether anything was taken only because mismatches were accepted.
+    pub mismatch_accepted: bool,
     /// The digest of the file, `sha256:HEX`, when one was asked for.
     pub file_digest: Option<String>,
     /// How long it took.
@@ -110,8 +123,9 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// `NotFound` for the volume; `AlreadyExists` for the file; `Usage` for qcow2 to a stream; `NoSpace`;
-    /// `Interrupted`. A stream may have got a part then.
+    /// `NotFound` for the volume, also when it was removed while it was read; `Mismatch` when the content is not what was recorded of a
+    /// snapshot, or of a head that surely was not written since; `AlreadyExists` for the file; `Usage` for qcow2 to a stream; `NoSpace`;
+    /// `Interrupted`. A stream may have got a part then, or all.
     #[tracing::instrument(skip_all, fields(volume = %request.spec))]
     pub async fn export(&self, request: ExportRequest, ctl: &Ctl) -> Result<ExportReport> {
         let spec = request.spec.clone();
@@ -119,7 +133,9 @@ impl Store {
             ExportTarget::File(path) => escape(path.as_os_str().as_bytes()).into_owned(),
             ExportTarget::Stream(_) => "-".to_owned(),
         };
-        let audit = Audit::begin("export", &spec, &json!({ "path": path, "force": request.force }));
+        let (force, accept_mismatch) = (request.force, request.accept_mismatch);
+        let asked = json!({ "path": path, "force": force, "accept_mismatch": accept_mismatch });
+        let audit = Audit::begin("export", &spec, &asked);
         let result = self.export_audited(request, path, ctl).await.map_err(|e| e.context("volume", &spec));
         audit.finish(&result, |report| ("done".to_owned(), json!(report)));
         result
@@ -128,7 +144,7 @@ impl Store {
     async fn export_audited(&self, request: ExportRequest, path: String, ctl: &Ctl) -> Result<ExportReport> {
         let started = Instant::now();
         let spec = request.spec.clone();
-        let volume = self.open_to_read(&spec, ctl).await?;
+        let volume = self.open_to_take(&spec, request.accept_mismatch, ctl).await?;
         let exported = export_open(request, &volume, &path, ctl).await;
         let closed = volume.close(&ctl.for_cleanup()).await;
         if let Err(error) = &closed {
@@ -149,8 +165,9 @@ async fn export_open(
     path: &str,
     ctl: &Ctl,
 ) -> Result<ExportReport> {
-    let ExportRequest { spec, target, format, force, file_digest } = request;
+    let ExportRequest { spec, target, format, force, file_digest, accept_mismatch } = request;
     let stat = volume.stat(ctl).await?;
+    let recorded = Recorded::of(&**volume, &stat, ctl).await?;
     let size_bytes = stat.size_bytes;
     let data_bytes = data_bytes(&**volume, size_bytes, ctl).await?;
     let source = Arc::new(VolumeBlocks::new(volume.clone(), size_bytes));
@@ -160,15 +177,19 @@ async fn export_open(
         size_bytes: Some(size_bytes),
         in_order: matches!(target, ExportTarget::Stream(_)),
     };
-    let (digest, file_bytes, checksum) = match target {
+    let compare = async |digest: ContentDigest, source: &VolumeBlocks| {
+        recorded.compare(digest, source.mismatched_bytes(), accept_mismatch, &**volume, ctl).await
+    };
+    let (digest, file_bytes, checksum, compared) = match target {
         ExportTarget::Stream(_) if format != ExportFormat::Raw => {
             return Err(Error::new(ErrorKind::Usage, "only raw can be written to a stream"));
         }
         ExportTarget::Stream(writer) => {
             let sink = Arc::new(StreamSink::new(writer, file_digest, ctl));
-            let digest = pass.run(source, Some(sink.clone()), ctl).await?;
+            let digest = pass.run(source.clone(), Some(sink.clone()), ctl).await?;
             let checksum = ctl.transfer("export", sink.finish(size_bytes)).await?;
-            (digest, size_bytes, checksum)
+            // What has gone out cannot be withheld any more.
+            (digest, size_bytes, checksum, compare(digest, &source).await?)
         }
         ExportTarget::File(target) => {
             let named = |error: Error| error.context("path", path);
@@ -179,23 +200,24 @@ async fn export_open(
                 ExportFormat::Raw => {
                     file.set_len(size_bytes).map_err(|e| named(Error::io("sizing the file", e)))?;
                     let sink = RawSink(Arc::new(DirectFile::new(file.clone())));
-                    let digest = pass.run(source, Some(Arc::new(sink)), ctl).await;
+                    let digest = pass.run(source.clone(), Some(Arc::new(sink)), ctl).await;
                     (digest.map_err(named)?, size_bytes)
                 }
                 ExportFormat::Qcow2 => {
                     let writer = Qcow2Writer::new(file.clone(), size_bytes)?;
-                    let digest =
-                        pass.run(source, Some(Arc::new(writer.clone())), ctl).await.map_err(named)?;
+                    let digest = pass.run(source.clone(), Some(Arc::new(writer.clone())), ctl).await;
+                    let digest = digest.map_err(named)?;
                     (digest, writer.finish().await.map_err(named)?)
                 }
             };
+            let compared = compare(digest, &source).await.map_err(named)?;
             let checksum = match file_digest {
                 Some(algorithm) => Some(digest_written(file, algorithm, ctl).await.map_err(named)?),
                 None => None,
             };
             ctl.check("export")?;
             on_thread("finishing the file", move || output.commit()).await.map_err(named)?;
-            (digest, file_bytes, checksum)
+            (digest, file_bytes, checksum, compared)
         }
     };
     Ok(ExportReport {
@@ -207,6 +229,10 @@ async fn export_open(
         data_bytes,
         file_bytes,
         digest,
+        expected: compared.expected,
+        matches: compared.matches,
+        mismatched_bytes: compared.mismatched_bytes,
+        mismatch_accepted: compared.accepted,
         file_digest: checksum.map(|checksum| checksum.to_string()),
         seconds: 0.0,
     })

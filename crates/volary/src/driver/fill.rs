@@ -21,6 +21,8 @@ pub(crate) struct Fill {
     pub(crate) verify: bool,
     pub(crate) snapshot: Option<Name>,
     pub(crate) protect: bool,
+    /// Whether the digest is recorded with the volume.
+    pub(crate) record: bool,
 }
 
 impl Fill {
@@ -68,13 +70,17 @@ impl Fill {
         kept.and(recorded)?;
         volume.flush(ctl).await
     }
-    /// Takes the snapshot, and records the digest of head and snapshot.
+
+    /// Takes the snapshot, and records the digest of head and snapshot if it is to be.
     async fn record(&self, volume: &Arc<dyn Volume>, digest: ContentDigest, ctl: &Ctl) -> Result<()> {
         if let Some(snapshot) = &self.snapshot {
             volume.create_snapshot(snapshot, ctl).await?;
             if self.protect {
                 volume.protect_snapshot(snapshot, ctl).await?;
             }
+        }
+        if !self.record {
+            return Ok(());
         }
         let head = DigestRecord::new(digest, &volume.stat(ctl).await?);
         for snapshot in volume.snapshots(ctl).await? {

@@ -306,6 +306,7 @@ impl Store {
             verify: plan.verify,
             snapshot: plan.snapshot.clone(),
             protect: plan.protect,
+            record: true,
         };
         let digesting = Digesting::begin(request, &source, image.format(), ctl);
         let origin = Origin::Empty { size_bytes: plan.size_bytes };

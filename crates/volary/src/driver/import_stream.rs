@@ -97,6 +97,7 @@ async fn fill(
         verify: request.verify,
         snapshot: request.snapshot.clone(),
         protect: request.protect,
+        record: true,
     };
     stream.fit(fill.size_bytes, ctl).await?;
     let (path, format) = ("-".to_owned(), format.to_string());

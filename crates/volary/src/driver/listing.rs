@@ -221,7 +221,10 @@ impl Store {
                         opened => opened?,
                     };
                     let usage = usage_of(&*frozen, &shown, by_id.snapshot, ctl).await;
-                    reports.push(closing(&frozen, usage, ctl).await?);
+                    match closing(&frozen, usage, ctl).await {
+                        Err(error) if error.kind() == ErrorKind::NotFound => {}
+                        usage => reports.push(usage?),
+                    }
                 }
             }
             reports.push(usage_of(&*volume, &shown, spec.snapshot.clone(), ctl).await?);
@@ -271,5 +274,7 @@ async fn usage_of(
 ) -> Result<UsageReport> {
     let stat = volume.stat(ctl).await?;
     let used_bytes = volume.used_bytes(ctl).await?;
+    // Objects of a snapshot that is gone would count as none.
+    volume.confirm(0, ctl).await?;
     Ok(UsageReport { volume: shown.clone(), id: stat.id, snapshot, size_bytes: stat.size_bytes, used_bytes })
 }

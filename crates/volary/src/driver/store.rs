@@ -107,6 +107,17 @@ impl Store {
         self.open_as(spec, &OpenOptions::read(spec.snapshot.clone()), ctl).await
     }
 
+    /// Opens what a spec names to read all of it, also what does not match if that is accepted.
+    pub(crate) async fn open_to_take(
+        &self,
+        spec: &VolumeSpec,
+        accept_mismatch: bool,
+        ctl: &Ctl,
+    ) -> Result<Arc<dyn Volume>> {
+        let options = OpenOptions::read(spec.snapshot.clone()).accepting_mismatch(accept_mismatch);
+        self.open_as(spec, &options, ctl).await
+    }
+
     /// Opens the head of the volume a spec names, to change it.
     pub(crate) async fn open_to_write(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<Arc<dyn Volume>> {
         self.open_as(spec, &OpenOptions::write(), ctl).await

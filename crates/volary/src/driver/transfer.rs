@@ -13,6 +13,7 @@ use futures::future::join_all;
 use futures::{StreamExt, stream};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +46,10 @@ pub(crate) trait BlockSource: Send + Sync {
     async fn data(&self, window: Range<u64>, ctl: &Ctl) -> Result<Vec<Range<u64>>>;
     /// Reads from `start` to the end of the last of the ranges of `data`, zeros between them.
     async fn read(&self, start: u64, data: Vec<Range<u64>>, ctl: &Ctl) -> Result<Block>;
+    /// Confirms, after the last read, that all of it was there to be read.
+    async fn confirm(&self, _ctl: &Ctl) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Where content goes to; everything not written stays zero.
@@ -61,12 +66,19 @@ pub(crate) struct VolumeBlocks {
     volume: Arc<dyn Volume>,
     size_bytes: u64,
     reads: Semaphore,
+    mismatched_bytes: AtomicU64,
 }
 
 impl VolumeBlocks {
     /// The volume's first `size_bytes`.
     pub(crate) fn new(volume: Arc<dyn Volume>, size_bytes: u64) -> Self {
-        VolumeBlocks { volume, size_bytes, reads: Semaphore::new(READS) }
+        let (reads, mismatched_bytes) = (Semaphore::new(READS), AtomicU64::new(0));
+        VolumeBlocks { volume, size_bytes, reads, mismatched_bytes }
+    }
+
+    /// How many bytes did not match what the store knows of them and were read all the same, as confirmed in the end.
+    pub(crate) fn mismatched_bytes(&self) -> u64 {
+        self.mismatched_bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -88,6 +100,12 @@ impl BlockSource for VolumeBlocks {
         let bytes = self.volume.read(start, (end - start) as usize, ctl).await?;
         drop(reading);
         on_thread("examining a block", move || Ok(Block::examine(bytes))).await
+    }
+
+    async fn confirm(&self, ctl: &Ctl) -> Result<()> {
+        let mismatched_bytes = self.volume.confirm(self.size_bytes, ctl).await?;
+        self.mismatched_bytes.store(mismatched_bytes, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -118,8 +136,8 @@ impl Pass {
     /// Moves everything, or only reads it when there is no sink, and returns the digest. The sink is flushed.
     ///
     /// # Errors
-    /// The first of source or sink; `Deadline` when nothing moves; `Interrupted`. Nothing is in flight then, save
-    /// after a stall.
+    /// The first of source or sink, among them what the source does not confirm; `Deadline` when nothing moves;
+    /// `Interrupted`. Nothing is in flight then, save after a stall.
     pub(crate) async fn run(
         self,
         from: Arc<dyn BlockSource>,
@@ -207,8 +225,11 @@ impl Pass {
         if let Some(error) = failed {
             return Err(error);
         }
-        if let (Some(sink), false) = (&to, stop.is_cancelled()) {
-            flush(&**sink, &ctl).await?;
+        if !stop.is_cancelled() {
+            from.confirm(&ctl).await?;
+            if let Some(sink) = &to {
+                flush(&**sink, &ctl).await?;
+            }
         }
         Ok(leaves.finish(from.size_bytes()))
     }

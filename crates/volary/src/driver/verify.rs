@@ -24,8 +24,11 @@ pub struct VerifyReport {
     /// Whether they are the same.
     #[serde(rename = "match")]
     pub matches: bool,
-    /// Whether the head was written, resized or rolled back since the record was made.
+    /// Whether the head is known to have been written, resized or rolled back since the record was made.
     pub modified: bool,
+    /// Whether every change would be known: of a snapshot, and of a head where the store notes each.
+    #[serde(skip)]
+    pub exact: bool,
 }
 
 impl VerifyReport {
@@ -36,10 +39,15 @@ impl VerifyReport {
         }
         let error = Error::new(ErrorKind::Mismatch, "the content is not what was recorded")
             .context("volume", &self.volume);
-        Some(error.hint(if self.modified {
-            "it was written, resized or rolled back since: verify a snapshot, or record it anew with --record"
-        } else {
-            "nobody is known to have written: suspect the disk or the memory of the store"
+        Some(error.hint(match (self.modified, self.exact) {
+            (true, _) => {
+                "it was written, resized or rolled back since: verify a snapshot, or record it anew with --record"
+            }
+            (false, true) => "nobody has written: suspect the disk or the memory of the store",
+            (false, false) => {
+                "it may have been written since, for Ceph notes the time of a change once a minute, and the kernel's client \
+                 never: verify a snapshot, or record it anew with --record"
+            }
         }))
     }
 }
@@ -47,7 +55,7 @@ impl VerifyReport {
 impl Store {
     /// Reads a head or snapshot back and compares it with its record; `record` makes, or replaces, the record instead.
     ///
-    /// A difference is a report, not an error.
+    /// A difference is a report, not an error. Content that the store itself knows to be damaged is an error.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -65,7 +73,8 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// `NotFound` for the volume, or when nothing was recorded of it; `Blocked` when recording while another writes.
+    /// `NotFound` for the volume, also when it was removed while it was read, or when nothing was recorded of it; `Mismatch` for blocks
+    /// that do not match their checksum, objects that are lost, or a head that was shrunk while it was read; `Blocked` when recording while another writes.
     #[tracing::instrument(skip_all, fields(volume = %spec, record))]
     pub async fn verify(&self, spec: &VolumeSpec, record: bool, ctl: &Ctl) -> Result<VerifyReport> {
         let volume = self.open_to_read(spec, ctl).await?;
@@ -104,8 +113,9 @@ impl Store {
         let expected = recorded.as_ref().map_or(actual, |recorded| recorded.digest);
         let modified = stat.snapshot.is_none()
             && recorded.is_some_and(|r| r.modified != stat.modified || r.size_bytes != stat.size_bytes);
+        let exact = stat.snapshot.is_some() || stat.modified_is_exact;
         let (volume, id, matches) = (spec.clone(), stat.id, actual == expected);
-        Ok(VerifyReport { volume, id, expected, actual, matches, modified })
+        Ok(VerifyReport { volume, id, expected, actual, matches, modified, exact })
     }
 }
 

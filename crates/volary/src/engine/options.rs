@@ -76,12 +76,20 @@ pub struct OpenOptions {
     pub write: bool,
     /// Whether to go beside another client that writes, where the store lets snapshots be changed then.
     pub beside: bool,
+    /// Whether to read bytes that do not match what the store knows of them, as they are, and to count them
+    /// ([`Volume::confirm`](super::Volume::confirm)); otherwise they are an error of kind `Mismatch`.
+    pub accept_mismatch: bool,
 }
 
 impl OpenOptions {
     /// Opens to read, the head or a snapshot.
     pub fn read(snapshot: Option<Name>) -> Self {
         OpenOptions { snapshot, ..OpenOptions::default() }
+    }
+
+    /// Reads also what does not match, if so told.
+    pub fn accepting_mismatch(self, accept: bool) -> Self {
+        OpenOptions { accept_mismatch: accept, ..self }
     }
 
     /// Opens the head to write, and to change snapshots, size and metadata.

@@ -165,6 +165,8 @@ pub struct Stat {
     pub created: Option<Timestamp>,
     /// When its data last changed, as exactly as the store knows; another value than before means a change.
     pub modified: Option<Timestamp>,
+    /// Whether the same value as before means that nothing changed: it is set, durably, before the first byte changes.
+    pub modified_is_exact: bool,
     /// The snapshot that is open.
     pub snapshot: Option<SnapshotInfo>,
 }
@@ -180,6 +182,7 @@ impl Stat {
             parent: None,
             created: None,
             modified: None,
+            modified_is_exact: false,
             snapshot: None,
         }
     }
@@ -420,6 +423,20 @@ impl Check {
         let remedy = why.remedy().map(str::to_owned);
         Check { remedy, kind: Some(why.kind()), ..Check::new(name, Verdict::Failed, why.report()) }
     }
+}
+
+/// Something was removed while a volume was read.
+pub(crate) fn vanished(what: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("{what} was removed while it was read"))
+        .hint("what was read is not used; read a volume or snapshot that stays")
+}
+
+/// A head was made smaller while it was read.
+pub(crate) fn shrunk(read_bytes: u64, size_bytes: u64) -> Error {
+    Error::new(ErrorKind::Mismatch, "the volume was shrunk while it was read")
+        .context("read_bytes", read_bytes)
+        .context("size_bytes", size_bytes)
+        .hint("what was read is not used; read the volume again, or a snapshot of it")
 }
 
 /// What stands in the way of changing a volume that somebody has locked.

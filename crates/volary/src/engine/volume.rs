@@ -24,7 +24,8 @@ pub trait Volume: Send + Sync + fmt::Debug {
     /// Reads exactly `len` bytes (`rbd_aio_read`); what was never written reads as zeros.
     ///
     /// # Errors
-    /// `Usage` for a range beyond the end.
+    /// `Usage` for a range beyond the end. `Mismatch` when whole blocks or objects of it are not what the store knows them to be:
+    /// lost, or other bytes than their checksum tells; never with [`OpenOptions::accept_mismatch`](super::OpenOptions::accept_mismatch).
     async fn read(&self, offset: u64, len: usize, ctl: &Ctl) -> Result<Bytes>;
 
     /// Writes (`rbd_aio_write`); durable after [`flush`](Volume::flush).
@@ -58,6 +59,16 @@ pub trait Volume: Send + Sync + fmt::Debug {
     /// # Errors
     /// `Usage` for a range beyond the end or longer than [`MAX_EXTENTS_WINDOW_BYTES`].
     async fn extents(&self, offset: u64, len: u64, ctl: &Ctl) -> Result<Vec<Extent>>;
+
+    /// Confirms, after the last read, that the first `size_bytes` of the head or snapshot are still there, with every snapshot of a
+    /// parent that they were read from: what a store loses while it is read may read as zeros. A volume in trash is still there; one
+    /// whose removal has begun is not.
+    ///
+    /// Returns how many bytes were read although they did not match, because the handle was opened to accept that.
+    ///
+    /// # Errors
+    /// `NotFound` for a volume or snapshot that was removed; `Mismatch` for a head that was shrunk.
+    async fn confirm(&self, size_bytes: u64, ctl: &Ctl) -> Result<u64>;
 
     /// Bytes that the volume itself takes up at the open head or snapshot, without what it shares with others.
     async fn used_bytes(&self, ctl: &Ctl) -> Result<u64>;

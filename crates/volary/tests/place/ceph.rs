@@ -73,6 +73,11 @@ impl Place {
         all.lines().filter(|name| name.starts_with("rbd_data.")).map(str::to_owned).collect()
     }
 
+    /// Takes an object away behind the store's back.
+    pub(crate) fn lose(&self, object: &str) {
+        run("rados", &["--pool", "rbd", "--namespace", &self.home, "rm", object]);
+    }
+
     /// Changes a byte of an object behind the store's back.
     pub(crate) fn damage(&self, object: &str, offset: u64) {
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -59,6 +59,11 @@ impl Place {
         files.iter().map(|file| file.display().to_string()).collect()
     }
 
+    /// Takes an object away behind the store's back.
+    pub(crate) fn lose(&self, object: &str) {
+        std::fs::remove_file(object).unwrap();
+    }
+
     /// Changes a byte of an object behind the store's back.
     pub(crate) fn damage(&self, object: &str, offset: u64) {
         let file = std::fs::OpenOptions::new().read(true).write(true).open(object).unwrap();

@@ -8,6 +8,7 @@ mod import;
 mod import_stream;
 mod life;
 mod odd_sources;
+mod reading;
 mod remove;
 pub(crate) mod scene;
 mod settle;

@@ -4,7 +4,7 @@ use super::scene::{Meanwhile, Scene};
 use crate::place::Place;
 use bytes::Bytes;
 use volary::engine::OpenOptions;
-use volary::{ErrorKind, Phase};
+use volary::{CopyOptions, ErrorKind, Phase};
 
 const MIB: u64 = 1 << 20;
 
@@ -73,15 +73,26 @@ async fn s01_a_copy_is_whole_independent_and_recorded() {
     with_snapshot(&scene).await;
     let base = scene.content("web@base").await;
     write(&scene, "web", b"newer").await;
-    let report = scene.store.copy(&scene.spec("web@base"), &scene.spec("copy"), &scene.ctl).await.unwrap();
+    let report = scene
+        .store
+        .copy(&scene.spec("web@base"), &scene.spec("copy"), CopyOptions::default(), &scene.ctl)
+        .await
+        .unwrap();
     assert!(report.verified && scene.content("copy").await == base);
     let verified = scene.store.verify(&scene.spec("copy"), false, &scene.ctl).await.unwrap();
     assert!(verified.matches && verified.actual == report.digest);
-    let error = scene.store.copy(&scene.spec("web"), &scene.spec("copy"), &scene.ctl).await.unwrap_err();
+    let error = scene
+        .store
+        .copy(&scene.spec("web"), &scene.spec("copy"), CopyOptions::default(), &scene.ctl)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     assert!(scene.content("copy").await == base);
-    let missing =
-        scene.store.copy(&scene.spec("web@none"), &scene.spec("other"), &scene.ctl).await.unwrap_err();
+    let missing = scene
+        .store
+        .copy(&scene.spec("web@none"), &scene.spec("other"), CopyOptions::default(), &scene.ctl)
+        .await
+        .unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
     scene.assert_nothing_hidden().await;
 }
@@ -95,7 +106,11 @@ async fn s05_a_cancelled_copy_leaves_nothing() {
     let ctl = volary::Ctl::new();
     let token = ctl.cancel_token().clone();
     let ctl = ctl.watched_by(Meanwhile::new(Phase::Copy, move || token.cancel()));
-    let error = scene.store.copy(&scene.spec("web"), &scene.spec("copy"), &ctl).await.unwrap_err();
+    let error = scene
+        .store
+        .copy(&scene.spec("web"), &scene.spec("copy"), CopyOptions::default(), &ctl)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Interrupted);
     assert_eq!(scene.names().await, ["web"]);
     scene.assert_nothing_hidden().await;

@@ -16,12 +16,13 @@ _taken = {}
 _options = {}
 
 
-def install(*, allow_shrink: bool = False) -> None:
+def install(*, allow_shrink: bool = False, accept_mismatch: bool = False) -> None:
     """Makes Nova use Volary for its volumes in RBD, from now on or from when it loads its own driver on.
 
-    ``allow_shrink`` lets ``RBDDriver.resize`` make a volume smaller, which takes data away.
+    ``allow_shrink`` lets ``RBDDriver.resize`` make a volume smaller, which takes data away. ``accept_mismatch`` lets
+    ``RBDDriver.export_image`` take a snapshot that is not what was recorded of it, to rescue what is left.
     """
-    _options.update(allow_shrink=allow_shrink)
+    _options.update(allow_shrink=allow_shrink, accept_mismatch=accept_mismatch)
     if _MODULE in sys.modules:
         _replace(sys.modules[_MODULE])
     elif _finder not in sys.meta_path:
@@ -48,6 +49,7 @@ def _replace(module):
     from volary.nova import driver
 
     driver.RBDDriver.allow_shrink = _options["allow_shrink"]
+    driver.RBDDriver.accept_mismatch = _options["accept_mismatch"]
     for name in _NAMES:
         _taken.setdefault(name, getattr(module, name))
         setattr(module, name, getattr(driver, name))

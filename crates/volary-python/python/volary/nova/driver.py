@@ -43,6 +43,8 @@ class RBDDriver:
     """The volumes of one pool, through Volary."""
 
     allow_shrink = False
+    # Whether ``export_image`` takes a snapshot that is not what was recorded of it.
+    accept_mismatch = False
 
     def __init__(
         self,
@@ -166,7 +168,8 @@ class RBDDriver:
 
     def export_image(self, base: str, name: str, snap: str, pool: Optional[str] = None) -> None:
         """Writes a snapshot into a file that is not there yet: it appears whole and synced, or not at all."""
-        self._run(lambda store: store.export_image(self._spec(name, pool, snap), base))
+        spec, accept = self._spec(name, pool, snap), self.accept_mismatch
+        self._run(lambda store: store.export_image(spec, base, accept_mismatch=accept))
         # Only its owner could read it, but Nova's files are read by others too.
         os.chmod(base, 0o666 & ~_umask())
 

@@ -3,6 +3,7 @@
 
 use super::NO_LIMIT;
 use super::class::{method, number};
+use super::object_map::EXISTS;
 use super::volume::Handle;
 use crate::Result;
 use rbd::Features;
@@ -12,9 +13,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How many steps are taken at most, all side by side: the longest runs of objects, the others are left to librbd.
 const MAX_RUNS: usize = 64;
-
-/// What the object map knows an object as that is there.
-const EXISTS: u8 = 1;
 
 /// Objects that are marked, and not written yet.
 #[derive(Default)]

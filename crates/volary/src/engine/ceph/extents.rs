@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// `RBD_FLAG_OBJECT_MAP_INVALID` and `RBD_FLAG_FAST_DIFF_INVALID`: what the object map says is not to be believed.
-const INVALID: u64 = 1 | 2;
+pub(super) const INVALID: u64 = 1 | 2;
 
 /// How long what was seen ahead is believed: others may write meanwhile.
 const FRESH: Duration = Duration::from_secs(1);
@@ -54,7 +54,8 @@ impl Ahead {
         }
         let changes = self.seen().changes;
         let whole = is_whole(image).await?;
-        let map = if whole { map(of).await? } else { None };
+        // What a clone reads from its parent its own map does not tell.
+        let map = if whole && overlap(image).await? == 0 { map(of).await? } else { None };
         let (data, until) = match map {
             Some(map) => map.data(offset, end),
             None => {
@@ -95,35 +96,28 @@ impl Rest {
     }
 }
 
-async fn is_whole(image: &Image) -> Result<bool> {
+pub(super) async fn is_whole(image: &Image) -> Result<bool> {
     Ok(image.flags(NO_LIMIT).await? & INVALID == 0)
 }
 
-/// The object map, when it tells all: nothing is read from a parent, and an object is one run of the image.
-async fn map(of: &Handle) -> Result<Option<ObjectMap>> {
+/// How much of the image can be read from a parent.
+pub(super) async fn overlap(image: &Image) -> Result<u64> {
+    match image.overlap(NO_LIMIT).await {
+        Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(0),
+        overlap => Ok(overlap?),
+    }
+}
+
+/// The object map, when an object is one run of the image.
+pub(super) async fn map(of: &Handle) -> Result<Option<ObjectMap>> {
     const TOLD: u64 = Features::RBD_FEATURE_OBJECT_MAP | Features::RBD_FEATURE_FAST_DIFF;
-    let image = &of.image;
-    let features = image.features(NO_LIMIT).await?.0;
-    let overlap = image.overlap(NO_LIMIT).await.or_else(|error| match error.errno() {
-        Some(Errno::ENOENT) => Ok(0),
-        _ => Err(error),
-    })?;
-    if features & (TOLD | Features::RBD_FEATURE_STRIPINGV2) != TOLD || overlap > 0 {
+    let features = of.image.features(NO_LIMIT).await?.0;
+    if features & (TOLD | Features::RBD_FEATURE_STRIPINGV2) != TOLD {
         return Ok(None);
     }
-    let stat = image.stat(NO_LIMIT).await?;
-    let snapshot = match &of.snapshot {
-        None => None,
-        Some(name) => {
-            let all = image.snapshots(NO_LIMIT).await?;
-            let Some(found) = all.iter().find(|found| found.name == name.as_bytes()) else {
-                return Ok(None);
-            };
-            Some(found.id)
-        }
-    };
+    let stat = of.image.stat(NO_LIMIT).await?;
     let objects = Objects { size_bytes: stat.size_bytes, object_bytes: stat.object_bytes };
-    ObjectMap::read(&of.pool, &of.id, snapshot, objects).await
+    ObjectMap::read(&of.pool, &of.id, of.snapshot_id, objects).await
 }
 
 /// The ranges of data, in order.

@@ -11,6 +11,10 @@ use std::collections::VecDeque;
 /// Where the bits begin: behind the header's length, two versions, another length and the number of objects.
 const BITS_AT: usize = 18;
 
+/// An object that is there, and one that has not changed since the last snapshot (`OBJECT_EXISTS`, `OBJECT_EXISTS_CLEAN`).
+pub(super) const EXISTS: u8 = 1;
+const EXISTS_CLEAN: u8 = 3;
+
 /// Objects of which the map is read in one go: 1 MiB of it, 16 TiB of an image. That of a larger one is left to librbd.
 const MAX_OBJECTS: u64 = 4 << 20;
 
@@ -67,9 +71,18 @@ impl ObjectMap {
 
     /// Whether an object may be there: it exists, or is being removed.
     fn may_exist(&self, object: u64) -> bool {
+        self.state(object) != 0
+    }
+
+    fn state(&self, object: u64) -> u8 {
         let at = usize::try_from(object / 4).ok().and_then(|at| at.checked_add(BITS_AT));
         let byte = at.and_then(|at| self.bytes.get(at)).copied().unwrap_or_default();
-        byte >> (6 - 2 * (object % 4)) & 3 != 0
+        byte >> (6 - 2 * (object % 4)) & 3
+    }
+
+    /// Whether an object is there, and not on its way out.
+    pub(super) fn exists(&self, object: u64) -> bool {
+        matches!(self.state(object), EXISTS | EXISTS_CLEAN)
     }
 
     fn used_bytes(&self) -> u64 {
@@ -129,6 +142,11 @@ mod tests {
     #[test]
     fn objects_that_are_there_are_counted_and_a_map_of_another_size_is_not_believed() {
         let used = |size, bytes| of(size, bytes).map(|map| map.used_bytes());
+        let small = of(17, map(5, &BITS)).unwrap();
+        assert_eq!(
+            [0, 1, 2, 3, 4, 5].map(|object| small.exists(object)),
+            [true, false, false, true, true, false]
+        );
         assert_eq!(used(17, map(5, &BITS)), Some(4 + 4 + 4 + 1));
         assert_eq!(used(17, map(5, &[0, 0])), Some(0));
         assert_eq!(used(17, map(6, &BITS)), None);

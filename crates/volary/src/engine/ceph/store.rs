@@ -49,11 +49,11 @@ impl Ceph {
             }
         };
         let (at, snapshot) = (id.as_str().as_bytes(), options.snapshot.clone());
-        let on = Arc::clone(&self.0);
+        let (on, at_home) = (Arc::clone(&self.0), (pool.clone(), namespace.clone()));
         if !options.write {
             let image =
                 pool.open_by_id_read_only(at, snapshot.as_ref().map(Name::as_bytes), NO_LIMIT).await?;
-            return Handle::new(on, pool, id, image, snapshot, None).await;
+            return Handle::new(on, at_home, id, image, options, None).await;
         }
         if snapshot.is_some() {
             return Err(usage("a snapshot is never written"));
@@ -80,9 +80,11 @@ impl Ceph {
             (Ok(other), Ok(lockers)) => match lockers.first() {
                 Some(locker) => locked(locker),
                 // What looks cut short may be what the other is at work on.
-                None if other.is_some() => return Handle::new(on, pool, id, image, None, Some(claim)).await,
+                None if other.is_some() => {
+                    return Handle::new(on, at_home, id, image, options, Some(claim)).await;
+                }
                 None => match half_removed::finish(&pool, &id, &image).await {
-                    Ok(()) => return Handle::new(on, pool, id, image, None, Some(claim)).await,
+                    Ok(()) => return Handle::new(on, at_home, id, image, options, Some(claim)).await,
                     Err(error) => error,
                 },
             },

@@ -74,8 +74,22 @@ pub(super) async fn list(pool: &rbd::Pool) -> Result<Vec<TrashEntry>> {
     all.into_iter().map(entry).collect()
 }
 
+fn key(id: &VolumeId) -> Vec<u8> {
+    [b"id_", id.as_str().as_bytes()].concat()
+}
+
+/// An entry as it is kept, with what it says.
+async fn kept(pool: &rbd::Pool, id: &VolumeId) -> Result<Option<(Vec<u8>, TrashEntry)>> {
+    let key = key(id);
+    // Of all keys that begin so the key itself is the first.
+    let first = pool.omap_page(TRASH, b"", &key, 1, NO_LIMIT).await?.entries.into_iter().next();
+    let Some((_, value)) = first.filter(|(found, _)| *found == key) else { return Ok(None) };
+    let entry = decode(id.clone(), &value).ok_or_else(|| malformed("rbd_trash"))?;
+    Ok(Some((value, entry)))
+}
+
 pub(super) async fn entry(pool: &rbd::Pool, id: &VolumeId) -> Result<Option<TrashEntry>> {
-    Ok(list(pool).await?.into_iter().find(|entry| entry.id == *id))
+    Ok(kept(pool, id).await?.map(|(_, entry)| entry))
 }
 
 pub(super) async fn restore(pool: &rbd::Pool, id: &VolumeId, name: &Name) -> Result<()> {
@@ -109,15 +123,13 @@ pub(super) async fn set_state(
     from: TrashState,
     to: TrashState,
 ) -> Result<()> {
-    let key = [b"id_", id.as_str().as_bytes()].concat();
-    let found = pool.omap_page(TRASH, b"", &key, 1, NO_LIMIT).await?.entries;
-    let Some((_, old)) = found.into_iter().find(|(found, _)| *found == key) else { return Ok(()) };
-    let entry = decode(id.clone(), &old).ok_or_else(|| malformed("rbd_trash"))?;
+    let Some((old, entry)) = kept(pool, id).await? else { return Ok(()) };
     let mut new = old.clone();
     if let Some(state) = state_at(&old).and_then(|at| new.get_mut(at))
         && entry.state == from
     {
         *state = number(to);
+        let key = key(id);
         pool.omap_swap(TRASH, vec![rbd::Swap { key, expected: Some(old), new: Some(new) }], NO_LIMIT).await?;
     }
     Ok(())

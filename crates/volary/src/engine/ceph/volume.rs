@@ -4,11 +4,13 @@ use super::connection::Connection;
 use super::directory::check_size;
 use super::expected::Expected;
 use super::extents::{Ahead, Changing};
+use super::lost::Objects;
+use super::reading::Below;
 use super::writers::Claim;
 use super::{NO_LIMIT, extents, header, holders, snapshots};
 use crate::buffer::Buffer;
 use crate::engine::{
-    Child, Extent, Holder, Locker, MAX_EXTENTS_WINDOW_BYTES, Parent, SnapshotInfo, Stat, Volume,
+    Child, Extent, Holder, Locker, MAX_EXTENTS_WINDOW_BYTES, OpenOptions, Parent, SnapshotInfo, Stat, Volume,
 };
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, VolumeId};
 use async_trait::async_trait;
@@ -20,6 +22,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
+use tokio::sync::OnceCell;
 
 /// How much one write carries at most, half an object of the default size: an OSD takes memory for a message in one piece, and
 /// for larger ones the kernel has to find and clear it anew each time (a sixth of the time of a whole import).
@@ -28,17 +31,26 @@ const WRITE_BYTES: usize = 2 << 20;
 pub(super) struct Handle {
     pub(super) on: Arc<Connection>,
     pub(super) pool: rbd::Pool,
+    pub(super) namespace: Namespace,
     pub(super) id: VolumeId,
     pub(super) image: Arc<rbd::Image>,
     pub(super) snapshot: Option<Name>,
+    pub(super) snapshot_id: Option<u64>,
     /// The right to write, of a handle that may.
     claim: Mutex<Option<Claim>>,
-    write: bool,
+    pub(super) write: bool,
+    pub(super) object_bytes: u64,
     /// As last seen: what lies within it needs no asking.
-    size: AtomicU64,
+    pub(super) size: AtomicU64,
     poisoned: AtomicBool,
     pub(super) ahead: Ahead,
     pub(super) expected: Expected,
+    /// What is read from below the image, as of the first read.
+    pub(super) below: OnceCell<Vec<Below>>,
+    /// The data objects, once one of them had to be looked for.
+    pub(super) objects: OnceCell<Option<Objects>>,
+    pub(super) accept_mismatch: bool,
+    pub(super) mismatched_bytes: AtomicU64,
 }
 
 pub(super) fn timestamp(from: Option<SystemTime>) -> Option<Timestamp> {
@@ -94,16 +106,37 @@ impl Drop for Handle {
 impl Handle {
     pub(super) async fn new(
         on: Arc<Connection>,
-        pool: rbd::Pool,
+        (pool, namespace): (rbd::Pool, Namespace),
         id: VolumeId,
         image: rbd::Image,
-        snapshot: Option<Name>,
+        options: &OpenOptions,
         claim: Option<Claim>,
     ) -> Result<Self> {
-        let size = AtomicU64::new(image.size(NO_LIMIT).await?);
-        let (write, claim, image) = (claim.is_some(), Mutex::new(claim), Arc::new(image));
-        let (poisoned, ahead, expected) = (AtomicBool::new(false), Ahead::default(), Expected::default());
-        Ok(Handle { on, pool, id, image, snapshot, claim, write, size, poisoned, ahead, expected })
+        let stat = image.stat(NO_LIMIT).await?;
+        let snapshot_id = match &options.snapshot {
+            None => None,
+            Some(name) => Some(snapshots::find(&image, name).await?.id),
+        };
+        Ok(Handle {
+            on,
+            pool,
+            namespace,
+            id,
+            image: Arc::new(image),
+            snapshot: options.snapshot.clone(),
+            snapshot_id,
+            write: claim.is_some(),
+            claim: Mutex::new(claim),
+            object_bytes: stat.object_bytes,
+            size: AtomicU64::new(stat.size_bytes),
+            poisoned: AtomicBool::new(false),
+            ahead: Ahead::default(),
+            expected: Expected::default(),
+            below: OnceCell::new(),
+            objects: OnceCell::new(),
+            accept_mismatch: options.accept_mismatch,
+            mismatched_bytes: AtomicU64::new(0),
+        })
     }
 
     /// The image once more, to read, at a snapshot.
@@ -173,9 +206,14 @@ impl Volume for Handle {
         self.on
             .transfer(ctl, "read", async {
                 self.within(offset, len as u64).await?;
+                self.note_below().await?;
                 let (buffer, read) = self.image.read_into(offset, Buffer::take(len)).await?;
                 ctl.touch();
-                if read == len { Ok(buffer.into_bytes()) } else { Err(usage("beyond the end of the volume")) }
+                if read != len {
+                    return Err(usage("beyond the end of the volume"));
+                }
+                self.find_lost(offset, &buffer).await?;
+                Ok(buffer.into_bytes())
             })
             .await
     }
@@ -252,9 +290,14 @@ impl Volume for Handle {
         self.on
             .call(ctl, "find data", async {
                 self.within(offset, len).await?;
+                self.note_below().await?;
                 self.ahead.window(self, offset, len).await
             })
             .await
+    }
+
+    async fn confirm(&self, size_bytes: u64, ctl: &Ctl) -> Result<u64> {
+        self.on.call(ctl, "confirm what was read", self.confirm_read(size_bytes)).await
     }
 
     async fn used_bytes(&self, ctl: &Ctl) -> Result<u64> {

@@ -42,6 +42,8 @@ pub(super) struct Writer {
     /// Writes to one block follow one another, or two of them could each make the block an object.
     stripes: Vec<Mutex<()>>,
     unflushed: Mutex<Unflushed>,
+    /// Whether the time of the last change tells of this handle's writes in place.
+    pub(super) announced: AtomicBool,
 }
 
 /// What is not in the database, or not durable yet.
@@ -73,6 +75,7 @@ impl Writer {
             gate: RwLock::new(()),
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
             unflushed: Mutex::new(Unflushed { head, size, ..Unflushed::default() }),
+            announced: AtomicBool::new(false),
         }
     }
 

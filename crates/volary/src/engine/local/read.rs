@@ -5,6 +5,7 @@ use super::handle::Open;
 use super::ids::{BLOCK_BYTES, ObjectId};
 use super::layers::{Source, chain, sources};
 use crate::buffer::Buffer;
+use crate::engine::shrunk;
 use crate::{Ctl, Error, ErrorKind, Result};
 use bytes::Bytes;
 use rusqlite::Transaction;
@@ -90,6 +91,17 @@ impl Open {
             ctl.touch();
         }
         Ok(buffer.into_bytes())
+    }
+
+    /// Reading holds a shared lock that keeps volume and snapshot from removal, so that only a head that shrinks is to be expected.
+    pub(super) fn confirm(&self, size_bytes: u64) -> Result<u64> {
+        self.usable()?;
+        let _gate = self.share();
+        let (_, size) = self.store.db.read(|tx| self.top(tx))?;
+        if size < size_bytes {
+            return Err(shrunk(size_bytes, size).context("id", &self.id));
+        }
+        Ok(0)
     }
 
     fn read_piece(&self, piece: Piece, mut source: Source, part: &mut [u8]) -> Result<()> {

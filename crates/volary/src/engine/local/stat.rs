@@ -26,6 +26,7 @@ impl Open {
             stat.features = vec!["layering".into(), "deep-flatten".into()];
             stat.parent = self.parent(tx, layer)?;
             (stat.created, stat.modified) = (Some(time(created)), Some(time(modified)));
+            stat.modified_is_exact = true;
             if let Some(snapshot) = self.snapshot {
                 let found =
                     tx.query_row(&format!("SELECT {INFO} FROM snapshot WHERE id = ?1"), [snapshot], info);

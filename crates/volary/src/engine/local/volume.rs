@@ -74,6 +74,10 @@ impl Volume for Handle {
         self.call(ctl, "list extents", move |open| open.extents(offset, len)).await
     }
 
+    async fn confirm(&self, size_bytes: u64, ctl: &Ctl) -> Result<u64> {
+        self.call(ctl, "confirm what was read", move |open| open.confirm(size_bytes)).await
+    }
+
     async fn used_bytes(&self, ctl: &Ctl) -> Result<u64> {
         self.transfer(ctl, "count used bytes", Open::used_bytes).await
     }

@@ -1,6 +1,7 @@
 //! Writing: a block that the head owns in place; any other becomes a new object, whose row waits for the flush.
 
 use super::files::ObjectFile;
+use super::flush::touch_modified;
 use super::handle::{Open, Unflushed, Writer};
 use super::ids::{BLOCK_BYTES, ObjectId};
 use super::layers::Source;
@@ -9,6 +10,7 @@ use crate::{Ctl, Result};
 use bytes::Bytes;
 use rusqlite::OptionalExtension;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Rows are flushed unasked when so many wait: they are kept in memory, 16 GiB of new blocks at most.
 const MAX_ROWS: usize = 4096;
@@ -142,6 +144,7 @@ impl Open {
         object: ObjectId,
         change: impl FnOnce(&dyn ObjectFile) -> std::io::Result<()>,
     ) -> Result<()> {
+        self.announce(writer)?;
         let open = writer.unflushed().dirty.get(&object).cloned();
         let file: Arc<dyn ObjectFile> = match open {
             Some(file) => file,
@@ -158,6 +161,17 @@ impl Open {
         unflushed.changed = true;
         drop(unflushed);
         done.map_err(|e| self.failed("writing an object", object, e))
+    }
+
+    /// Notes that the data changes, once for a handle, before its first write in place: others read that at once, and it stays after a
+    /// crash, where new objects are seen with the flush that notes it too. Records of the content are made by whoever writes, so
+    /// that none can be newer.
+    fn announce(&self, writer: &Writer) -> Result<()> {
+        if !writer.announced.load(Ordering::Acquire) {
+            self.store.db.write(|tx| touch_modified(tx, &self.id))?;
+            writer.announced.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// Makes a block a new object: the first `keep` bytes of what is there now, and a change to it.

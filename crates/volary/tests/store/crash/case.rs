@@ -3,7 +3,7 @@
 use super::yard::{BLOCK, Yard};
 use std::time::Duration;
 use volary::engine::OpenOptions;
-use volary::{Outcome, RemoveOptions, RemoveReport, Result, SnapshotRemoveOptions, Store};
+use volary::{CopyOptions, Outcome, RemoveOptions, RemoveReport, Result, SnapshotRemoveOptions, Store};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
@@ -71,7 +71,7 @@ impl Yard {
         match operation {
             Operation::Create => store.create(&new, 3 * BLOCK, ctl).await.map(drop),
             Operation::Import => self.import(store, "new").await,
-            Operation::Copy => store.copy(&base, &new, ctl).await.map(drop),
+            Operation::Copy => store.copy(&base, &new, CopyOptions::default(), ctl).await.map(drop),
             Operation::Clone => store.clone_volume(&golden, &new, ctl).await.map(drop),
             Operation::Flatten => store.flatten(&self.spec("child"), ctl).await.map(drop),
             Operation::Rollback => store.rollback(&golden, ctl).await.map(drop),
