@@ -158,6 +158,7 @@ fn pages_link_to_files_that_exist() {
         "docs/semantics.md",
         "docs/digest.md",
         "docs/errors.md",
+        "docs/compatibility.md",
         "docs/internals.md",
         "docs/parity.md",
         "docs/json.md",

@@ -9,6 +9,7 @@
 
 use crate::call::Raw;
 use crate::error::{Error, Place, Result};
+use crate::leave::is_parked;
 use crate::open::Handle;
 use crate::pool::Io;
 use crate::sys;
@@ -117,6 +118,11 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         let (io, at) = (Arc::clone(&self.io), self.at.clone());
+        if is_parked() {
+            // The image stays open, so its connection stays, too.
+            std::mem::forget(io);
+            return;
+        }
         let image = Idle { raw: self.raw, io, at, open: true };
         // What librados refuses stays open; there is nobody to tell, and `Cluster::open_images` counts it.
         drop(pass(image, self.closer.take()));

@@ -4,6 +4,8 @@ use crate::load::Library;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 // SAFETY: the declaration is that of POSIX.
 unsafe extern "C" {
@@ -14,6 +16,31 @@ unsafe extern "C" {
 // SAFETY: the declaration is that of glibc.
 unsafe extern "C" {
     fn on_exit(handler: unsafe extern "C" fn(c_int, *mut c_void), argument: *mut c_void) -> c_int;
+}
+
+/// Whether the process has left Ceph's libraries to themselves.
+static PARKED: AtomicBool = AtomicBool::new(false);
+
+/// Leaves what is open as it is, for good: a thread of this crate that would call Ceph's libraries from now on waits for ever
+/// instead, and what is dropped is neither closed nor disconnected.
+///
+/// For code in a process that is not its own to end, such as a module of Python, when that process is about to end: exit handlers then
+/// destroy what Ceph's libraries use, and a call given up that returns late must not go on beside them. Shut down first what can be.
+/// It cannot be undone, and calling it again does nothing.
+pub fn park() {
+    PARKED.store(true, Ordering::SeqCst);
+}
+
+/// Whether [`park`] was called: what is dropped is then left as it is.
+pub(crate) fn is_parked() -> bool {
+    PARKED.load(Ordering::SeqCst)
+}
+
+/// Waits for ever once [`park`] was called: every call of Ceph's libraries comes by here.
+pub(crate) fn wait_if_parked() {
+    while is_parked() {
+        thread::park();
+    }
 }
 
 /// The first exit handler that runs; none runs after it.

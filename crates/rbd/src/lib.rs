@@ -46,7 +46,7 @@ pub use error::{Error, Place, Refusal, Result};
 pub use holders::{Group, Locker, LockerList, Mirror, Watcher};
 pub use image::{Features, Image, ImageStat};
 pub use keyring::Keyring;
-pub use leave::leave;
+pub use leave::{leave, park};
 pub use load::{Library, Version};
 pub use monitor::{Monitor, MonitorAddress};
 pub use object::ObjectStat;

@@ -1,6 +1,7 @@
 //! Opening librbd, and what is in it.
 
 use crate::error::{Error, Result};
+use crate::leave::wait_if_parked;
 use crate::sys;
 use crate::table::{Symbol, missing};
 use libloading::os::unix;
@@ -117,7 +118,9 @@ impl Library {
         rbd_version
     }
 
+    /// The functions to call. A thread does not come back from here once the process has left them alone.
     pub(crate) fn table(&self) -> &sys::Table {
+        wait_if_parked();
         &self.loaded.table
     }
 }

@@ -4,6 +4,7 @@ use crate::call::{Raw, text};
 use crate::cluster::Connection;
 use crate::error::{Place, Result};
 use crate::gate::Held;
+use crate::leave::is_parked;
 use std::fmt;
 use std::ptr;
 use std::sync::Arc;
@@ -38,6 +39,9 @@ pub struct PoolStat {
 
 impl Drop for Io {
     fn drop(&mut self) {
+        if is_parked() {
+            return;
+        }
         if let Ok(destroy) = &self.on.library.table().rados_ioctx_destroy {
             // SAFETY: this was the last user; the call only drops a reference and does not block.
             unsafe { destroy(self.raw.0) };

@@ -12,8 +12,9 @@ use std::mem::forget;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
 use volary::{Ctl, Error, ErrorKind, StoreUrl};
 
 /// How often the thread that waits looks for signals and tells of progress.
@@ -24,6 +25,15 @@ static RUNTIME: Mutex<Option<(u32, Arc<Runtime>)>> = Mutex::new(None);
 
 /// The stores that are open, to be let go of before the interpreter and Ceph's libraries end.
 static OPEN: Mutex<Vec<Weak<Opened>>> = Mutex::new(Vec::new());
+
+/// The operations at work, to be ended before the interpreter does.
+static RUNNING: Mutex<Vec<Weak<Running>>> = Mutex::new(Vec::new());
+
+/// Whether the interpreter is ending: nothing begins any more.
+static ENDED: AtomicBool = AtomicBool::new(false);
+
+/// How long operations that are cancelled at the interpreter's end may take to undo what they had begun.
+const ENDING: Duration = Duration::from_secs(10);
 
 /// How many operations are at work on local stores.
 static AT_WORK: AtomicUsize = AtomicUsize::new(0);
@@ -60,6 +70,28 @@ pub(crate) struct Opened {
     pid: u32,
     local: bool,
     store: volary::Store,
+}
+
+/// An operation at work in this process, for as long as it lives.
+struct Running {
+    pid: u32,
+    token: CancellationToken,
+}
+
+impl Running {
+    fn begin(token: &CancellationToken) -> Arc<Running> {
+        let this = Arc::new(Running { pid: std::process::id(), token: token.clone() });
+        let mut running = locked(&RUNNING);
+        running.retain(|other| other.strong_count() > 0);
+        running.push(Arc::downgrade(&this));
+        this
+    }
+
+    /// Those that are at work in this process, not those that its parent had.
+    fn all() -> Vec<Arc<Running>> {
+        let pid = std::process::id();
+        locked(&RUNNING).iter().filter_map(Weak::upgrade).filter(|running| running.pid == pid).collect()
+    }
 }
 
 /// Counts an operation on a local store for as long as it lives.
@@ -175,10 +207,21 @@ impl Connector {
     }
 }
 
-/// Lets go of every store that is still open: what Python calls at its end.
+/// Ends what is at work and lets go of every store that is still open: what Python calls at its end.
+///
+/// Daemon threads may be in the middle of an operation; it is cancelled, and undone. The process is the host's to end, and its exit
+/// handlers destroy what Ceph's libraries use: what cannot be ended in time stays as it is, and no thread goes on inside them.
 #[pyfunction]
 pub(crate) fn close_all(py: Python<'_>) -> PyResult<()> {
-    shut(py, open_here().into_iter())
+    ENDED.store(true, Ordering::Relaxed);
+    Running::all().iter().for_each(|running| running.token.cancel());
+    let begun = Instant::now();
+    while begun.elapsed() < ENDING && !Running::all().is_empty() {
+        py.detach(|| std::thread::sleep(LOOK));
+    }
+    let shut = shut(py, open_here().into_iter());
+    volary::engine::ceph::park();
+    shut
 }
 
 /// Closes the databases of local stores, which open again when they are used: what Python calls before a fork. SQLite's
@@ -193,11 +236,12 @@ fn open_here() -> Vec<Arc<Opened>> {
     locked(&OPEN).iter().filter_map(Weak::upgrade).filter(|open| open.pid == pid).collect()
 }
 
+/// Lets go of each, and raises what went wrong first.
 fn shut(py: Python<'_>, open: impl Iterator<Item = Arc<Opened>>) -> PyResult<()> {
-    for here in open {
-        run(py, Ctl::new(), None, async move |_| here.store.shutdown().await)?;
-    }
-    Ok(())
+    let all =
+        open.map(|here| run_to_its_end(py, Ctl::new(), None, async move |_| here.store.shutdown().await));
+    // Each one is tried, also after one has failed.
+    all.collect::<Vec<_>>().into_iter().collect()
 }
 
 /// Runs an operation to its end, detached from the interpreter.
@@ -214,14 +258,33 @@ where
     T: Send + 'static,
     F: Future<Output = volary::Result<T>> + Send + 'static,
 {
-    let gathered = Arc::new(Gathered::default());
+    if ENDED.load(Ordering::Relaxed) {
+        return Err(PyRuntimeError::new_err("the interpreter is ending, and its stores are closed"));
+    }
+    run_to_its_end(py, ctl, progress, work)
+}
+
+fn run_to_its_end<T, F>(
+    py: Python<'_>,
+    ctl: Ctl,
+    progress: Option<&Bound<'_, PyAny>>,
+    work: impl FnOnce(Ctl) -> F + Send + 'static,
+) -> PyResult<T>
+where
+    T: Send + 'static,
+    F: Future<Output = volary::Result<T>> + Send + 'static,
+{
     let token = ctl.cancel_token().clone();
+    let gathered = Arc::new(Gathered::default());
     let ctl = if progress.is_some() { ctl.watched_by(gathered.clone()) } else { ctl };
     let (sender, mut ended) = sync_channel(1);
     let runtime = runtime()?;
+    let running = Running::begin(&token);
     runtime.spawn(async move {
+        let done = work(ctl).await;
+        drop(running);
         // Whoever waited may have left.
-        let _ = sender.send(work(ctl).await);
+        let _ = sender.send(done);
     });
     let (mut told, mut stopping) = (None, None);
     loop {

@@ -28,6 +28,33 @@ except KeyboardInterrupt:
 """
 
 
+ENDER = """
+import sys, threading, volary
+url, path, place = sys.argv[1:]
+store = volary.Store(url)
+at_work = threading.Semaphore(0)
+
+def look():
+    while True:
+        store.volumes(place)
+        at_work.release()
+
+def write(number):
+    while True:
+        store.import_image(path, f"{place}/own-{number}", progress=lambda *at: at_work.release())
+        store.remove(f"{place}/own-{number}")
+
+threads = [threading.Thread(target=look, daemon=True) for _ in range(3)]
+threads += [threading.Thread(target=write, args=(number,), daemon=True) for number in range(2)]
+threading.excepthook = lambda failed: None
+for thread in threads:
+    thread.start()
+for _ in range(20):
+    at_work.acquire()
+sys.exit(7)
+"""
+
+
 def in_child(work):
     """Runs ``work`` in a forked child and returns its exit code; a child that hangs is killed, and that is no code."""
     child = multiprocessing.get_context("fork").Process(target=work)
@@ -74,6 +101,21 @@ class Threads(StoreTest):
         self.assertGreater(turns, 3)
         self.assertTrue(self.store.exists(self.spec("web")))
         self.assertTrue(told)
+
+
+class Ends(StoreTest):
+    def test_an_interpreter_that_ends_in_the_middle_of_operations_keeps_its_exit_code(self):
+        path = self.raw("disk.raw", 64, filled=16)
+        for _ in range(5):
+            ended = subprocess.run(
+                [sys.executable, "-c", ENDER, self.url, path, self.place], capture_output=True, text=True, timeout=120
+            )
+            self.assertEqual((ended.returncode, ended.stderr), (7, ""))
+            # What was at work is undone, or done; a record that was just being written may be left, and names no volume.
+            self.assertEqual([record["volume_id"] for record in self.store.pending(self.place) if record["volume_id"]], [])
+            self.assertEqual(self.store.trash(self.place), [])
+            for volume in self.store.volumes(self.place):
+                self.store.remove(self.spec(volume["name"]))
 
 
 class Forks(StoreTest):

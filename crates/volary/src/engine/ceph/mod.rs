@@ -32,7 +32,7 @@ mod writers;
 
 pub use connect::open;
 pub(crate) use examine::libraries;
-pub use rbd::{forget_environment, leave};
+pub use rbd::{forget_environment, leave, park};
 
 use std::time::Duration;
 
