@@ -51,10 +51,9 @@ impl Connection {
                 return Ok(id);
             }
             tracing::debug!(clone = %name, "left to librbd");
-            if !near {
-                // Else librbd refuses by itself.
-                refuse_to_clone(&from, parent).await?;
-            }
+            // librbd refuses too, but it then closes the parent that it has just opened at the snapshot, while the thread that opened
+            // it is still inside it: that can end the process (docs/internals.md).
+            refuse_to_clone(&from, parent).await?;
             let Some(found) = find(&from, &Target::Id(parent.volume.clone())).await? else {
                 refuse_to_clone(&from, parent).await?;
                 return Err(Error::new(ErrorKind::Unsupported, "Ceph clones no volume that is in trash")
