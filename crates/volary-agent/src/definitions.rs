@@ -55,6 +55,8 @@ definitions! {
         "Operations that have begun and are not finished, those at work included.";
     PENDING_OLDEST = Gauge "volary_pending_oldest_seconds" "seconds" ["pool", "namespace"]
         "How long ago the oldest of them was asked for; 0 when there is none.";
+    INVALID = Gauge "volary_invalid_intents" "records" ["pool", "namespace"]
+        "Records of the journal that Volary did not write for that namespace: nothing of them is carried out, and `volary pending forget` removes them.";
     SETTLED = Counter "volary_settled_total" "intents" ["operation"]
         "Left operations that the agent finished or undid.";
     SETTLE_FAILURES = Counter "volary_settle_failures_total" "attempts" ["operation", "kind"]

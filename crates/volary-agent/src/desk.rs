@@ -3,14 +3,13 @@
 use crate::agent::Shared;
 use crate::calls::Call;
 use crate::metrics::operation_label;
-use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use volary::{
-    Error, ErrorKind, Namespace, OrphanClass, Outcome, PendingListing, ReapOptions, ReapOutcome, ReapReport,
-    Reaper, RemoveReport, Result, retry_pause,
+    Error, ErrorKind, Namespace, OrphanClass, Outcome, PendingListing, PendingPage, ReapOptions, ReapOutcome,
+    ReapReport, Reaper, RemoveReport, Result, retry_pause,
 };
 
 const CLASSES: [OrphanClass; 4] =
@@ -23,11 +22,23 @@ pub(crate) struct Desk {
     pool: String,
     name: String,
     reaper: Reaper,
+    /// Where in the journal the next round begins: a long one is looked at in parts.
+    after: Vec<u8>,
+    /// What was counted since the journal's beginning.
+    counted: Counted,
     /// The operations of which the gauge says how many are pending.
     shown: BTreeSet<&'static str>,
     /// How often in a row something due could not be purged, and until when that is left alone.
     unpurged: u32,
     purge_from: Option<Instant>,
+}
+
+/// What a journal holds.
+#[derive(Default)]
+struct Counted {
+    operations: BTreeMap<&'static str, u32>,
+    oldest_seconds: u64,
+    invalid: u32,
 }
 
 /// What a round came to there.
@@ -47,7 +58,18 @@ impl Desk {
     pub(crate) fn new(shared: Arc<Shared>, namespace: Namespace) -> Desk {
         let (pool, name) = (namespace.pool.to_string(), namespace.name.to_string());
         let reaper = Reaper::new(shared.store.clone());
-        Desk { shared, namespace, pool, name, reaper, shown: BTreeSet::new(), unpurged: 0, purge_from: None }
+        Desk {
+            shared,
+            namespace,
+            pool,
+            name,
+            reaper,
+            after: Vec::new(),
+            counted: Counted::default(),
+            shown: BTreeSet::new(),
+            unpurged: 0,
+            purge_from: None,
+        }
     }
 
     /// One round: settle what is due, purge what is due, count what is left.
@@ -61,14 +83,18 @@ impl Desk {
     }
 
     async fn steps(&mut self, worked: &mut Worked) -> Result<()> {
-        let mut pending = self.pending().await?;
-        self.settle(&pending, &mut worked.reaped).await;
+        let mut page = self.pending().await?;
+        self.settle(&page.intents, &mut worked.reaped).await;
         let tried =
             worked.reaped.iter().any(|of| of.outcome == ReapOutcome::Settled || of.error_kind.is_some());
         if tried {
-            pending = self.pending().await?;
+            page = self.pending().await?;
         }
-        self.show_pending(&pending);
+        self.count(&page.intents);
+        if page.next.is_none() {
+            self.show_counted();
+        }
+        self.after = page.next.unwrap_or_default();
         if self.purge_from.is_none_or(|from| from <= Instant::now()) {
             worked.purged = self.purge().await?;
         }
@@ -79,16 +105,15 @@ impl Desk {
         Call::new(operation, subject, &self.shared.ctl)
     }
 
-    async fn pending(&mut self) -> Result<Vec<PendingListing>> {
+    async fn pending(&mut self) -> Result<PendingPage> {
         let (shared, call) = (self.shared.clone(), self.call("list_pending", &self.namespace));
-        shared.watch(&call, self.reaper.pending(&self.namespace, &call.ctl)).await
+        shared.watch(&call, self.reaper.pending(&self.namespace, &self.after, &call.ctl)).await
     }
 
     async fn settle(&mut self, pending: &[PendingListing], reports: &mut Vec<ReapReport>) {
-        let (shared, now) = (self.shared.clone(), Timestamp::now());
-        let due = pending.iter().filter(|of| of.next_attempt.is_none_or(|at| at <= now));
+        let shared = self.shared.clone();
         let mut tried = 0;
-        for of in due {
+        for of in pending.iter().filter(|of| of.is_due()) {
             if tried == shared.options.max || shared.ctl.cancel_token().is_cancelled() {
                 break;
             }
@@ -157,17 +182,38 @@ impl Desk {
         Ok(())
     }
 
-    fn show_pending(&mut self, pending: &[PendingListing]) {
-        let mut counts: BTreeMap<&'static str, u32> = self.shown.iter().map(|of| (*of, 0)).collect();
+    fn count(&mut self, pending: &[PendingListing]) {
         for of in pending {
-            *counts.entry(operation_label(&of.operation)).or_default() += 1;
+            if of.invalid.is_some() {
+                self.counted.invalid += 1;
+                continue;
+            }
+            *self.counted.operations.entry(operation_label(&of.operation)).or_default() += 1;
+            self.counted.oldest_seconds = self.counted.oldest_seconds.max(of.age_seconds);
         }
-        let (metrics, oldest) = (&self.shared.metrics, pending.iter().map(|of| of.age_seconds).max());
-        for (operation, count) in &counts {
-            metrics.pending.set(&[&self.pool, &self.name, operation], f64::from(*count));
+    }
+
+    /// Shows what was counted from the journal's beginning to its end, and begins anew.
+    fn show_counted(&mut self) {
+        let Counted { operations, oldest_seconds, invalid } = std::mem::take(&mut self.counted);
+        let (metrics, at) = (&self.shared.metrics, [self.pool.as_str(), self.name.as_str()]);
+        for operation in self.shown.iter().filter(|operation| !operations.contains_key(*operation)) {
+            metrics.pending.set(&[at[0], at[1], operation], 0.0);
         }
-        metrics.pending_oldest.set(&[&self.pool, &self.name], oldest.unwrap_or(0) as f64);
-        self.shown = counts.into_keys().collect();
+        for (operation, count) in &operations {
+            metrics.pending.set(&[at[0], at[1], operation], f64::from(*count));
+        }
+        metrics.pending_oldest.set(&at, oldest_seconds as f64);
+        metrics.invalid.set(&at, f64::from(invalid));
+        if invalid > 0 {
+            let namespace = self.namespace.to_string();
+            tracing::warn!(
+                namespace,
+                invalid,
+                "the journal has invalid records: `volary pending` shows them"
+            );
+        }
+        self.shown.extend(operations.into_keys());
     }
 
     /// The namespace is gone: nothing more is said of it.
@@ -177,6 +223,7 @@ impl Desk {
             metrics.pending.forget(&[at[0], at[1], operation]);
         }
         metrics.pending_oldest.forget(&at);
+        metrics.invalid.forget(&at);
         for class in CLASSES {
             metrics.orphans.forget(&[at[0], at[1], class.as_str()]);
         }

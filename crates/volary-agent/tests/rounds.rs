@@ -61,6 +61,38 @@ async fn a_stuck_call_is_reported_and_the_other_namespaces_are_worked_on() {
     assert!(metrics.render().contains("volary_stuck_calls{operation=\"list_pending\"} 0"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn s14_a_round_of_the_agent_is_bounded_and_counts_what_is_invalid() {
+    let scene = Scene::new().await;
+    scene.orders(1).await;
+    let tenant: Namespace = "rbd/tenant".parse().unwrap();
+    scene.engine.create_namespace(&tenant, &scene.ctl).await.unwrap();
+    for number in 0..1500_u32 {
+        let key = format!("intent.{number:032x}");
+        assert!(scene.engine.swap_record(&tenant, &key, None, Some(b"{}"), &scene.ctl).await.unwrap());
+    }
+    let (metrics, health) = (Metrics::new().unwrap(), Health::new(Duration::from_secs(180)));
+    let options = AgentOptions { all_namespaces: true, ..AgentOptions::default() };
+    let store = Store::over(scene.engine.clone());
+    let mut agent = Agent::new(store, options, metrics.clone(), health, &scene.ctl);
+    let invalid = |namespace: &str| {
+        let series = format!("volary_invalid_intents{{namespace=\"{namespace}\",pool=\"rbd\"}} ");
+        metrics.render().lines().find_map(|line| Some(line.strip_prefix(&series)?.to_owned()))
+    };
+    let report = agent.round().await;
+    assert_eq!((report.outcome, report.reaped.len()), (RoundOutcome::Done, 1), "{report:?}");
+    assert_eq!(scene.pending().await, 0, "the order of the other namespace is settled");
+    assert_eq!((invalid(""), invalid("tenant")), (Some("0".into()), None), "only part of it was read");
+    agent.round().await;
+    assert_eq!(invalid("tenant").as_deref(), Some("1500"));
+    for number in 0..1500_u32 {
+        let key = format!("intent.{number:032x}");
+        assert!(scene.engine.swap_record(&tenant, &key, Some(b"{}"), None, &scene.ctl).await.unwrap());
+    }
+    agent.round().await;
+    assert_eq!(invalid("tenant").as_deref(), Some("0"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_is_cancelled_ends_and_one_that_finishes_no_round_is_not_well() {
     let scene = Scene::new().await;

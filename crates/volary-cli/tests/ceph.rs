@@ -17,6 +17,8 @@ mod doctor;
 mod fence;
 #[path = "ceph/figures.rs"]
 mod figures;
+#[path = "ceph/forged.rs"]
+mod forged;
 #[path = "ceph/half_removed.rs"]
 mod half_removed;
 mod harness;

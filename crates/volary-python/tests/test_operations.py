@@ -150,7 +150,7 @@ class Operations(StoreTest):
             store.remove(spec, retry_later=True, purge_snapshots=True, wait=0)
         (left,) = store.pending(self.place)
         of_type(left, reports.PendingListing)
-        self.assertEqual(store.pending_record(left["id"], self.place)["operation"], left["operation"])
+        self.assertEqual(store.pending_record(left["id"], self.place)["record"]["operation"], left["operation"])
         (reaped,) = store.reap(self.place, wait=0)
         of_type(reaped, reports.ReapReport)
         self.assertEqual(reaped["outcome"], "pending")

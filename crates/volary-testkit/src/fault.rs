@@ -286,8 +286,15 @@ impl Engine for Faulty {
         Ok(Arc::new(FaultyVolume { inner, faults: self.faults.clone() }))
     }
 
-    async fn records(&self, namespace: &Namespace, prefix: &str, ctl: &Ctl) -> Result<Vec<Record>> {
-        self.faults.call("records", self.inner.records(namespace, prefix, ctl)).await
+    async fn records(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        after: &[u8],
+        most: usize,
+        ctl: &Ctl,
+    ) -> Result<RecordPage> {
+        self.faults.call("records", self.inner.records(namespace, prefix, after, most, ctl)).await
     }
 
     async fn swap_record(

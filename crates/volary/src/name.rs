@@ -76,7 +76,8 @@ pub fn unescape(text: &str) -> Result<Vec<u8>> {
 
 /// The name of a volume, snapshot, pool or namespace: bytes as the store has them.
 ///
-/// Shown escaped, also with `/`, `@` and `:` escaped, so that what is printed can be pasted into a spec.
+/// Shown escaped, with every ASCII character but letters, digits and `._-+=,%` escaped too: what is printed reads back as a spec, and
+/// in a command that somebody pastes into a shell a name that another user chose is never more than an argument.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Name(Vec<u8>);
 
@@ -137,7 +138,7 @@ impl Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&escape_keeping(&self.0, |c| c.is_ascii_graphic() && !"/@:".contains(c)))
+        f.pad(&escape_keeping(&self.0, |c| c.is_ascii_alphanumeric() || "._-+=,%".contains(c)))
     }
 }
 
@@ -179,6 +180,13 @@ mod tests {
                 prop_assert_eq!(unescape(&text).unwrap(), bytes.clone());
             }
         }
+    }
+
+    #[test]
+    fn s14_a_name_in_a_command_to_paste_is_an_argument() {
+        let name = Name::from_bytes("a;reboot`id`$(id)|{b,c}*?[x]~#!&<>'\"\\ \nz");
+        assert!(name.to_string().chars().all(|c| c.is_ascii_alphanumeric() || c == '\\'), "{name}");
+        assert_eq!(Name::from_bytes("win10_x86-64,v1.2+b=3%").to_string(), "win10_x86-64,v1.2+b=3%");
     }
 
     #[test]

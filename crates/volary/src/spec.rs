@@ -9,20 +9,16 @@ use std::str::FromStr;
 pub const DEFAULT_POOL: &str = "rbd";
 
 /// The id by which a store knows a volume for its whole life, whatever its name (`rbd_get_id`).
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct VolumeId(String);
+
+impl<'de> serde::Deserialize<'de> for VolumeId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+        VolumeId::new(text).map_err(|error| serde::de::Error::custom(error.message()))
+    }
+}
 
 impl VolumeId {
     /// An id as a store returned it or a user typed it.

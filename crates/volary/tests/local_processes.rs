@@ -142,7 +142,7 @@ async fn what_the_other_process_does() {
         "swap" => {
             let mut done = 0;
             while done < SWAPS {
-                let found = engine.records(&home, "count", &ctl).await.unwrap();
+                let found = engine.records(&home, "count", b"", 9, &ctl).await.unwrap().records;
                 let now = found.first().map(|record| record.value.clone());
                 let count = now.as_deref().map_or(0, |v| u64::from_le_bytes(v.try_into().unwrap()));
                 let new = (count + 1).to_le_bytes();
@@ -217,6 +217,11 @@ async fn every_swap_that_succeeds_counts_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut others = Other::race("swap", dir.path());
     others.iter_mut().for_each(|other| assert_eq!(other.hears(), "done"));
-    let found = store(dir.path()).await.records(&Namespace::default(), "count", &Ctl::new()).await.unwrap();
+    let found = store(dir.path())
+        .await
+        .records(&Namespace::default(), "count", b"", 9, &Ctl::new())
+        .await
+        .unwrap()
+        .records;
     assert_eq!(found[0].value, (PROCESSES * SWAPS).to_le_bytes());
 }

@@ -42,7 +42,8 @@ impl Scene {
             assert!(report.pending, "{report:?}");
             held.unwrap().close(&self.ctl).await.unwrap();
         }
-        for record in self.engine.records(&self.home, "intent.", &self.ctl).await.unwrap() {
+        for record in self.engine.records(&self.home, "intent.", b"", 1000, &self.ctl).await.unwrap().records
+        {
             let mut intent: Value = serde_json::from_slice(&record.value).unwrap();
             intent["next_attempt"] = Value::Null;
             let (old, new) = (Some(&record.value[..]), serde_json::to_vec(&intent).unwrap());
@@ -52,6 +53,6 @@ impl Scene {
     }
 
     pub async fn pending(&self) -> usize {
-        self.engine.records(&self.home, "intent.", &Ctl::new()).await.unwrap().len()
+        self.engine.records(&self.home, "intent.", b"", 9999, &Ctl::new()).await.unwrap().records.len()
     }
 }

@@ -118,7 +118,7 @@ const SCHEMAS: &[CommandSchema] = &[
     ("why", schema_of::<volary::WhyReport>),
     ("why --fence", schema_of::<volary::FenceReport>),
     ("pending", schema_of::<Vec<volary::PendingListing>>),
-    ("pending show", schema_of::<serde_json::Value>),
+    ("pending show", schema_of::<volary::PendingRecord>),
     ("pending retry", schema_of::<Vec<volary::ReapReport>>),
     ("reap", schema_of::<Vec<volary::ReapReport>>),
     ("agent", schema_of::<volary_agent::RoundReport>),

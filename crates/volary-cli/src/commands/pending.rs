@@ -3,21 +3,23 @@ use crate::arguments::duration;
 use crate::output::{or_dash, table};
 use crate::session::Session;
 use clap::{Args, Subcommand};
-use serde_json::Value;
 use std::time::Duration;
 use volary::{
-    Error, ErrorKind, Namespace, PendingListing, ReapOptions, ReapOutcome, ReapReport, Result, Store,
+    Error, ErrorKind, Namespace, PendingListing, PendingRecord, ReapOptions, ReapOutcome, ReapReport, Result,
+    Store,
 };
 
 /// Work with operations that have begun and are not finished
 ///
-/// They stand in the store's journal, those at work included; any host can settle what a dead one left.
+/// They stand in the store's journal, those at work included; any host can settle what a dead one left. A record that Volary did
+/// not write for the namespace it lies in is shown as INVALID, with the reason: nothing of it is ever carried out.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary pending
   volary pending ls --all-namespaces ssd
   volary pending show 6f1c0d…
-  volary pending retry 6f1c0d…")]
+  volary pending retry 6f1c0d…
+  volary pending forget 6f1c0d… ssd/tenant")]
 pub(crate) struct Pending {
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -52,7 +54,11 @@ enum Verb {
         patience: Patience,
     },
     /// Take one out of the journal; what it had begun stays as it is
-    #[command(after_help = "Examples:\n  volary pending forget 6f1c0d…")]
+    ///
+    /// This is how an invalid record is removed.
+    #[command(
+        after_help = "Examples:\n  volary pending forget 6f1c0d…\n  volary pending forget 6f1c0d… ssd/tenant"
+    )]
     Forget {
         /// Its id, as `pending ls` prints it
         id: String,
@@ -73,7 +79,8 @@ struct Patience {
 
 /// Settle what interrupted and failed operations left: finish it, or undo it
 ///
-/// What a process of this host left is settled at once. The beat of any other is watched first, for half a minute, until
+/// Nothing but volumes of the namespace in whose journal a record lies is changed for it. An invalid record is reported, and
+/// the exit code is then 11. What a process of this host left is settled at once. The beat of any other is watched first, for half a minute, until
 /// it is known to be dead.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -152,7 +159,10 @@ async fn list(store: &Store, namespaces: &[Namespace], session: &Session) -> Res
     session.emit(&listing, |listing: &Vec<PendingListing>| {
         let rows = listing.iter().map(|of| {
             let (step, owner) = (or_dash(of.step.as_ref()), or_dash(of.owner.as_ref()));
-            let error = or_dash(of.last_error.as_ref());
+            let error = match &of.invalid {
+                Some(reason) => format!("INVALID: {reason}"),
+                None => or_dash(of.last_error.as_ref()),
+            };
             let age = format!("{}s", of.age_seconds);
             [of.id.clone(), of.operation.clone(), of.volume.clone(), step, owner, age, error]
         });
@@ -168,13 +178,24 @@ async fn settle(
 ) -> Result<Vec<ReapReport>> {
     let reports = store.reap(namespaces, options, &session.ctl).await?;
     session.emit(&reports, |reports| show_reaped(reports))?;
-    match reports.iter().find(|report| report.outcome == ReapOutcome::Pending) {
-        None => Ok(reports),
-        Some(left) => Err(Error::new(ErrorKind::Partial, "not everything could be settled")
+    let first = |outcome| reports.iter().find(|report: &&ReapReport| report.outcome == outcome);
+    if let Some(left) = first(ReapOutcome::Pending) {
+        return Err(Error::new(ErrorKind::Partial, "not everything could be settled")
+            .context("namespace", &left.namespace)
             .context("intent", &left.id)
             .context("volume", &left.volume)
             .context("reason", left.error.as_deref().unwrap_or_default())
-            .hint("`volary pending` shows what is left; remove what is in the way and reap again")),
+            .hint(left.hint.clone().unwrap_or_else(|| {
+                "`volary pending` shows what is left; remove what is in the way and reap again".to_owned()
+            })));
+    }
+    match first(ReapOutcome::Invalid) {
+        None => Ok(reports),
+        Some(invalid) => Err(Error::new(ErrorKind::Partial, "the journal has invalid records")
+            .context("namespace", &invalid.namespace)
+            .context("intent", &invalid.id)
+            .context("reason", invalid.error.as_deref().unwrap_or_default())
+            .hint(invalid.hint.clone().unwrap_or_default())),
     }
 }
 
@@ -184,6 +205,7 @@ pub(super) fn show_reaped(reports: &[ReapReport]) -> String {
         let outcome = match of.outcome {
             ReapOutcome::Settled => "settled",
             ReapOutcome::Running => "running",
+            ReapOutcome::Invalid => "INVALID",
             _ => "PENDING",
         };
         let error = of.error.clone().unwrap_or_default();
@@ -192,9 +214,13 @@ pub(super) fn show_reaped(reports: &[ReapReport]) -> String {
     table(["ID", "OPERATION", "VOLUME", "OUTCOME", "REASON"], rows)
 }
 
-/// The record as indented JSON: it is shown for what it is.
-fn show(record: &Value) -> String {
-    serde_json::to_string_pretty(record).unwrap_or_default()
+/// The record as indented JSON, after the reason if it is invalid.
+fn show(of: &PendingRecord) -> String {
+    let record = serde_json::to_string_pretty(&of.record).unwrap_or_default();
+    match &of.invalid {
+        Some(reason) => format!("INVALID: {reason}\n{record}"),
+        None => record,
+    }
 }
 
 fn not_pending(id: &str) -> Error {

@@ -25,6 +25,7 @@ from .reports import (
     Orphan,
     ParentReport,
     PendingListing,
+    PendingRecord,
     PoolInfo,
     ReapReport,
     RemoveReport,
@@ -239,7 +240,7 @@ class Store:
 
     # The journal.
     def pending(self, namespace: str = "rbd") -> list[PendingListing]: ...
-    def pending_record(self, id: str, namespace: str = "rbd") -> Optional[dict[str, Any]]: ...
+    def pending_record(self, id: str, namespace: str = "rbd") -> Optional[PendingRecord]: ...
     def forget(self, id: str, namespace: str = "rbd", *, force: bool = False) -> bool: ...
     def reap(
         self,

@@ -40,6 +40,7 @@ __all__ = [
     "Outcome",
     "ParentReport",
     "PendingListing",
+    "PendingRecord",
     "PoolInfo",
     "PoolListing",
     "PoolStatus",
@@ -89,7 +90,7 @@ OrphanClass = Literal["dead_staging", "half_moved", "half_removed", "expired_tra
 Outcome = Literal["planned", "removed", "deferred", "absent", "blocked", "failed"]
 """How a removal ended; success is never reported while data stays that should be gone."""
 
-ReapOutcome = Literal["settled", "pending", "running"]
+ReapOutcome = Literal["settled", "pending", "running", "invalid"]
 """How an intent fared."""
 
 Reason = Literal["backing_file", "data_file", "unknown_feature", "encrypted", "truncated", "overlap", "bomb", "polyglot", "format_mismatch", "nested_header", "limit", "malformed", "banned_format", "not_a_file"]
@@ -587,8 +588,14 @@ class PendingListing(TypedDict):
     id: str
     """The intent's id."""
 
+    invalid: Union[str, None]
+    """Why nothing of it is carried out, if it is invalid: Volary did not write it for this namespace."""
+
     last_error: Union[str, None]
     """Why the last attempt failed."""
+
+    namespace: str
+    """The pool and namespace in whose journal it lies."""
 
     next_attempt: Union[str, None]
     """Before then no agent tries again."""
@@ -607,6 +614,22 @@ class PendingListing(TypedDict):
 
     volume_id: Union[VolumeId, None]
     """The volume's id, if it has one yet."""
+
+
+class PendingRecord(TypedDict):
+    """Everything that the journal has of one operation."""
+
+    id: str
+    """The intent's id."""
+
+    invalid: Union[str, None]
+    """Why nothing of it is carried out, if it is invalid: Volary did not write it for this namespace."""
+
+    namespace: str
+    """The pool and namespace in whose journal it lies."""
+
+    record: Any
+    """The record as it is kept. Of an invalid one all texts are escaped; it is a text itself when it is no JSON."""
 
 
 class PoolInfo(TypedDict):
@@ -664,13 +687,19 @@ class ReapReport(TypedDict):
     """An intent that a reaper looked at."""
 
     error: Union[str, None]
-    """Why it is still pending."""
+    """Why it is still pending, or invalid."""
 
     error_kind: Union[ErrorKind, None]
     """The kind of failure, when it was tried now."""
 
+    hint: Union[str, None]
+    """What would help, when it was tried now."""
+
     id: str
-    """The intent's id."""
+    """The intent's id; empty, when the journal of the namespace could not be read."""
+
+    namespace: str
+    """The pool and namespace in whose journal it lies."""
 
     operation: str
     """What had been asked for."""

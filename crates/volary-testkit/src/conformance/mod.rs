@@ -137,7 +137,8 @@ macro_rules! conformance_tests {
             a_lock_is_told_and_broken one_alone_or_many_of_one_tag a_lock_keeps_writers_and_removal_away
             a_writer_keeps_locks_away strange_cookies_are_usage it_outlives_the_handle locks_of_a_snapshots_handle;
         s10_records = records:
-            absent_present_changed_removed listing_by_prefix one_of_many_swaps_wins
+            absent_present_changed_removed listing_by_prefix
+            pages_begin_after_a_key_that_need_not_be_there one_of_many_swaps_wins
             counting_loses_nothing namespaces_keep_them_apart limits_are_usage;
     } };
 }

@@ -64,7 +64,7 @@ pub(super) async fn missing_ones_are_not_found(s: &Stage) {
         refused(s.trash_move(&ns, &entry, &TrashOptions::keep(HOUR), &CTL).await, ErrorKind::NotFound);
         refused(s.trash_restore(&ns, &id, &n("a"), &CTL).await, ErrorKind::NotFound);
         refused(s.trash_remove(&ns, &id, true, &CTL).await, ErrorKind::NotFound);
-        refused(s.records(&ns, "", &CTL).await, ErrorKind::NotFound);
+        refused(s.records(&ns, "", b"", 9, &CTL).await, ErrorKind::NotFound);
         refused(s.swap_record(&ns, "k", None, Some(b"v"), &CTL).await, ErrorKind::NotFound);
     }
     refused(s.namespaces(&no_pool.pool, &CTL).await, ErrorKind::NotFound);

@@ -9,8 +9,14 @@ impl Stage {
     }
 
     async fn kept(&self, ns: &Namespace, prefix: &str) -> Vec<(String, Vec<u8>)> {
-        let all = self.records(ns, prefix, &CTL).await.unwrap();
-        all.into_iter().map(|record| (record.key, record.value)).collect()
+        let (mut all, mut after) = (Vec::new(), Some(Vec::new()));
+        while let Some(start) = after {
+            let page = self.records(ns, prefix, &start, 3, &CTL).await.unwrap();
+            assert!(page.records.len() <= 3, "{page:?}");
+            all.extend(page.records.into_iter().map(|record| (record.key, record.value)));
+            after = page.next;
+        }
+        all
     }
 }
 
@@ -43,6 +49,21 @@ pub(super) async fn listing_by_prefix(s: &Stage) {
     assert_eq!(keys("A").await, ["A/1"]);
     assert_eq!(keys("c").await, [""; 0]);
     assert_eq!(keys("").await.len(), 8);
+}
+
+pub(super) async fn pages_begin_after_a_key_that_need_not_be_there(s: &Stage) {
+    for number in 0..5 {
+        assert!(s.swap(&format!("k{number}"), None, Some(b"v")).await);
+    }
+    let page = async |after: &str, most| {
+        let page = s.records(&s.ns, "k", after.as_bytes(), most, &CTL).await.unwrap();
+        (page.records.into_iter().map(|of| of.key).collect::<Vec<_>>(), page.next.is_some())
+    };
+    assert_eq!(page("", 2).await, (vec!["k0".into(), "k1".into()], true));
+    assert_eq!(page("k1", 2).await, (vec!["k2".into(), "k3".into()], true));
+    assert!(s.swap("k3", Some(b"v"), None).await);
+    assert_eq!(page("k3", 9).await, (vec!["k4".into()], false));
+    assert_eq!(page("k9", 9).await, (vec![], false));
 }
 
 pub(super) async fn one_of_many_swaps_wins(s: &Stage) {

@@ -136,7 +136,11 @@ impl Store {
         };
         let work = async {
             match volume.stat(ctl).await?.parent {
-                Some(parent) if parent.id == subject.id && parent.snapshot == child.snapshot => {
+                Some(parent)
+                    if parent.namespace == *subject.namespace()
+                        && parent.id == subject.id
+                        && parent.snapshot == child.snapshot =>
+                {
                     ctl.phase(Phase::Flatten, Some(parent.overlap_bytes));
                     volume.flatten(ctl).await
                 }

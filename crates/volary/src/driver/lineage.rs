@@ -4,9 +4,12 @@ use super::handle::{closing, named};
 use super::journal::{Intent, Work};
 use super::staging::{Origin, Staging};
 use crate::engine::{Child, Parent, SnapshotRef};
-use crate::{Ctl, Error, ErrorKind, Name, Phase, Result, Store, Target, VolumeId, VolumeSpec};
+use crate::{Ctl, Error, ErrorKind, Name, Namespace, Phase, Result, Store, Target, VolumeId, VolumeSpec};
 use schemars::JsonSchema;
 use serde::Serialize;
+
+/// The longest line of clones that an order of the journal goes along.
+const MOST_ANCESTORS: usize = 100;
 
 /// The snapshot a clone reads from where it has no data of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -169,6 +172,28 @@ impl Store {
             Ok(FlattenReport { volume: shown.clone(), id: entry.id, parent })
         };
         closing(&volume, work.await, ctl).await
+    }
+
+    /// The first volume outside a namespace that one in it reads from, by the headers of it and its ancestors.
+    ///
+    /// # Errors
+    /// `NotFound` for the volume; `Blocked` when there are more ancestors than anybody makes, as in a ring of forged ones.
+    pub(crate) async fn ancestor_outside(
+        &self,
+        namespace: &Namespace,
+        id: &VolumeId,
+        ctl: &Ctl,
+    ) -> Result<Option<Parent>> {
+        let mut id = id.clone();
+        for _ in 0..MOST_ANCESTORS {
+            match self.engine().parent(namespace, &id, ctl).await? {
+                None => return Ok(None),
+                Some(parent) if parent.namespace != *namespace => return Ok(Some(parent)),
+                Some(parent) => id = parent.id,
+            }
+        }
+        Err(Error::new(ErrorKind::Blocked, "the volume has too many ancestors")
+            .context("volume", namespace.volume_by_id(id)))
     }
 
     /// The clones of a volume's snapshots, or of the one the spec names, in every pool and in trash.

@@ -27,6 +27,11 @@ impl Order {
         Order { operation: "", work, intent: Some(intent), resumed: true, retry_later: false }
     }
 
+    /// Whether it was found in the journal, where others than its user may have put it.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
     /// The intent, recorded now unless it is already.
     pub(crate) async fn intent(&mut self, store: &Store, subject: &Subject, ctl: &Ctl) -> Result<&Intent> {
         let intent = match self.intent.take() {

@@ -1,5 +1,6 @@
 //! What is in a namespace and in no inventory: classified, with the command that would settle it. Deletes nothing.
 
+use super::journal::IntentRecord;
 use super::trash::is_staging;
 use crate::engine::{TrashEntry, TrashState};
 use crate::{Ctl, ErrorKind, Name, Namespace, Result, Store, VolumeId, VolumeSpec};
@@ -160,9 +161,11 @@ impl Store {
     pub async fn orphans_in_trash(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<Orphan>> {
         // The trash first: what somebody stages or removes meanwhile is in the journal before it is there.
         let trash = self.engine().trash(namespace, ctl).await?;
-        let pending = self.intents(namespace, ctl).await?;
+        let pending = self.intents(namespace, |_| true, ctl).await?.found;
+        let made: HashSet<&Name> = pending.iter().filter_map(IntentRecord::staging).collect();
+        let known: HashSet<&VolumeId> = pending.iter().filter_map(IntentRecord::volume_id).collect();
         let orphan = |entry: TrashEntry| {
-            let in_journal = pending.iter().flatten().any(|intent| intent.is_about(&entry));
+            let in_journal = made.contains(&entry.name) || known.contains(&entry.id);
             let (class, detail, remedy) = trashed(namespace, &entry, in_journal)?;
             let volume = namespace.volume_by_id(entry.id.clone());
             Some(Orphan { volume, id: entry.id, class, detail, used_bytes: None, remedy })

@@ -56,6 +56,9 @@ impl Act {
 pub(crate) struct Rules {
     pub(crate) unprotect: bool,
     pub(crate) flatten_children: bool,
+    /// Whether the order was found in the journal: it may have been forged by a client with rights to its namespace alone, so
+    /// nothing outside that namespace is changed for it, nor read into it.
+    pub(crate) resumed: bool,
 }
 
 /// Everything that matters to a removal, as it was when read.
@@ -153,11 +156,27 @@ impl Store {
     }
 
     /// Plans to part clones from their parent, or names each as a blocker.
-    async fn plan_clones(&self, clones: Vec<&Child>, rules: Rules, ctl: &Ctl) -> Result<Plan> {
+    async fn plan_clones(
+        &self,
+        subject: &Subject,
+        clones: Vec<&Child>,
+        rules: Rules,
+        ctl: &Ctl,
+    ) -> Result<Plan> {
         let mut plan = Plan::default();
+        let outside = match rules {
+            Rules { flatten_children: true, resumed: true, .. } if !clones.is_empty() => {
+                self.ancestor_outside(subject.namespace(), &subject.id, ctl).await?
+            }
+            _ => None,
+        };
         for child in clones {
             if !rules.flatten_children {
                 plan.blockers.push(child_blocker(child));
+                continue;
+            }
+            if rules.resumed && (child.namespace != *subject.namespace() || outside.is_some()) {
+                plan.blockers.push(foreign_child_blocker(child, outside.as_ref()));
                 continue;
             }
             let child_subject = Subject { shown: child_spec(child), id: child.id.clone() };
@@ -184,7 +203,7 @@ impl Store {
         rules: Rules,
         ctl: &Ctl,
     ) -> Result<Plan> {
-        let mut plan = self.plan_clones(seen.clones_of(&snapshot.name), rules, ctl).await?;
+        let mut plan = self.plan_clones(subject, seen.clones_of(&snapshot.name), rules, ctl).await?;
         if snapshot.protected {
             if rules.unprotect {
                 plan.acts.push(Act::Unprotect(snapshot.clone()));
@@ -223,7 +242,7 @@ impl Store {
             whole.blockers.append(&mut part.blockers);
         }
         if rules.flatten_children {
-            let mut part = self.plan_clones(seen.clones_of_removed(), rules, ctl).await?;
+            let mut part = self.plan_clones(subject, seen.clones_of_removed(), rules, ctl).await?;
             whole.acts.append(&mut part.acts);
             whole.blockers.append(&mut part.blockers);
         } else {
@@ -254,6 +273,20 @@ fn child_blocker(child: &Child) -> Holder {
     Holder::new(HolderKind::Child, detail, remedy)
 }
 
+/// A clone that an order of the journal does not part from its parent: its data, or that which it reads, is not the namespace's.
+fn foreign_child_blocker(child: &Child, outside: Option<&Parent>) -> Holder {
+    let spec = child_spec(child);
+    let why = match outside {
+        None => "it lies in another namespace than the order".to_owned(),
+        Some(parent) => format!("it reads from {} too", parent.namespace),
+    };
+    let remedy = match child.trash {
+        true => format!("`volary trash rm --force {spec}`, by a user with rights to both namespaces"),
+        false => format!("`volary flatten {spec}`, by a user with rights to both namespaces"),
+    };
+    Holder::new(HolderKind::Child, format!("the clone {spec} of @{}: {why}", child.snapshot), remedy)
+}
+
 fn protected_blocker(subject: &Subject, snapshot: &SnapshotInfo) -> Holder {
     let spec = subject.shown.at(snapshot.name.clone());
     let remedy = format!("`volary snap unprotect {spec}`");
@@ -263,7 +296,7 @@ fn protected_blocker(subject: &Subject, snapshot: &SnapshotInfo) -> Holder {
 fn lock_blocker(shown: &VolumeSpec, locker: &Locker) -> Holder {
     let Locker { cookie, client, address, .. } = locker;
     let detail = format!("the lock `{cookie}` of {client} at {address}");
-    let remedy = format!("`volary lock rm {shown} '{}' {client}`", cookie.to_string().replace('\'', r"'\''"));
+    let remedy = format!("`volary lock rm {shown} '{cookie}' {client}`");
     Holder::new(HolderKind::Lock, detail, remedy).by(client.to_string(), Some(address.clone()))
 }
 

@@ -8,6 +8,7 @@ use super::outcome::{Failure, Outcome, RemoveReport, Step, StepOutcome};
 use super::patience::Patience;
 use super::plan::{Act, Plan, Rules, Seen, Subject};
 use super::store::no_such_volume;
+use super::trash::require_keep;
 use crate::engine::{Holder, HolderKind, TrashEntry};
 use crate::{Ctl, Error, ErrorKind, Result, Store, Target, VolumeSpec};
 use serde_json::json;
@@ -41,7 +42,7 @@ impl RemoveOptions {
         Work::Remove {
             purge_snapshots: self.purge_snapshots,
             flatten_children: self.flatten_children,
-            keep_seconds: self.defer.map(|keep| keep.as_secs()),
+            keep: self.defer,
         }
     }
 }
@@ -50,7 +51,8 @@ impl Store {
     /// What [`remove`](Store::remove) would do, found out by reading only.
     ///
     /// # Errors
-    /// `Usage` for a snapshot; `NotFound` for the pool or namespace; and what reading fails with.
+    /// `Usage` for a snapshot, and for keeping it longer than 50 years; `NotFound` for the pool or namespace; and what reading
+    /// fails with.
     #[tracing::instrument(name = "plan_remove", skip_all, fields(volume = %spec))]
     pub async fn plan_remove(
         &self,
@@ -59,11 +61,13 @@ impl Store {
         ctl: &Ctl,
     ) -> Result<RemoveReport> {
         spec.require_head()?;
+        options.defer.map_or(Ok(()), require_keep)?;
         let Some(entry) = self.engine().find(&spec.namespace, &spec.volume, ctl).await? else {
             return self.not_there(spec, options, ctl).await;
         };
         let subject = Subject { shown: named(spec, &entry), id: entry.id };
-        let plan = async { self.plan_volume(&subject, self.see(&subject, ctl).await?, options, ctl).await };
+        let plan =
+            async { self.plan_volume(&subject, self.see(&subject, ctl).await?, options, false, ctl).await };
         let plan = match plan.await {
             Err(error) if error.kind() == ErrorKind::NotFound && self.is_gone(&subject, ctl).await? => {
                 return self.not_there(spec, options, ctl).await;
@@ -102,6 +106,7 @@ impl Store {
         ctl: &Ctl,
     ) -> Result<RemoveReport> {
         spec.require_head()?;
+        options.defer.map_or(Ok(()), require_keep)?;
         let details = json!({
             "purge_snapshots": options.purge_snapshots,
             "flatten_children": options.flatten_children,
@@ -144,9 +149,10 @@ impl Store {
         order: Order,
         ctl: &Ctl,
     ) -> Result<Option<RemoveReport>> {
-        let patience = Patience::new(options.wait);
+        let (patience, resumed) = (Patience::new(options.wait), order.is_resumed());
         self.carry_out(subject, patience, order, ctl, || async {
-            self.plan_volume(subject, self.see_to_remove(subject, ctl).await?, options, ctl).await
+            let seen = self.see_to_remove(subject, ctl).await?;
+            self.plan_volume(subject, seen, options, resumed, ctl).await
         })
         .await
     }
@@ -186,7 +192,7 @@ impl Store {
         let (outcome, steps) = (report.outcome, &report.steps);
         report.pending = order.close(self, subject, outcome, steps, failure.as_ref(), ctl).await?;
         if outcome == Outcome::Removed
-            && let Some(parent) = parent.filter(|parent| parent.trash)
+            && let Some(parent) = parent.filter(|of| of.trash && of.namespace == *subject.namespace())
         {
             report.steps.extend(self.remove_with_last_clone(&parent, ctl).await);
         }
@@ -243,10 +249,11 @@ impl Store {
         subject: &Subject,
         seen: Seen,
         options: &RemoveOptions,
+        resumed: bool,
         ctl: &Ctl,
     ) -> Result<Plan> {
         let flatten_children = options.flatten_children;
-        let rules = Rules { unprotect: flatten_children, flatten_children };
+        let rules = Rules { unprotect: flatten_children, flatten_children, resumed };
         let mut plan = self.plan_snapshots(subject, &seen, options.purge_snapshots, rules, ctl).await?;
         plan.blockers.extend(seen.holders);
         // With clones that do not need it under a name it waits in trash for the last of them.

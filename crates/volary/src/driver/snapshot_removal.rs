@@ -23,9 +23,9 @@ pub struct SnapshotRemoveOptions {
 }
 
 impl SnapshotRemoveOptions {
-    fn rules(self) -> Rules {
+    fn rules(self, resumed: bool) -> Rules {
         let SnapshotRemoveOptions { force, flatten_children } = self;
-        Rules { unprotect: force || flatten_children, flatten_children }
+        Rules { unprotect: force || flatten_children, flatten_children, resumed }
     }
 }
 
@@ -163,10 +163,10 @@ impl Store {
         subject: &Subject,
         seen: &Seen,
         snapshot: &SnapshotInfo,
-        options: SnapshotRemoveOptions,
+        rules: Rules,
         ctl: &Ctl,
     ) -> Result<Plan> {
-        let mut plan = self.plan_snapshot(subject, seen, snapshot, options.rules(), ctl).await?;
+        let mut plan = self.plan_snapshot(subject, seen, snapshot, rules, ctl).await?;
         // Who has the volume open does not matter to a snapshot; who locked it does, and what may not be seen.
         let counts = |holder: &&Holder| matches!(holder.kind, HolderKind::Unknown | HolderKind::Lock);
         plan.blockers.extend(seen.holders.iter().filter(counts).cloned());
@@ -181,7 +181,7 @@ impl Store {
         options: SnapshotRemoveOptions,
         ctl: &Ctl,
     ) -> Result<SnapshotOutcome> {
-        let plan = self.plan_one(subject, seen, snapshot, options, ctl).await?;
+        let plan = self.plan_one(subject, seen, snapshot, options.rules(false), ctl).await?;
         let mut outcome = untouched(subject, &snapshot.name);
         outcome.outcome = if plan.blockers.is_empty() { Outcome::Planned } else { Outcome::Blocked };
         outcome.steps = plan.acts.iter().map(|act| act.step(subject, StepOutcome::Planned)).collect();
@@ -246,7 +246,8 @@ impl Store {
         ctl: &Ctl,
     ) -> SnapshotOutcome {
         let mut outcome = untouched(subject, &snapshot.name);
-        let plan = || self.plan_one(subject, seen, snapshot, options, ctl);
+        let rules = options.rules(order.is_resumed());
+        let plan = || self.plan_one(subject, seen, snapshot, rules, ctl);
         let ended = self.pursue(subject, &mut order, patience, &mut outcome.steps, ctl, plan).await;
         let failure = match ended {
             Ok(End::Done(_)) => {

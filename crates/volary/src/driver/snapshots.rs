@@ -41,7 +41,7 @@ impl<'a> Change<'a> {
     async fn work(&self, volume: &dyn Volume, ctl: &Ctl) -> Result<Option<(&'static str, Work)>> {
         match self {
             Change::Create { name, protect: true } => {
-                Ok(Some(("snapshot_create", Work::Protect { snapshot: name.to_string() })))
+                Ok(Some(("snapshot_create", Work::Protect { snapshot: (*name).clone() })))
             }
             Change::RollBack(name) => {
                 let snapshots = volume.snapshots(ctl).await?;

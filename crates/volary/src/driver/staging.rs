@@ -66,7 +66,7 @@ impl Staging {
         let name = spec.new_name()?;
         let staging = Name::new(&format!("{STAGING_PREFIX}{}", random_hex()?))?;
         let namespace = spec.namespace.clone();
-        let work = Work::Make { staging: staging.to_string() };
+        let work = Work::Make { staging: staging.clone() };
         let intent = Intent::begin(store.shared_engine(), operation, spec, None, work, ctl).await?;
         let store = store.clone();
         let mut this =

@@ -1,6 +1,5 @@
 //! The store on one page: `status` and `mons`.
 
-use super::journal::INTENT_PREFIX;
 use crate::engine::{Health, Monitor};
 use crate::{Ctl, Error, ErrorKind, Name, Result, Store};
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -139,8 +138,8 @@ impl Store {
         let mut waiting = (0_u64, 0_u64);
         for namespace in self.namespaces(pool, ctl).await? {
             let counts = async {
-                let intents = self.engine().records(&namespace, INTENT_PREFIX, ctl).await?.len();
-                Ok::<_, Error>((intents as u64, self.engine().trash(&namespace, ctl).await?.len() as u64))
+                let intents = self.count_intents(&namespace, ctl).await?;
+                Ok::<_, Error>((intents, self.engine().trash(&namespace, ctl).await?.len() as u64))
             };
             match counts.await {
                 // Removed meanwhile.

@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::time::Duration;
 
+/// The longest that a volume can be kept in trash: Ceph's dates end in 2106.
+pub(crate) const LONGEST_KEEP: Duration = Duration::from_secs(50 * 365 * 24 * 3600);
+
 /// The metadata key under which Volary notes that it was the one to put a volume into trash.
 const NOTE_KEY: &[u8] = b"volary.trash";
 
@@ -94,15 +97,16 @@ impl Store {
     /// Takes a volume's name away and keeps it in trash for a while, with snapshots, clones and metadata.
     ///
     /// # Errors
-    /// `NotFound`; `Blocked` while somebody has it open; `Usage` for a snapshot.
+    /// `NotFound`; `Blocked` while somebody has it open; `Usage` for a snapshot, and for more than 50 years.
     #[tracing::instrument(name = "trash_move", skip_all, fields(volume = %spec))]
     pub async fn trash_move(&self, spec: &VolumeSpec, keep: Duration, ctl: &Ctl) -> Result<TrashMoveReport> {
         spec.require_head()?;
+        require_keep(keep)?;
         let audit = Audit::begin("trash_move", spec, &json!({"keep_seconds": keep.as_secs()}));
         let moved = async {
             let entry = self.resolve(spec, ctl).await?;
             let subject = Subject { shown: named(spec, &entry), id: entry.id };
-            let work = Work::MoveToTrash { keep_seconds: keep.as_secs() };
+            let work = Work::MoveToTrash { keep };
             let (engine, id) = (self.shared_engine(), Some(subject.id.clone()));
             let intent = Intent::begin(engine, "trash_move", &subject.shown, id, work, ctl).await?;
             let moved = self.put_into_trash(&subject, keep, false, ctl).await;
@@ -184,7 +188,7 @@ impl Store {
             Some(name) => name.clone().checked_for_creation()?,
             None => entry.name.clone(),
         };
-        let work = Work::Restore { name: name.to_string() };
+        let work = Work::Restore { name: name.clone() };
         let intent =
             Intent::begin(self.shared_engine(), "trash_restore", spec, Some(id.clone()), work, ctl).await?;
         let restored = self.engine().trash_restore(&spec.namespace, id, &name, ctl).await;
@@ -339,8 +343,9 @@ impl Store {
         Ok(planned(&subject, self.plan_trashed(&subject, entry, force, ctl).await?))
     }
 
-    /// Removes a clone's parent that Volary put into trash, and that waited there for this clone to go; the step, when
-    /// it is gone. Whatever keeps it, another clone above all, it stays for a later purge.
+    /// Removes a clone's parent of the same namespace that Volary put into trash, and that waited there for this clone to go;
+    /// the step, when it is gone. Whatever keeps it, another clone above all, it stays for a later purge. One of another
+    /// namespace is left to a purge there: whoever may write a clone's header can name any parent.
     pub(crate) async fn remove_with_last_clone(&self, parent: &Parent, ctl: &Ctl) -> Option<Step> {
         let spec = parent.namespace.volume_by_id(parent.id.clone());
         let remove = async {
@@ -393,7 +398,7 @@ impl Store {
             Ok(seen) => {
                 let note = self.note_of(&subject.shown, entry, ctl).await?;
                 let purge = note.is_some_and(|note| note.purge_snapshots);
-                let rules = Rules { unprotect: false, flatten_children: false };
+                let rules = Rules { unprotect: false, flatten_children: false, resumed: false };
                 plan = self.plan_snapshots(subject, &seen, purge, rules, ctl).await?;
                 plan.blockers.append(&mut plan.clones);
                 plan.blockers.extend(seen.holders);
@@ -402,8 +407,10 @@ impl Store {
             Err(error) if entry.state == TrashState::Removing && error.kind() == ErrorKind::NotFound => {}
             // Half made; but whoever is at it would go on with what nothing leads to any more.
             Err(error) if is_staging(entry) && error.kind() == ErrorKind::NotFound => {
-                let intents = self.intents(&subject.shown.namespace, ctl).await?;
-                if intents.iter().any(|intent| intent.as_ref().map_or(true, |intent| intent.makes(entry))) {
+                let making = self
+                    .intents(&subject.shown.namespace, |intent| intent.staging() == Some(&entry.name), ctl)
+                    .await?;
+                if making.unread || !making.found.is_empty() {
                     let detail = format!("an operation of the journal may be making {}", subject.shown);
                     let remedy = "`volary pending` shows it; if its process is gone, `volary reap` undoes it";
                     plan.blockers.push(Holder::new(HolderKind::Trash, detail, remedy));
@@ -448,6 +455,14 @@ impl Store {
 
 pub(crate) fn is_staging(entry: &TrashEntry) -> bool {
     entry.name.as_bytes().starts_with(STAGING_PREFIX.as_bytes())
+}
+
+/// Refuses to keep a volume in trash for longer than any store can.
+pub(crate) fn require_keep(keep: Duration) -> Result<()> {
+    if keep <= LONGEST_KEEP {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Usage, "a volume is kept in trash for at most 50 years (18250d)"))
 }
 
 fn trash_id(spec: &VolumeSpec) -> Result<&VolumeId> {

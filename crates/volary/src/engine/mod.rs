@@ -187,8 +187,19 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
         ctl: &Ctl,
     ) -> Result<Arc<dyn Volume>>;
 
-    /// The small records of a namespace whose key starts with `prefix`, by key.
-    async fn records(&self, namespace: &Namespace, prefix: &str, ctl: &Ctl) -> Result<Vec<Record>>;
+    /// A page of a namespace's small records: at most `most` of those whose key starts with `prefix` and comes after
+    /// `after`, sorted by key. An empty `after` begins at the first; [`RecordPage::next`] is the `after` of the next page.
+    ///
+    /// Keys that [`swap_record`](Engine::swap_record) would refuse are left out. A value can be longer than it allows:
+    /// whoever may write the namespace can also write there without Volary.
+    async fn records(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        after: &[u8],
+        most: usize,
+        ctl: &Ctl,
+    ) -> Result<RecordPage>;
 
     /// Replaces a record in one step if it is as `expected` (`None`: absent) and says whether it did.
     ///

@@ -275,6 +275,15 @@ pub struct Record {
     pub value: Vec<u8>,
 }
 
+/// A page of small records ([`Engine::records`](super::Engine::records)).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordPage {
+    /// The records, sorted by key; there may be none though more pages follow.
+    pub records: Vec<Record>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<Vec<u8>>,
+}
+
 /// A range of a volume that may hold data, or surely reads as zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {

@@ -228,12 +228,12 @@ async fn s04_a_dropped_import_is_pending_and_its_name_is_free() {
     }
     assert_eq!(scene.names().await, Vec::<String>::new());
     let namespace = scene.home();
-    let records = scene.engine.records(&namespace, "intent.", &scene.ctl).await.unwrap();
+    let records = scene.engine.records(&namespace, "intent.", b"", 9, &scene.ctl).await.unwrap().records;
     let intent: serde_json::Value = serde_json::from_slice(&records[0].value).unwrap();
     let trash = scene.engine.trash(&namespace, &scene.ctl).await.unwrap();
     assert_eq!((records.len(), trash.len()), (1, 1));
     assert_eq!(intent["volume_id"], trash[0].id.as_str());
-    assert_eq!((&intent["operation"], &intent["volume"]), (&"import".into(), &scene.shown("web").into()));
+    assert_eq!((&intent["operation"], &intent["volume"]), (&"import".into(), &"web".into()));
     let pending = scene.store.pending(&namespace, &scene.ctl).await.unwrap();
     assert_eq!((pending.len(), pending[0].step.as_deref()), (1, Some("staged")));
 }

@@ -3,6 +3,7 @@
 mod cloneable;
 mod crash;
 mod export;
+mod forged;
 mod histories;
 mod import;
 mod import_stream;

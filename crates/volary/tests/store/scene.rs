@@ -170,7 +170,7 @@ impl Scene {
     pub(crate) async fn assert_nothing_hidden(&self) {
         let namespace = self.home();
         assert_eq!(self.engine.trash(&namespace, &self.ctl).await.unwrap(), []);
-        assert_eq!(self.engine.records(&namespace, "", &self.ctl).await.unwrap(), []);
+        assert_eq!(self.engine.records(&namespace, "", b"", 9, &self.ctl).await.unwrap().records, []);
     }
 }
 

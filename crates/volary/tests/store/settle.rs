@@ -28,8 +28,8 @@ async fn clones(f: &Scene) -> Vec<VolumeSpec> {
 }
 
 /// Changes the record of the one intent there is.
-async fn rewrite(f: &Scene, edit: impl FnOnce(&mut Value)) {
-    let records = f.engine.records(&f.home(), "intent.", &f.ctl).await.unwrap();
+pub(super) async fn rewrite(f: &Scene, edit: impl FnOnce(&mut Value)) {
+    let records = f.engine.records(&f.home(), "intent.", b"", 9, &f.ctl).await.unwrap().records;
     let [record] = &records[..] else { panic!("{records:?}") };
     let mut intent: Value = serde_json::from_slice(&record.value).unwrap();
     edit(&mut intent);
@@ -187,7 +187,8 @@ async fn an_intent_is_forgotten_only_when_nobody_works_on_it() {
     rewrite(&f, |intent| intent["owner"] = owner).await;
     let refused = f.store.forget(&f.home(), &id, false, &f.ctl).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Blocked);
-    assert_eq!(f.store.pending_record(&f.home(), &id, &f.ctl).await.unwrap().unwrap()["id"], id.as_str());
+    let whole = f.store.pending_record(&f.home(), &id, &f.ctl).await.unwrap().unwrap();
+    assert_eq!((&whole.id, &whole.record["id"]), (&id, &json!(id)));
     assert!(f.store.forget(&f.home(), &id, true, &f.ctl).await.unwrap());
     assert!(!f.store.forget(&f.home(), &id, true, &f.ctl).await.unwrap());
     assert_eq!(f.names().await, ["web"], "what it was about stays");

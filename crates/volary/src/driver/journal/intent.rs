@@ -1,10 +1,11 @@
 //! An intent that this process owns, with its heartbeat.
 
 use super::owner::Owner;
+use super::pages::record_of;
 use super::record::{IntentRecord, Work};
 use crate::driver::patience::retry_pause;
 use crate::engine::{Engine, Record};
-use crate::{Ctl, Error, ErrorKind, Namespace, Result, VolumeId, VolumeSpec};
+use crate::{Ctl, Error, ErrorKind, Result, VolumeId, VolumeSpec};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,6 @@ struct Asked {
 /// The one task that writes the record: it raises the beat between the changes it is asked for.
 struct Keeper {
     engine: Arc<dyn Engine>,
-    namespace: Namespace,
     record: IntentRecord,
     stored: Vec<u8>,
 }
@@ -57,17 +57,15 @@ impl Intent {
     ) -> Result<Intent> {
         let record = IntentRecord::new(operation, volume, volume_id, work)?;
         let stored = record.encode()?;
-        let namespace = volume.namespace.clone();
-        if !engine.swap_record(&namespace, &record.key(), None, Some(&stored), ctl).await? {
+        if !engine.swap_record(record.namespace(), &record.key(), None, Some(&stored), ctl).await? {
             return Err(Error::new(ErrorKind::Internal, "a random id is in use").context("intent", record.id));
         }
-        Ok(Intent::kept(Keeper { engine, namespace, record, stored }))
+        Ok(Intent::kept(Keeper { engine, record, stored }))
     }
 
     /// Makes a record that was found this process's own; `None` when somebody else was quicker.
     pub(crate) async fn take_over(
         engine: Arc<dyn Engine>,
-        namespace: &Namespace,
         found: &Record,
         mut record: IntentRecord,
         ctl: &Ctl,
@@ -77,8 +75,10 @@ impl Intent {
         record.attempts = record.attempts.saturating_add(1);
         record.next_attempt = None;
         let stored = record.encode()?;
-        let ours = engine.swap_record(namespace, &found.key, Some(&found.value), Some(&stored), ctl).await?;
-        let keeper = Keeper { engine, namespace: namespace.clone(), record, stored };
+        let ours = engine
+            .swap_record(record.namespace(), &found.key, Some(&found.value), Some(&stored), ctl)
+            .await?;
+        let keeper = Keeper { engine, record, stored };
         Ok(ours.then(|| Intent::kept(keeper)))
     }
 
@@ -101,7 +101,7 @@ impl Intent {
     pub(crate) async fn step(&self, step: &str, id: Option<&VolumeId>, ctl: &Ctl) -> Result<()> {
         let (step, id) = (step.to_owned(), id.cloned());
         let edit = move |record: &mut IntentRecord| {
-            record.steps.push(step);
+            record.push_step(step);
             record.volume_id = id.or(record.volume_id.take());
         };
         self.ask(Ask::Change(Box::new(edit)), ctl).await
@@ -117,7 +117,8 @@ impl Intent {
 
     /// Leaves the record to whoever comes, with the reason; agents pause the longer the more often it was tried.
     pub(crate) async fn leave(self, error: &Error, ctl: &Ctl) {
-        let why: String = error.report().chars().take(ERROR_CHARS).collect();
+        let hint = error.remedy().map(|hint| format!("; {hint}")).unwrap_or_default();
+        let why: String = format!("{}{hint}", error.report()).chars().take(ERROR_CHARS).collect();
         let edit = move |record: &mut IntentRecord| {
             record.last_error = Some(why);
             record.owner = None;
@@ -209,12 +210,12 @@ impl Keeper {
     /// What the store has of the record, if it is still this process's.
     async fn found(&self, ctl: &Ctl) -> Result<Option<Record>> {
         let key = self.record.key();
-        let found = self.engine.records(&self.namespace, &key, ctl).await?;
+        let found = record_of(&*self.engine, self.record.namespace(), &key, ctl).await?;
         let ours = |found: &Record| {
-            let read = IntentRecord::decode(found).ok();
-            found.key == key && read.is_some_and(|read| read.owner == self.record.owner)
+            let read = IntentRecord::read(self.record.namespace(), found).ok();
+            read.is_some_and(|read| read.owner == self.record.owner)
         };
-        match found.into_iter().find(|found| found.key == key) {
+        match found {
             Some(found) if !ours(&found) => Err(self.lost()),
             found => Ok(found),
         }
@@ -226,7 +227,7 @@ impl Keeper {
 
     async fn swap(&mut self, new: Option<&[u8]>, ctl: &Ctl) -> Result<()> {
         let key = self.record.key();
-        if self.engine.swap_record(&self.namespace, &key, Some(&self.stored), new, ctl).await? {
+        if self.engine.swap_record(self.record.namespace(), &key, Some(&self.stored), new, ctl).await? {
             return Ok(());
         }
         // An earlier change that seemed to fail may have been made after all.
@@ -235,7 +236,7 @@ impl Keeper {
             None => {}
             Some(found) => {
                 let old = Some(found.value.as_slice());
-                if self.engine.swap_record(&self.namespace, &key, old, new, ctl).await? {
+                if self.engine.swap_record(self.record.namespace(), &key, old, new, ctl).await? {
                     return Ok(());
                 }
             }

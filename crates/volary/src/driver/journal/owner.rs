@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The process that works on an intent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Owner {
     pub(crate) host: String,
     boot_id: String,
@@ -38,6 +39,12 @@ impl Owner {
     pub(crate) fn is_gone(&self) -> bool {
         let here = || Ok::<_, Error>(boot_id()? == self.boot_id && pid_namespace()? == self.pid_namespace);
         here().unwrap_or(false) && start_of(self.pid).is_ok_and(|start| start != Some(self.pid_start))
+    }
+
+    /// The bytes of the longest of its texts.
+    pub(super) fn longest(&self) -> usize {
+        let texts = [&self.host, &self.boot_id, &self.pid_namespace, &self.instance];
+        texts.into_iter().map(String::len).max().unwrap_or(0)
     }
 
     /// As people are told: host and process.

@@ -1,18 +1,24 @@
 //! What is pending: the intents in a namespace's journal, shown and forgotten.
 
-use super::record::{INTENT_PREFIX, IntentRecord, Work};
-use crate::engine::Record;
+use super::owner::Owner;
+use super::pages::{Found, record_of};
+use super::record::{INTENT_PREFIX, IntentRecord, Unread, is_due};
 use crate::{Ctl, Error, ErrorKind, Namespace, Result, Store, VolumeId};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+/// What is said of a record that could not be read.
+pub(super) const UNKNOWN: &str = "unknown";
+
 /// An operation that has begun and is not finished.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PendingListing {
     /// The intent's id.
     pub id: String,
+    /// The pool and namespace in whose journal it lies.
+    pub namespace: Namespace,
     /// What was asked for.
     pub operation: String,
     /// The volume, as it was called then.
@@ -31,37 +37,78 @@ pub struct PendingListing {
     pub next_attempt: Option<Timestamp>,
     /// How long ago it was asked for, by this host's clock.
     pub age_seconds: u64,
+    /// Why nothing of it is carried out, if it is invalid: Volary did not write it for this namespace.
+    pub invalid: Option<String>,
+}
+
+/// A page of what is pending in a namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PendingPage {
+    /// The operations, in the order of their ids.
+    pub intents: Vec<PendingListing>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<Vec<u8>>,
+}
+
+/// Everything that the journal has of one operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PendingRecord {
+    /// The intent's id.
+    pub id: String,
+    /// The pool and namespace in whose journal it lies.
+    pub namespace: Namespace,
+    /// Why nothing of it is carried out, if it is invalid: Volary did not write it for this namespace.
+    pub invalid: Option<String>,
+    /// The record as it is kept. Of an invalid one all texts are escaped; it is a text itself when it is no JSON.
+    pub record: Value,
 }
 
 impl PendingListing {
-    pub(super) fn of(record: &Record) -> PendingListing {
-        match IntentRecord::decode(record) {
-            Ok(of) => PendingListing {
-                id: of.id,
-                operation: of.operation,
-                volume: of.volume,
-                volume_id: of.volume_id,
-                step: of.steps.last().cloned(),
-                attempts: of.attempts,
-                owner: of.owner.map(|owner| owner.shown()),
-                last_error: of.last_error,
-                next_attempt: of.next_attempt,
-                age_seconds: u64::try_from(Timestamp::now().duration_since(of.created).as_secs())
-                    .unwrap_or(0),
-            },
-            Err(error) => PendingListing {
-                id: crate::escape(record.key.trim_start_matches(INTENT_PREFIX).as_bytes()).into_owned(),
-                operation: "unknown".to_owned(),
-                volume: String::new(),
-                volume_id: None,
-                step: None,
-                attempts: 0,
-                owner: None,
-                last_error: Some(error.report()),
-                next_attempt: None,
-                age_seconds: 0,
-            },
+    pub(super) fn of(namespace: &Namespace, found: &Found) -> PendingListing {
+        let unread = match &found.read {
+            Ok(of) => {
+                return PendingListing {
+                    id: of.id.clone(),
+                    namespace: namespace.clone(),
+                    operation: of.operation.clone(),
+                    volume: of.spec().to_string(),
+                    volume_id: of.volume_id.clone(),
+                    step: of.steps.last().cloned(),
+                    attempts: of.attempts,
+                    owner: of.owner.as_ref().map(Owner::shown),
+                    last_error: of.last_error.clone(),
+                    next_attempt: of.next_attempt,
+                    age_seconds: u64::try_from(Timestamp::now().duration_since(of.created).as_secs())
+                        .unwrap_or(0),
+                    invalid: None,
+                };
+            }
+            Err(unread) => unread,
+        };
+        let id = found.shown_id();
+        let last_error = match unread {
+            Unread::Invalid(_) => None,
+            Unread::Format(_) => Some(unread.error(namespace, &id).report()),
+        };
+        PendingListing {
+            id,
+            namespace: namespace.clone(),
+            operation: UNKNOWN.to_owned(),
+            volume: String::new(),
+            volume_id: None,
+            step: None,
+            attempts: 0,
+            owner: None,
+            last_error,
+            next_attempt: None,
+            age_seconds: 0,
+            invalid: unread.invalid().map(str::to_owned),
         }
+    }
+
+    /// Whether an agent may try it now: nobody else paused it, and it is not invalid.
+    pub fn is_due(&self) -> bool {
+        self.invalid.is_none() && is_due(self.next_attempt)
     }
 }
 
@@ -81,28 +128,48 @@ impl Store {
     /// # Errors
     /// `NotFound` for the pool or namespace.
     pub async fn pending(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<PendingListing>> {
-        let records = self.engine().records(namespace, INTENT_PREFIX, ctl).await?;
-        Ok(records.iter().map(PendingListing::of).collect())
+        let (mut all, mut after) = (Vec::new(), Some(Vec::new()));
+        while let Some(start) = after {
+            ctl.check("pending")?;
+            let page = self.pending_page(namespace, &start, ctl).await?;
+            all.extend(page.intents);
+            after = page.next;
+        }
+        Ok(all)
     }
 
-    /// The intents of a namespace's journal; one that a newer Volary wrote is the error of reading it.
-    pub(crate) async fn intents(
-        &self,
-        namespace: &Namespace,
-        ctl: &Ctl,
-    ) -> Result<Vec<Result<IntentRecord>>> {
-        let records = self.engine().records(namespace, INTENT_PREFIX, ctl).await?;
-        Ok(records.iter().map(IntentRecord::decode).collect())
-    }
-
-    /// An intent's record, whole, as it is kept; `None` when the journal of the namespace has none of that id.
+    /// A page of [`pending`](Store::pending), for journals that are too long to be read at once: what comes after
+    /// [`PendingPage::next`] of the page before, or the first for an empty `after`.
     ///
     /// # Errors
     /// `NotFound` for the pool or namespace.
-    pub async fn pending_record(&self, namespace: &Namespace, id: &str, ctl: &Ctl) -> Result<Option<Value>> {
-        let Some(record) = self.record_of(namespace, id, ctl).await? else { return Ok(None) };
-        let whole = serde_json::from_slice(&record.value);
-        Ok(Some(whole.unwrap_or_else(|_| Value::String(crate::escape(&record.value).into_owned()))))
+    pub async fn pending_page(&self, namespace: &Namespace, after: &[u8], ctl: &Ctl) -> Result<PendingPage> {
+        let page = self.journal_page(namespace, after, ctl).await?;
+        let intents = page.found.iter().map(|found| PendingListing::of(namespace, found)).collect();
+        Ok(PendingPage { intents, next: page.next })
+    }
+
+    /// An intent's record, whole, as it is kept, and whether it is invalid; `None` when the journal of the namespace has
+    /// none of that id.
+    ///
+    /// # Errors
+    /// `NotFound` for the pool or namespace.
+    pub async fn pending_record(
+        &self,
+        namespace: &Namespace,
+        id: &str,
+        ctl: &Ctl,
+    ) -> Result<Option<PendingRecord>> {
+        let Some(found) = self.found(namespace, id, ctl).await? else { return Ok(None) };
+        let text = || Value::String(crate::escape(&found.record.value).into_owned());
+        let whole = serde_json::from_slice(&found.record.value).ok();
+        let invalid = found.read.as_ref().err().and_then(Unread::invalid).map(str::to_owned);
+        let record = match (&found.read, whole) {
+            (Ok(_), Some(whole)) => whole,
+            (Err(_), Some(whole)) => escaped(whole),
+            (_, None) => text(),
+        };
+        Ok(Some(PendingRecord { id: found.shown_id(), namespace: namespace.clone(), invalid, record }))
     }
 
     /// Takes an intent out of the journal without settling it: what it had begun stays as it is. `false` when the
@@ -112,8 +179,8 @@ impl Store {
     /// `Blocked` while its owner may be at work, unless `force`d.
     #[tracing::instrument(name = "pending_forget", skip_all, fields(intent = id, force))]
     pub async fn forget(&self, namespace: &Namespace, id: &str, force: bool, ctl: &Ctl) -> Result<bool> {
-        let Some(record) = self.record_of(namespace, id, ctl).await? else { return Ok(false) };
-        let owner = IntentRecord::decode(&record).ok().and_then(|record| record.owner);
+        let Some(Found { record, read }) = self.found(namespace, id, ctl).await? else { return Ok(false) };
+        let owner = read.ok().and_then(|read| read.owner);
         if let Some(owner) = owner.filter(|owner| !owner.is_gone() && !force) {
             return Err(Error::new(ErrorKind::Blocked, "its owner may be at work on it")
                 .context("intent", id)
@@ -129,21 +196,23 @@ impl Store {
             .hint("`volary pending` shows how it stands"))
     }
 
-    /// Whether the same work on a volume has been left in the journal already, for whoever comes.
-    pub(crate) async fn is_left(
-        &self,
-        namespace: &Namespace,
-        volume: &VolumeId,
-        work: &Work,
-        ctl: &Ctl,
-    ) -> Result<bool> {
-        let records = self.engine().records(namespace, INTENT_PREFIX, ctl).await?;
-        let mut left = records.iter().filter_map(|record| IntentRecord::decode(record).ok());
-        Ok(left.any(|of| of.owner.is_none() && of.volume_id.as_ref() == Some(volume) && of.work == *work))
-    }
-
-    async fn record_of(&self, namespace: &Namespace, id: &str, ctl: &Ctl) -> Result<Option<Record>> {
+    async fn found(&self, namespace: &Namespace, id: &str, ctl: &Ctl) -> Result<Option<Found>> {
+        // The key of an invalid record can hold what is shown escaped.
+        let id = crate::unescape(id).ok().and_then(|id| String::from_utf8(id).ok());
+        let Some(id) = id else { return Ok(None) };
         let key = format!("{INTENT_PREFIX}{id}");
-        Ok(self.engine().records(namespace, &key, ctl).await?.into_iter().find(|record| record.key == key))
+        let record = record_of(self.engine(), namespace, &key, ctl).await?;
+        Ok(record.map(|record| Found { read: IntentRecord::read(namespace, &record), record }))
+    }
+}
+
+/// The same with every text in it escaped.
+fn escaped(value: Value) -> Value {
+    let text = |text: &str| crate::escape(text.as_bytes()).into_owned();
+    match value {
+        Value::String(of) => Value::String(text(&of)),
+        Value::Array(of) => Value::Array(of.into_iter().map(escaped).collect()),
+        Value::Object(of) => of.into_iter().map(|(key, value)| (text(&key), escaped(value))).collect(),
+        plain => plain,
     }
 }

@@ -1,13 +1,14 @@
 //! The reaper: takes over what dead owners left, and settles it.
 
+use super::pages::{Found, PAGE, record_of};
+use super::pending::UNKNOWN;
 use super::record::{INTENT_PREFIX, IntentRecord};
-use super::{Intent, PendingListing};
+use super::{Intent, PendingListing, PendingPage};
 use crate::engine::Record;
-use crate::{Ctl, ErrorKind, Name, Namespace, Result, Store, VolumeId};
-use jiff::Timestamp;
+use crate::{Ctl, Error, ErrorKind, Namespace, Result, Store, VolumeId};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -44,13 +45,17 @@ pub enum ReapOutcome {
     Pending,
     /// Its owner is at work, or cannot yet be told from one that is.
     Running,
+    /// Volary did not write it for the namespace it lies in: nothing of it was carried out, and the error says why.
+    Invalid,
 }
 
 /// An intent that a reaper looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ReapReport {
-    /// The intent's id.
+    /// The intent's id; empty, when the journal of the namespace could not be read.
     pub id: String,
+    /// The pool and namespace in whose journal it lies.
+    pub namespace: Namespace,
     /// What had been asked for.
     pub operation: String,
     /// The volume, as it was called then.
@@ -59,15 +64,26 @@ pub struct ReapReport {
     pub volume_id: Option<VolumeId>,
     /// How it fared.
     pub outcome: ReapOutcome,
-    /// Why it is still pending.
+    /// Why it is still pending, or invalid.
     pub error: Option<String>,
     /// The kind of failure, when it was tried now.
     pub error_kind: Option<ErrorKind>,
+    /// What would help, when it was tried now.
+    pub hint: Option<String>,
 }
 
-/// A record's owner and beat, and since when they stand still.
+impl ReapReport {
+    /// Takes in why it is not settled.
+    fn failed(&mut self, error: &Error) {
+        self.error = Some(error.report());
+        self.error_kind = Some(error.kind());
+        self.hint = error.remedy().map(str::to_owned);
+    }
+}
+
+/// A record as it was seen, and since when it has not changed.
 struct Sighting {
-    record: Vec<u8>,
+    record: blake3::Hash,
     since: Instant,
 }
 
@@ -78,15 +94,18 @@ struct Sighting {
 pub struct Reaper {
     store: Store,
     sightings: HashMap<(Namespace, String), Sighting>,
+    /// Where in a namespace's journal the next round begins.
+    cursors: HashMap<Namespace, Vec<u8>>,
 }
 
 impl Reaper {
     /// A reaper that has seen nothing yet.
     pub fn new(store: Store) -> Reaper {
-        Reaper { store, sightings: HashMap::new() }
+        Reaper { store, sightings: HashMap::new(), cursors: HashMap::new() }
     }
 
-    /// Looks at every intent of a namespace once, and settles those that nobody works on.
+    /// Looks at up to a thousand intents of a namespace, and settles those that nobody works on. The next round goes on
+    /// where this one ended, and from the last intent back to the first.
     ///
     /// # Errors
     /// When the journal cannot be read. What cannot be settled is in its report.
@@ -96,38 +115,69 @@ impl Reaper {
         options: &ReapOptions,
         ctl: &Ctl,
     ) -> Result<Vec<ReapReport>> {
-        let prefix = format!("{INTENT_PREFIX}{}", options.only.as_deref().unwrap_or_default());
-        let mut records = self.store.engine().records(namespace, &prefix, ctl).await?;
         if options.only.is_some() {
-            records.retain(|record| record.key == prefix);
-        } else {
-            self.forget_all_but(namespace, &records);
+            return Ok(self.part(namespace, &[], options, ctl).await?.0);
         }
-        let mut reports = Vec::new();
-        for record in &records {
-            ctl.check("reap")?;
-            let settled = reports.iter().filter(|of: &&ReapReport| of.outcome == ReapOutcome::Settled);
-            if settled.count() >= options.max {
-                break;
-            }
-            reports.extend(self.look(namespace, record, options, ctl).await?);
+        let after = self.cursors.remove(namespace).unwrap_or_default();
+        let (reports, next) = self.part(namespace, &after, options, ctl).await?;
+        if let Some(next) = next {
+            self.cursors.insert(namespace.clone(), next);
         }
         Ok(reports)
     }
 
-    /// What is pending in a namespace, as [`Store::pending`]; what was seen of others in its journal is forgotten.
+    /// A page of what is pending in a namespace, as [`Store::pending_page`]. What was seen of other records there is forgotten.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn pending(&mut self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<PendingListing>> {
-        let records = self.store.engine().records(namespace, INTENT_PREFIX, ctl).await?;
-        self.forget_all_but(namespace, &records);
-        Ok(records.iter().map(PendingListing::of).collect())
+    pub async fn pending(&mut self, namespace: &Namespace, after: &[u8], ctl: &Ctl) -> Result<PendingPage> {
+        let page = self.store.journal_page(namespace, after, ctl).await?;
+        self.forget_gone(namespace, after, &page.found, page.next.as_deref());
+        let intents = page.found.iter().map(|found| PendingListing::of(namespace, found)).collect();
+        Ok(PendingPage { intents, next: page.next })
     }
 
-    fn forget_all_but(&mut self, namespace: &Namespace, records: &[Record]) {
-        self.sightings
-            .retain(|(place, key), _| place != namespace || records.iter().any(|record| record.key == *key));
+    /// Looks at one page of a journal, or at the one intent that is asked for, and says where the next page begins.
+    async fn part(
+        &mut self,
+        namespace: &Namespace,
+        after: &[u8],
+        options: &ReapOptions,
+        ctl: &Ctl,
+    ) -> Result<(Vec<ReapReport>, Option<Vec<u8>>)> {
+        let (found, next) = match &options.only {
+            Some(id) => {
+                let key = format!("{INTENT_PREFIX}{id}");
+                let record = record_of(self.store.engine(), namespace, &key, ctl).await?;
+                let read = |record| Found { read: IntentRecord::read(namespace, &record), record };
+                (record.into_iter().map(read).collect::<Vec<_>>(), None)
+            }
+            None => {
+                let page = self.store.journal_page(namespace, after, ctl).await?;
+                self.forget_gone(namespace, after, &page.found, page.next.as_deref());
+                (page.found, page.next)
+            }
+        };
+        let (mut reports, mut settled) = (Vec::with_capacity(found.len().min(PAGE)), 0);
+        for found in found {
+            ctl.check("reap")?;
+            if settled >= options.max {
+                return Ok((reports, None));
+            }
+            let report = self.look(namespace, found, options, ctl).await?;
+            settled += usize::from(report.outcome == ReapOutcome::Settled);
+            reports.push(report);
+        }
+        Ok((reports, next))
+    }
+
+    /// Forgets what was seen of records that are not there any more, in the part of the journal that was read.
+    fn forget_gone(&mut self, namespace: &Namespace, after: &[u8], found: &[Found], next: Option<&[u8]>) {
+        let there: HashSet<&str> = found.iter().map(|found| found.record.key.as_str()).collect();
+        self.sightings.retain(|(place, key), _| {
+            let read = key.as_bytes() > after && next.is_none_or(|next| key.as_bytes() <= next);
+            place != namespace || !read || there.contains(key.as_str())
+        });
     }
 
     /// Whether an owner is being watched that may be dead.
@@ -138,57 +188,62 @@ impl Reaper {
     async fn look(
         &mut self,
         namespace: &Namespace,
-        record: &Record,
+        found: Found,
         options: &ReapOptions,
         ctl: &Ctl,
-    ) -> Result<Option<ReapReport>> {
-        let intent = match IntentRecord::decode(record) {
+    ) -> Result<ReapReport> {
+        let id = found.shown_id();
+        let Found { record, read } = found;
+        let intent = match read {
             Ok(intent) => intent,
-            Err(error) => {
-                let id = record.key.trim_start_matches(INTENT_PREFIX).to_owned();
-                let mut report = unknown(id);
-                (report.error, report.error_kind) = (Some(error.report()), Some(error.kind()));
-                return Ok(Some(report));
+            Err(unread) => {
+                let error = unread.error(namespace, &id);
+                let mut report = ReapReport::unread(id, namespace, &error);
+                if unread.invalid().is_some() {
+                    report.outcome = ReapOutcome::Invalid;
+                }
+                return Ok(report);
             }
         };
         let mut report = ReapReport {
             id: intent.id.clone(),
+            namespace: namespace.clone(),
             operation: intent.operation.clone(),
-            volume: intent.volume.clone(),
+            volume: intent.spec().to_string(),
             volume_id: intent.volume_id.clone(),
             outcome: ReapOutcome::Running,
             error: None,
             error_kind: None,
+            hint: None,
         };
-        if !self.is_free(namespace, record, &intent) {
-            return Ok(Some(report));
+        if !self.is_free(namespace, &record, &intent) {
+            return Ok(report);
         }
-        let due = intent.next_attempt.is_none_or(|at| at <= Timestamp::now());
-        if options.due_only && !due {
+        if options.due_only && !intent.is_due() {
             report.outcome = ReapOutcome::Pending;
             report.error = intent.last_error;
-            return Ok(Some(report));
+            return Ok(report);
         }
         let engine = self.store.shared_engine();
-        let Some(ours) = Intent::take_over(engine, namespace, record, intent.clone(), ctl).await? else {
+        let Some(ours) = Intent::take_over(engine, &record, intent.clone(), ctl).await? else {
             // Another reaper, or the owner after all, was quicker.
-            return Ok(Some(report));
+            return Ok(report);
         };
         self.sightings.remove(&(namespace.clone(), record.key.clone()));
         tracing::info!(
             intent = intent.id,
             operation = intent.operation,
-            volume = intent.volume,
+            volume = report.volume,
             "taken over"
         );
         match self.store.settle(ours, &intent, options, ctl).await {
             Ok(()) => report.outcome = ReapOutcome::Settled,
             Err(error) => {
                 report.outcome = ReapOutcome::Pending;
-                (report.error, report.error_kind) = (Some(error.report()), Some(error.kind()));
+                report.failed(&error);
             }
         }
-        Ok(Some(report))
+        Ok(report)
     }
 
     /// Whether nobody works on an intent any more.
@@ -198,15 +253,55 @@ impl Reaper {
         if owner.is_gone() {
             return true;
         }
-        let now = Instant::now();
+        let (now, hash) = (Instant::now(), blake3::hash(&record.value));
         match self.sightings.get(&key) {
             // Every change raises the beat: the same bytes are the same beat.
-            Some(seen) if seen.record == record.value => {
-                now.saturating_duration_since(seen.since) >= intent.lease()
-            }
+            Some(seen) if seen.record == hash => now.saturating_duration_since(seen.since) >= intent.lease(),
             _ => {
-                self.sightings.insert(key, Sighting { record: record.value.clone(), since: now });
+                self.sightings.insert(key, Sighting { record: hash, since: now });
                 false
+            }
+        }
+    }
+}
+
+impl ReapReport {
+    /// What is said of a record, or a whole journal, that could not be read.
+    fn unread(id: String, namespace: &Namespace, error: &Error) -> ReapReport {
+        let mut report = ReapReport {
+            id,
+            namespace: namespace.clone(),
+            operation: UNKNOWN.to_owned(),
+            volume: String::new(),
+            volume_id: None,
+            outcome: ReapOutcome::Pending,
+            error: None,
+            error_kind: None,
+            hint: None,
+        };
+        report.failed(error);
+        report
+    }
+}
+
+/// The reports of one `reap`: one of each intent, the latest.
+struct Reports {
+    all: Vec<ReapReport>,
+    places: HashMap<(Namespace, String), usize>,
+    settled: usize,
+}
+
+impl Reports {
+    fn take(&mut self, reports: Vec<ReapReport>) {
+        for report in reports {
+            self.settled += usize::from(report.outcome == ReapOutcome::Settled);
+            let key = (report.namespace.clone(), report.id.clone());
+            match self.places.get(&key).and_then(|place| self.all.get_mut(*place)) {
+                Some(before) => *before = report,
+                None => {
+                    self.places.insert(key, self.all.len());
+                    self.all.push(report);
+                }
             }
         }
     }
@@ -214,10 +309,11 @@ impl Reaper {
 
 impl Store {
     /// Settles once what dead owners left in the journals of some namespaces, waiting for those that may be dead until
-    /// it is known.
+    /// it is known. Long journals are looked at in turns, so that one does not hold up the others.
     ///
     /// # Errors
-    /// When a journal cannot be read. What cannot be settled is in its report.
+    /// When none of the journals can be read. One of several that cannot be has a report without id; what cannot be
+    /// settled is in its report.
     #[tracing::instrument(name = "reap", skip_all)]
     pub async fn reap(
         &self,
@@ -226,47 +322,55 @@ impl Store {
         ctl: &Ctl,
     ) -> Result<Vec<ReapReport>> {
         let mut reaper = Reaper::new(self.clone());
-        let mut reports: Vec<ReapReport> = Vec::new();
-        let mut beats: HashMap<(Namespace, String), Instant> = HashMap::new();
+        let mut reports = Reports { all: Vec::new(), places: HashMap::new(), settled: 0 };
         let mut options = options.clone();
-        let most = options.max;
-        loop {
-            let settled = |of: &ReapReport| of.outcome == ReapOutcome::Settled;
-            for namespace in namespaces {
-                options.max = most.saturating_sub(reports.iter().filter(|of| settled(of)).count());
-                for report in reaper.round(namespace, &options, ctl).await? {
-                    match reports.iter_mut().find(|of| of.id == report.id) {
-                        Some(before) => *before = report,
-                        None => reports.push(report),
+        let (most, mut unread) = (options.max, 0);
+        let mut parts: Vec<_> = namespaces.iter().map(|namespace| (namespace, Vec::new())).collect();
+        while !parts.is_empty() {
+            let mut more = Vec::new();
+            for (namespace, after) in parts {
+                options.max = most.saturating_sub(reports.settled);
+                match reaper.part(namespace, &after, &options, ctl).await {
+                    Ok((looked, next)) => {
+                        reports.take(looked);
+                        more.extend(next.map(|next| (namespace, next)));
+                    }
+                    Err(error) => {
+                        ctl.check("reap")?;
+                        unread += 1;
+                        if unread == namespaces.len() {
+                            return Err(error.context("namespace", namespace));
+                        }
+                        reports.take(vec![ReapReport::unread(String::new(), namespace, &error)]);
                     }
                 }
             }
-            // What could not be settled is not tried again at once.
-            options.due_only = true;
+            parts = more;
+        }
+        // Only what was seen by now is watched: what appears meanwhile is left to the next reaper.
+        let first: HashMap<_, _> =
+            reaper.sightings.iter().map(|(key, seen)| (key.clone(), seen.since)).collect();
+        loop {
             // An owner whose beat has moved since it was first seen is alive.
-            for (key, seen) in &reaper.sightings {
-                beats.entry(key.clone()).or_insert(seen.since);
-            }
-            reaper.sightings.retain(|key, seen| beats.get(key) == Some(&seen.since));
-            if !reaper.is_watching() {
-                return Ok(reports);
+            reaper.sightings.retain(|key, seen| first.get(key) == Some(&seen.since));
+            options.max = most.saturating_sub(reports.settled);
+            if !reaper.is_watching() || options.max == 0 {
+                return Ok(reports.all);
             }
             tokio::select! {
                 () = ctl.cancel_token().cancelled() => ctl.check("reap")?,
                 () = tokio::time::sleep(LOOK) => {}
             }
+            options.due_only = true;
+            for (namespace, key) in reaper.sightings.keys().cloned().collect::<Vec<_>>() {
+                options.only = key.strip_prefix(INTENT_PREFIX).map(str::to_owned);
+                let looked = reaper.part(&namespace, &[], &options, ctl).await?;
+                if looked.0.is_empty() {
+                    // Its owner has finished it.
+                    reaper.sightings.remove(&(namespace, key));
+                }
+                reports.take(looked.0);
+            }
         }
-    }
-}
-
-fn unknown(id: String) -> ReapReport {
-    ReapReport {
-        id,
-        operation: "unknown".to_owned(),
-        volume: Name::default().to_string(),
-        volume_id: None,
-        outcome: ReapOutcome::Pending,
-        error: None,
-        error_kind: None,
     }
 }

@@ -34,10 +34,7 @@ impl Store {
         ctl: &Ctl,
     ) -> Result<()> {
         let wait = options.wait;
-        let spec = match record.spec() {
-            Ok(spec) => spec,
-            unreadable => return concluded(intent, unreadable.map(drop), ctl).await,
-        };
+        let spec = record.spec();
         if let Work::Make { staging } = &record.work {
             return self.settle_made(intent, record, &spec, staging, wait, ctl).await;
         }
@@ -47,23 +44,22 @@ impl Store {
         };
         match &record.work {
             Work::Make { .. } => Ok(()),
-            Work::Remove { purge_snapshots, flatten_children, keep_seconds } => {
+            Work::Remove { purge_snapshots, flatten_children, keep } => {
                 let options = RemoveOptions {
                     purge_snapshots: *purge_snapshots,
                     flatten_children: *flatten_children,
-                    defer: keep_seconds.map(Duration::from_secs),
+                    defer: *keep,
                     wait,
                     ..RemoveOptions::default()
                 };
                 self.settle_removal(intent, record, &spec, id, &options, ctl).await
             }
-            Work::MoveToTrash { keep_seconds } => {
+            Work::MoveToTrash { keep } => {
                 let moved = async {
                     match self.look_for(&spec, id, ctl).await? {
                         Found::Named(shown) if shown == spec => {
-                            let (subject, keep) =
-                                (Subject { shown, id: id.clone() }, Duration::from_secs(*keep_seconds));
-                            self.put_into_trash(&subject, keep, false, ctl).await.map(drop)
+                            let subject = Subject { shown, id: id.clone() };
+                            self.put_into_trash(&subject, *keep, false, ctl).await.map(drop)
                         }
                         // Under another name it is somebody's again.
                         Found::Named(_) | Found::Trashed(_) | Found::Gone => Ok(()),
@@ -89,19 +85,36 @@ impl Store {
             }
             Work::Restore { name } => {
                 let restored = async {
-                    let name = Name::from_bytes(crate::unescape(name)?);
-                    if self.trashed(&spec, id, ctl).await?.is_none() {
-                        return Ok(());
+                    let Some(entry) = self.trashed(&spec, id, ctl).await? else { return Ok(()) };
+                    if *name != entry.name {
+                        name.clone().checked_for_creation()?;
                     }
-                    self.engine().trash_restore(&spec.namespace, id, &name, ctl).await
+                    self.engine().trash_restore(&spec.namespace, id, name, ctl).await
                 };
                 concluded(intent, unless(restored.await, ErrorKind::AlreadyExists), ctl).await
             }
             work @ (Work::Flatten | Work::Rollback { .. } | Work::Protect { .. }) => {
                 let by_id = spec.namespace.volume_by_id(id.clone());
-                let done = patiently(wait, ctl, || self.repeat(&by_id, work, ctl)).await;
-                concluded(intent, unless(done, ErrorKind::NotFound), ctl).await
+                let done = async {
+                    if *work == Work::Flatten {
+                        self.reads_at_home(&spec, id, ctl).await?;
+                    }
+                    patiently(wait, ctl, || self.repeat(&by_id, work, ctl)).await
+                };
+                concluded(intent, unless(done.await, ErrorKind::NotFound), ctl).await
             }
+        }
+    }
+
+    /// Checks that a clone reads from volumes of its own namespace alone: whoever may write its header can name any parent,
+    /// and parting the two copies what the parent holds.
+    async fn reads_at_home(&self, spec: &VolumeSpec, id: &VolumeId, ctl: &Ctl) -> Result<()> {
+        match self.ancestor_outside(&spec.namespace, id, ctl).await? {
+            None => Ok(()),
+            Some(parent) => Err(Error::new(ErrorKind::Blocked, "the clone reads from another namespace")
+                .context("volume", spec)
+                .context("parent", parent.namespace.volume_by_id(parent.id))
+                .hint(format!("`volary flatten {spec}`, by a user with rights to both"))),
         }
     }
 
@@ -110,25 +123,23 @@ impl Store {
         intent: Intent,
         record: &IntentRecord,
         spec: &VolumeSpec,
-        staging: &str,
+        staging: &Name,
         wait: Duration,
         ctl: &Ctl,
     ) -> Result<()> {
         let announced = record.steps.last().is_some_and(|step| step == PUBLISHING);
-        let look = async {
-            let in_trash = match &record.volume_id {
-                Some(id) => self.trashed(spec, id, ctl).await?.is_some(),
-                None => false,
-            };
-            Ok((in_trash, Name::from_bytes(crate::unescape(staging)?)))
+        // Only what is called so there is what it makes, whatever id the record tells.
+        let in_trash = match &record.volume_id {
+            Some(id) => self.trashed(spec, id, ctl).await.map(|found| found.filter(|of| of.name == *staging)),
+            None => Ok(None),
         };
-        let staging = match look.await {
+        let id = match in_trash {
             // It was published, and what became of it since is no matter of ours.
-            Ok((false, _)) if announced => return concluded(intent, Ok(()), ctl).await,
-            Ok((_, staging)) => staging,
+            Ok(None) if announced => return concluded(intent, Ok(()), ctl).await,
+            Ok(entry) => entry.map(|entry| entry.id),
             Err(error) => return concluded(intent, Err(error), ctl).await,
         };
-        let staging = Staging::resume(self, spec, staging, record.volume_id.clone(), intent, wait)?;
+        let staging = Staging::resume(self, spec, staging.clone(), id, intent, wait)?;
         let error = if announced {
             match staging.publish_announced(ctl).await {
                 Ok(_) => return Ok(()),
@@ -234,7 +245,7 @@ impl Store {
                     Some(name) => volume.rollback(name, ctl).await,
                     None => Ok(()),
                 },
-                Work::Protect { snapshot } => match find(&|found| found.name.to_string() == *snapshot) {
+                Work::Protect { snapshot } => match find(&|found| found.name == *snapshot) {
                     Some(name) => volume.protect_snapshot(name, ctl).await,
                     None => Ok(()),
                 },

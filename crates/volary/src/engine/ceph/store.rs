@@ -3,25 +3,19 @@
 use super::connection::Ceph;
 use super::volume::{Handle, progress};
 use super::{
-    NO_LIMIT, directory, examine, figures, half_removed, header, holders, lockers, object_map, trash,
-    trash_move, unopened,
+    NO_LIMIT, directory, examine, figures, half_removed, header, holders, lockers, object_map, own_data,
+    records, trash, trash_move, unopened,
 };
 use crate::engine::locked;
 use crate::engine::{
-    Check, CloneOptions, CreateOptions, Engine, Head, Holder, OpenOptions, Parent, PoolInfo, Record,
+    Check, CloneOptions, CreateOptions, Engine, Head, Holder, OpenOptions, Parent, PoolInfo, RecordPage,
     SnapshotRef, StoreDescription, TrashEntry, TrashOptions, Usage, Volume, VolumeEntry,
 };
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use rbd::Errno;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The object whose map keeps a namespace's records.
-const RECORDS: &[u8] = b"volary_journal";
-/// Comes before each value, for RADOS cannot tell an empty one from none.
-const VALUE: u8 = b'=';
 
 fn usage(message: &'static str) -> Error {
     Error::new(ErrorKind::Usage, message)
@@ -72,9 +66,10 @@ impl Ceph {
         let image = pool.open_by_id(at, None, NO_LIMIT).await?;
         // Looked at after our own watch is there, so that of two who open at once at most one goes on.
         let others = holders::watchers(&image, Some(self.0.client));
-        let (others, lockers) = futures::join!(others, lockers::of(&pool, &id));
+        let (others, lockers, own) =
+            futures::join!(others, lockers::of(&pool, &id), own_data::require(&pool, &id));
         let first = others.map(|others| others.into_iter().next());
-        let refused = match (first, lockers) {
+        let refused = match (first, own.and(lockers)) {
             (Err(error), _) | (_, Err(error)) => error,
             (Ok(Some(other)), _) if !options.beside => blocked(other.detail),
             (Ok(other), Ok(lockers)) => match lockers.first() {
@@ -257,8 +252,9 @@ impl Engine for Ceph {
             .transfer(ctl, "remove a volume", async {
                 let pool = self.0.enter(namespace).await?;
                 directory::check(&pool, volume).await?;
-                lockers::require_none(&pool, &volume.id).await?;
-                self.settled(&pool, namespace, &volume.id).await;
+                let id = &volume.id;
+                futures::try_join!(lockers::require_none(&pool, id), own_data::require(&pool, id))?;
+                self.settled(&pool, namespace, id).await;
                 half_removed::finish_before_removal(&pool, &volume.id).await?;
                 Ok(pool.remove(volume.name.as_bytes(), &progress(ctl, 0), NO_LIMIT).await?)
             })
@@ -280,7 +276,9 @@ impl Engine for Ceph {
         self.0
             .call(ctl, "move a volume to trash", async {
                 let pool = self.0.enter(namespace).await?;
-                lockers::require_none(&pool, &volume.id).await?;
+                // Here too, so that a removal is refused before its first step.
+                let own = own_data::require(&pool, &volume.id);
+                futures::try_join!(lockers::require_none(&pool, &volume.id), own)?;
                 self.settled(&pool, namespace, &volume.id).await;
                 trash_move::move_in(&pool, volume, options).await
             })
@@ -302,7 +300,7 @@ impl Engine for Ceph {
         self.0
             .transfer(ctl, "remove a volume from trash", async {
                 let pool = self.0.enter(namespace).await?;
-                lockers::require_none(&pool, id).await?;
+                futures::try_join!(lockers::require_none(&pool, id), own_data::require(&pool, id))?;
                 self.settled(&pool, namespace, id).await;
                 trash::remove(&pool, id, force, &progress(ctl, 0)).await
             })
@@ -320,18 +318,20 @@ impl Engine for Ceph {
         Ok(Arc::new(opened))
     }
 
-    async fn records(&self, namespace: &Namespace, prefix: &str, ctl: &Ctl) -> Result<Vec<Record>> {
+    async fn records(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        after: &[u8],
+        most: usize,
+        ctl: &Ctl,
+    ) -> Result<RecordPage> {
+        let most = u64::try_from(most.max(1)).unwrap_or(u64::MAX);
         self.0
             .call(ctl, "read records", async {
                 let pool = self.0.enter(namespace).await?;
-                let all = pool.omap(RECORDS, prefix.as_bytes(), NO_LIMIT).await?;
-                let record = |(key, value): (Vec<u8>, Vec<u8>)| {
-                    let (key, value) = (String::from_utf8(key).ok()?, value.strip_prefix(&[VALUE])?.to_vec());
-                    Some(Record { key, value })
-                };
-                all.into_iter()
-                    .map(|pair| record(pair).ok_or_else(|| directory::malformed("volary_journal")))
-                    .collect()
+                let page = pool.omap_page(records::RECORDS, after, prefix.as_bytes(), most, NO_LIMIT).await?;
+                Ok(records::page(page))
             })
             .await
     }
@@ -344,30 +344,16 @@ impl Engine for Ceph {
         new: Option<&[u8]>,
         ctl: &Ctl,
     ) -> Result<bool> {
-        if key.is_empty() || key.len() > 256 || !key.is_ascii() || key.contains('\0') {
+        if !records::is_key(key.as_bytes()) {
             return Err(usage("the record's key is empty, too long, or not ASCII"));
         }
         if new.is_some_and(|value| value.len() > 64 << 10) {
             return Err(usage("the record's value is too long"));
         }
-        let kept = |value: &[u8]| [&[VALUE], value].concat();
         self.0
             .call(ctl, "swap a record", async {
                 let pool = self.0.enter(namespace).await?;
-                if expected.is_none() && new.is_none() {
-                    let all = pool.omap(RECORDS, key.as_bytes(), NO_LIMIT).await?;
-                    return Ok(all.iter().all(|(found, _)| found != key.as_bytes()));
-                }
-                let swap = rbd::Swap {
-                    key: key.as_bytes().to_vec(),
-                    expected: expected.map(kept),
-                    new: new.map(kept),
-                };
-                match pool.omap_swap(RECORDS, vec![swap], NO_LIMIT).await {
-                    // Without the object there is no record either.
-                    Err(error) if error.errno() == Some(Errno::ENOENT) && expected.is_some() => Ok(false),
-                    done => Ok(done?),
-                }
+                records::swap(&pool, key, expected, new).await
             })
             .await
     }

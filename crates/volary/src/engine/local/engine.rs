@@ -207,9 +207,16 @@ impl Engine for Local {
         Ok(Arc::new(Handle(Arc::new(self.call(ctl, "open a volume", open).await?))))
     }
 
-    async fn records(&self, namespace: &Namespace, prefix: &str, ctl: &Ctl) -> Result<Vec<Record>> {
-        let (namespace, prefix) = (namespace.clone(), prefix.to_owned());
-        self.call(ctl, "list records", move |store| store.records(&namespace, &prefix)).await
+    async fn records(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        after: &[u8],
+        most: usize,
+        ctl: &Ctl,
+    ) -> Result<RecordPage> {
+        let (namespace, prefix, after) = (namespace.clone(), prefix.to_owned(), after.to_vec());
+        self.call(ctl, "list records", move |store| store.records(&namespace, &prefix, &after, most)).await
     }
 
     async fn swap_record(

@@ -286,7 +286,7 @@ impl Scene {
         let home = Namespace::default();
         assert_eq!(self.store.volumes_after(&home, None, 9).unwrap(), []);
         assert_eq!(self.store.trash(&home).unwrap().len(), 0);
-        assert_eq!(self.store.records(&home, "").unwrap().len(), 0);
+        assert_eq!(self.store.records(&home, "", b"", 9).unwrap().records.len(), 0);
     }
 }
 

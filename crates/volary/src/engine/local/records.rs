@@ -3,7 +3,7 @@
 use super::directory::missing;
 use super::pools::namespace_row;
 use super::store::Store;
-use crate::engine::Record;
+use crate::engine::{Record, RecordPage};
 use crate::{Error, ErrorKind, Namespace, Result, VolumeId, escape};
 use rusqlite::{OptionalExtension, params};
 
@@ -16,15 +16,28 @@ fn too_long(what: &str) -> Error {
 }
 
 impl Store {
-    pub(super) fn records(&self, namespace: &Namespace, prefix: &str) -> Result<Vec<Record>> {
+    pub(super) fn records(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        after: &[u8],
+        most: usize,
+    ) -> Result<RecordPage> {
+        let after = String::from_utf8_lossy(after);
+        let most = most.max(1);
         self.db.read(|tx| {
             let row = namespace_row(tx, namespace)?;
             let mut rows = tx.prepare_cached(
-                "SELECT key, value FROM record WHERE namespace = ?1 AND key >= ?2
-                 AND substr(key, 1, length(?2)) = ?2 ORDER BY key",
+                "SELECT key, value FROM record WHERE namespace = ?1 AND key >= ?2 AND key > ?3
+                 AND substr(key, 1, length(?2)) = ?2 ORDER BY key LIMIT ?4",
             )?;
             let record = |row: &rusqlite::Row<'_>| Ok(Record { key: row.get(0)?, value: row.get(1)? });
-            Ok(rows.query_map((row, prefix), record)?.collect::<rusqlite::Result<_>>()?)
+            let limit = i64::try_from(most).unwrap_or(i64::MAX);
+            let records: Vec<Record> = rows
+                .query_map(params![row, prefix, after, limit], record)?
+                .collect::<rusqlite::Result<_>>()?;
+            let next = records.last().filter(|_| records.len() == most).map(|last| last.key.clone().into());
+            Ok(RecordPage { records, next })
         })
     }
 

@@ -100,7 +100,7 @@ impl Yard {
     /// Makes it look as if the process that owns what is pending had died: another one has its number now.
     pub(crate) async fn orphan(&self) {
         let engine = self.store.engine();
-        for record in engine.records(&self.place, "intent.", &self.ctl).await.unwrap() {
+        for record in engine.records(&self.place, "intent.", b"", 1000, &self.ctl).await.unwrap().records {
             let mut intent: Value = serde_json::from_slice(&record.value).unwrap();
             if !intent["owner"].is_null() {
                 intent["owner"]["pid_start"] = json!(1);
