@@ -144,6 +144,11 @@ impl Scene {
     pub(crate) async fn state(&self) -> Value {
         let mut all = Vec::new();
         for pool in self.store.pools(&self.ctl).await.unwrap() {
+            // Another test's pool may be gone a moment later.
+            let own = pool.to_string().starts_with(&self.place.name(""));
+            if !own && pool != self.home().pool {
+                continue;
+            }
             for namespace in self.store.namespaces(&pool, &self.ctl).await.unwrap() {
                 if !namespace.name.to_string().starts_with(&self.place.name("")) {
                     continue;
