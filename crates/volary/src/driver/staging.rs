@@ -140,8 +140,19 @@ impl Staging {
         };
         match announced {
             Ok(()) => self.publish_announced(ctl).await,
+            // It may have been written all the same, and whoever finds it publishes: it is taken back before anything else is.
+            Err(error) if unanswered(&error) && !self.taken_back(ctl).await => {
+                Err(self.left(error, "whether it is announced is unknown"))
+            }
             Err(error) => Err(self.undo(error, ctl).await),
         }
+    }
+
+    /// Takes an announcement back that was not answered; no when the store does not answer in a moment.
+    async fn taken_back(&self, ctl: &Ctl) -> bool {
+        let ctl = &ctl.for_cleanup();
+        let refused = tokio::time::timeout(MOMENT, self.intent.step(REFUSED, None, ctl)).await;
+        matches!(refused, Ok(Ok(())))
     }
 
     /// From here on there is no way back but another's name: a cancel comes too late.
