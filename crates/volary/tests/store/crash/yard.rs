@@ -100,14 +100,21 @@ impl Yard {
     /// Makes it look as if the process that owns what is pending had died: another one has its number now.
     pub(crate) async fn orphan(&self) {
         let engine = self.store.engine();
-        for record in engine.records(&self.place, "intent.", b"", 1000, &self.ctl).await.unwrap().records {
-            let mut intent: Value = serde_json::from_slice(&record.value).unwrap();
-            if !intent["owner"].is_null() {
-                intent["owner"]["pid_start"] = json!(1);
+        let mut changed = true;
+        while changed {
+            changed = false;
+            let found = engine.records(&self.place, "intent.", b"", 1000, &self.ctl).await.unwrap();
+            for record in found.records {
+                let mut intent: Value = serde_json::from_slice(&record.value).unwrap();
+                if !intent["owner"].is_null() {
+                    intent["owner"]["pid_start"] = json!(1);
+                }
+                let new = serde_json::to_vec(&intent).unwrap();
+                let old = Some(record.value.as_slice());
+                // A call that the operation has given up may be carried out only now, and change the record.
+                changed |=
+                    !engine.swap_record(&self.place, &record.key, old, Some(&new), &self.ctl).await.unwrap();
             }
-            let new = serde_json::to_vec(&intent).unwrap();
-            let old = Some(record.value.as_slice());
-            assert!(engine.swap_record(&self.place, &record.key, old, Some(&new), &self.ctl).await.unwrap());
         }
     }
 
