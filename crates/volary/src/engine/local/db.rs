@@ -1,10 +1,14 @@
 //! The database: a few idle connections, transactions, and the one place where SQLite's errors become kinds.
 
 use super::files::Files;
+use super::identity::{REMEDY, refused};
 use super::root::{Place, Root};
 use crate::{Error, ErrorKind, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// Longer than any transaction here takes; who waits longer is told that the store is busy.
@@ -55,22 +59,41 @@ fn busy() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(code, Some("the database's files changed while they were opened".into()))
 }
 
-fn sqlite_error(error: rusqlite::Error) -> Error {
+/// Whether SQLite found what it or this code never wrote: pages, tables or values.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, SqliteFailure,
+    };
+    match error {
+        FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) => true,
+        SqliteFailure(error, _) => {
+            // The statements here are all right: one that fails as such meets tables that are not.
+            let codes = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase, ErrorCode::Unknown];
+            codes.contains(&error.code) || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHORT_READ
+        }
+        _ => false,
+    }
+}
+
+pub(super) fn sqlite_error(error: rusqlite::Error) -> Error {
     let kind = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => ErrorKind::NoSpace,
         _ if is_busy(&error) => ErrorKind::Blocked,
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             ErrorKind::Permission
         }
+        _ if is_damage(&error) => ErrorKind::Mismatch,
         _ => ErrorKind::Internal,
     };
     let message = match kind {
         ErrorKind::NoSpace => "no space left for the store's database",
         ErrorKind::Blocked => "the store's database is busy",
         ErrorKind::Permission => "the store's database cannot be opened or written",
+        ErrorKind::Mismatch => "the store's database is not whole",
         _ => "the store's database failed",
     };
-    Error::new(kind, message).because(error)
+    let error = Error::new(kind, message).because(error);
+    if kind == ErrorKind::Mismatch { error.hint(REMEDY) } else { error }
 }
 
 /// The store's database; any number of threads may use it at once.
@@ -78,11 +101,15 @@ pub(super) struct Db {
     root: Arc<Root>,
     idle: Mutex<Vec<Connection>>,
     files: Arc<dyn Files>,
+    /// Whether this process has changed the database.
+    changed: AtomicBool,
+    /// The markers of writers of this process, in which the number of the last change stands.
+    markers: Mutex<Vec<Weak<File>>>,
 }
 
 impl Db {
     pub(super) fn new(root: Arc<Root>, files: Arc<dyn Files>) -> Self {
-        Db { root, idle: Mutex::default(), files }
+        Db { root, idle: Mutex::default(), files, changed: AtomicBool::new(false), markers: Mutex::default() }
     }
 
     fn connect(&self) -> Sql<Connection> {
@@ -101,10 +128,12 @@ impl Db {
 
     fn try_connect(&self) -> Sql<Connection> {
         let before = self.database()?;
+        if before[0].is_none() {
+            return Err(refused(&self.root, "the store's database is missing").into());
+        }
         let connection = Connection::open_with_flags(
             self.root.path().join("store.db"),
             OpenFlags::SQLITE_OPEN_READ_WRITE
-                | OpenFlags::SQLITE_OPEN_CREATE
                 | OpenFlags::SQLITE_OPEN_NOFOLLOW
                 | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
@@ -161,7 +190,19 @@ impl Db {
         doubt: impl FnOnce(&Error),
         f: impl FnOnce(&Transaction<'_>) -> Sql<T>,
     ) -> Result<T> {
-        let fault = match self.with(TransactionBehavior::Immediate, f) {
+        let counted = |tx: &Transaction<'_>| {
+            let value = f(tx)?;
+            let change: i64 = tx
+                .prepare_cached("UPDATE store SET change = change + 1 RETURNING change")?
+                .query_row([], |row| row.get(0))?;
+            Ok((value, uint(change)))
+        };
+        let done = self.with(TransactionBehavior::Immediate, counted).map(|(value, change)| {
+            self.changed.store(true, Relaxed);
+            self.note(change);
+            value
+        });
+        let fault = match done {
             Ok(value) => match self.files.committed() {
                 Ok(()) => return Ok(value),
                 Err(error) => Fault::Commit(rusqlite::Error::ToSqlConversionFailure(error.into())),
@@ -178,10 +219,53 @@ impl Db {
         Err(error)
     }
 
+    /// Makes or changes the tables themselves: the same as a write, but for what counts the changes.
+    pub(super) fn lay_out<T>(&self, f: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T> {
+        Ok(self.with(TransactionBehavior::Immediate, f)?)
+    }
+
+    /// Whether this process has changed the database.
+    pub(super) fn changed(&self) -> bool {
+        self.changed.load(Relaxed)
+    }
+
+    /// Notes the number of each change from now on in a writer's marker, until that is dropped. So a log of the database
+    /// that is gone after the writer was killed is missed.
+    pub(super) fn note_changes(&self, marker: &Arc<File>) {
+        self.markers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(marker));
+    }
+
+    fn note(&self, change: u64) {
+        let mut markers = self.markers.lock().unwrap_or_else(PoisonError::into_inner);
+        markers.retain(|marker| {
+            let Some(marker) = marker.upgrade() else { return false };
+            // It is a second thought: without it the change stands as well.
+            let _ = marker.write_all_at(change_text(change).as_bytes(), 0);
+            true
+        });
+    }
+
+    /// Fails unless every page, row and index agrees with the others; reads all of it.
+    pub(super) fn check_whole(&self) -> Result<()> {
+        let connection = self.connect()?;
+        super::copy::require_whole(&connection)
+    }
+
+    /// Copies the database from one consistent state.
+    pub(super) fn copy_to(&self, to: &mut Connection) -> Result<()> {
+        let from = self.connect()?;
+        super::copy::copy_all(&from, to).map_err(sqlite_error)
+    }
+
     /// Closes the idle connections.
     pub(super) fn close(&self) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
+}
+
+/// A change's number as it stands in a marker: always as long, so that one is written over another.
+pub(super) fn change_text(change: u64) -> String {
+    format!("{change:020}\n")
 }
 
 /// An unsigned number as SQLite keeps it.

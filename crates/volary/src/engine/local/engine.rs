@@ -1,7 +1,7 @@
 //! [`Engine`] over an open store: each method does its work on a thread, bounded by its `Ctl`.
 
 use super::blocking;
-use super::directory::MAX_VOLUME_BYTES;
+use super::directory::{MAX_VOLUME_BYTES, now};
 use super::store::Store;
 use super::volume::Handle;
 use crate::engine::*;
@@ -9,17 +9,22 @@ use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, TryStreamExt};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// How many volumes a listing reads at a time.
 const PAGE: u32 = 512;
 
-pub(super) struct Local(Arc<Store>);
+pub(super) struct Local {
+    store: Arc<Store>,
+    /// The copy of the database that is being made, awaited before the store is let go.
+    copying: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl Local {
     pub(super) fn new(store: Arc<Store>) -> Self {
-        Local(store)
+        Local { store, copying: Mutex::default() }
     }
 
     async fn call<T: Send + 'static>(
@@ -28,35 +33,59 @@ impl Local {
         step: &'static str,
         work: impl FnOnce(&Arc<Store>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let store = self.0.clone();
-        ctl.call(step, blocking(move || work(&store))).await
+        let store = self.store.clone();
+        let result = ctl.call(step, blocking(move || work(&store))).await;
+        self.copy_meanwhile();
+        result
+    }
+
+    /// Lets a copy of the database be made beside what follows, in a process that stays for longer.
+    fn copy_meanwhile(&self) {
+        if !(self.store.db.changed() && self.store.may_copy(now())) {
+            return;
+        }
+        let mut copying = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        if copying.as_ref().is_none_or(JoinHandle::is_finished) {
+            let store = self.store.clone();
+            *copying = Some(tokio::task::spawn_blocking(move || store.copy_or_warn(now())));
+        }
     }
 }
 
 impl fmt::Debug for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Local").field("path", &self.0.path()).finish_non_exhaustive()
+        f.debug_struct("Local").field("path", &self.store.path()).finish_non_exhaustive()
     }
 }
 
 impl fmt::Display for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use std::os::unix::ffi::OsStrExt;
-        write!(f, "local:{}", crate::escape(self.0.path().as_os_str().as_bytes()))
+        write!(f, "local:{}", crate::escape(self.store.path().as_os_str().as_bytes()))
     }
 }
 
 #[async_trait]
 impl Engine for Local {
     async fn describe(&self, _ctl: &Ctl) -> Result<StoreDescription> {
-        let mut description = StoreDescription::new("local", &self.0.id, env!("CARGO_PKG_VERSION"));
+        let mut description =
+            StoreDescription::new("local", &self.store.identity().id, env!("CARGO_PKG_VERSION"));
         description.max_volume_bytes = MAX_VOLUME_BYTES;
         Ok(description)
     }
 
-    async fn examine(&self, _ctl: &Ctl) -> Result<Vec<Check>> {
+    async fn examine(&self, ctl: &Ctl) -> Result<Vec<Check>> {
         // A store on a directory has no settings, users or versions to go wrong: opening it has checked what can.
-        Ok(Vec::new())
+        let lost = self.call(ctl, "look for objects that no row names", |store| store.lost()).await?;
+        let kept: Vec<_> = lost.into_iter().filter(|lost| !lost.passing).collect();
+        let Some(first) = kept.first() else { return Ok(Vec::new()) };
+        let directory = first.path.parent().unwrap_or(&first.path).display();
+        let bytes = kept.iter().fold(0_u64, |sum, lost| sum.saturating_add(lost.bytes));
+        Ok(vec![Check::warning(
+            "lost objects",
+            format!("{} objects of {bytes} bytes are in {directory}: no volume has them", kept.len()),
+            "they were left when the database went back to its copy; remove the directory once nothing is missed",
+        )])
     }
 
     async fn pools(&self, ctl: &Ctl) -> Result<Vec<Name>> {
@@ -158,7 +187,7 @@ impl Engine for Local {
 
     async fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<()> {
         let (namespace, volume, store, inner) =
-            (namespace.clone(), volume.clone(), self.0.clone(), ctl.clone());
+            (namespace.clone(), volume.clone(), self.store.clone(), ctl.clone());
         ctl.transfer("remove a volume", blocking(move || store.remove(&namespace, &volume, &inner))).await
     }
 
@@ -190,7 +219,7 @@ impl Engine for Local {
     }
 
     async fn trash_remove(&self, namespace: &Namespace, id: &VolumeId, force: bool, ctl: &Ctl) -> Result<()> {
-        let (namespace, id, store, inner) = (namespace.clone(), id.clone(), self.0.clone(), ctl.clone());
+        let (namespace, id, store, inner) = (namespace.clone(), id.clone(), self.store.clone(), ctl.clone());
         let remove = blocking(move || store.trash_remove(&namespace, &id, force, &inner));
         ctl.transfer("remove from trash", remove).await
     }
@@ -242,8 +271,14 @@ impl Engine for Local {
     }
 
     async fn shutdown(&self) -> Result<()> {
-        let store = self.0.clone();
+        let copying = self.copying.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(copying) = copying {
+            // It has told of its failure itself.
+            let _ = copying.await;
+        }
+        let store = self.store.clone();
         blocking(move || {
+            store.copy_or_warn(now());
             store.db.close();
             Ok(())
         })

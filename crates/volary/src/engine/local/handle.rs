@@ -7,10 +7,10 @@ use super::ids::ObjectId;
 use super::layers::head;
 use super::locks::Lock;
 use super::store::Store;
+use super::sweep::Marker;
 use crate::{Ctl, Error, ErrorKind, Result, VolumeId};
 use rusqlite::{OptionalExtension, Transaction};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -31,8 +31,8 @@ pub(super) struct Open {
 /// What a handle holds until it is closed.
 pub(super) struct Held {
     pub(super) _locks: Vec<Lock>,
-    /// The writer's marker in `locks/unclean`, relative to the store.
-    pub(super) marker: Option<PathBuf>,
+    /// The writer's marker.
+    pub(super) marker: Option<Marker>,
 }
 
 /// What only a handle that writes has.
@@ -201,7 +201,7 @@ impl Open {
             }
         }
         if let Some(marker) = &held.marker {
-            let _ = self.store.root.unlink(marker);
+            let _ = self.store.root.unlink(&marker.path);
         }
     }
 }

@@ -43,7 +43,12 @@ impl ObjectId {
     }
 
     pub(super) fn path(self, objects: &Path) -> PathBuf {
-        dir_path(objects, self.dir()).join(hex::encode(self.0))
+        dir_path(objects, self.dir()).join(self.file_name())
+    }
+
+    /// The name of its file.
+    pub(super) fn file_name(self) -> String {
+        hex::encode(self.0)
     }
 }
 

@@ -8,6 +8,9 @@
 
 mod children;
 mod clone;
+mod copy;
+#[cfg(test)]
+mod damage;
 mod db;
 mod directory;
 mod engine;
@@ -19,16 +22,19 @@ mod flatten;
 mod flush;
 mod handle;
 mod holders;
+mod identity;
 mod ids;
 mod layers;
 mod lockers;
 mod locks;
+mod lost;
 mod opening;
 mod pools;
 #[cfg(test)]
 mod power_cut;
 mod read;
 mod records;
+mod repair;
 mod resize;
 mod root;
 mod schema;
@@ -42,6 +48,7 @@ mod write;
 
 use crate::engine::Engine;
 use crate::{Ctl, Error, ErrorKind, Result};
+pub use repair::{DatabaseRepair, repair_database};
 use std::path::Path;
 use std::sync::Arc;
 

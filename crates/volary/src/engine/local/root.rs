@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// SQLite's files: the database, its log, and the log's index.
 const DATABASE: [&str; 3] = ["store.db", "store.db-wal", "store.db-shm"];
 /// What else is in a store, when it is there: files, then directories; those of objects besides.
-const FILES: [&str; 1] = ["store.db-journal"];
-const DIRECTORIES: [&str; 3] = ["objects", "locks", "locks/unclean"];
+const FILES: [&str; 3] = ["store.db-journal", "store.copy", "identity"];
+const DIRECTORIES: [&str; 4] = ["objects", "locks", "locks/unclean", "lost"];
 /// As many links as the kernel follows in one path.
 const MAX_LINKS: usize = 40;
 const OTHERS: u32 = 0o077;
@@ -100,6 +100,12 @@ impl Root {
             Err(Errno::NOENT) => Ok(()),
             done => Ok(done?),
         }
+    }
+
+    /// Renames a file within the store; one that has the new name is replaced.
+    pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let ((from_dir, from), (to_dir, to)) = (self.parent(from)?, self.parent(to)?);
+        Ok(rustix::fs::renameat(from_dir, from, to_dir, to)?)
     }
 
     /// What a directory holds, name by name.
@@ -213,7 +219,8 @@ impl Root {
     /// Narrows the store's own directory, unless it may be one that others need, such as `/tmp`.
     fn narrow_directory(&self, stat: &Stat) -> Result<()> {
         let failed = |e| self.refused(e, &self.path);
-        let store = self.stat(Path::new(DATABASE[0])).map_err(failed)?.is_some();
+        let parts = [DATABASE[0], "identity", "store.copy"].map(|name| self.stat(Path::new(name)));
+        let store = parts.into_iter().any(|part| part.is_ok_and(|part| part.is_some()));
         let mut entries = self.entries(Path::new(".")).map_err(failed)?;
         // What a new file system begins with.
         let empty = entries.all(|name| name.is_ok_and(|name| name == "lost+found"));

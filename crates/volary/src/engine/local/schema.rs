@@ -1,12 +1,16 @@
 //! The tables, and how a store is made: directories first, synced, then one transaction that makes it a store.
 
-use super::db::{Db, Sql};
+use super::db::{Db, Sql, uint};
 use super::files::Files;
-use super::ids::dir_path;
+use super::identity::{Identity, refused};
+use super::ids::{dir_path, random_hex};
+use super::locks::{Lock, Locks, Mode, SWEEP_PATIENCE};
 use super::root::Root;
-use crate::{DEFAULT_POOL, Error, ErrorKind, Result};
+use super::sweep::last_noted;
+use crate::{DEFAULT_POOL, Error, ErrorKind, Result, escape};
 use rusqlite::OptionalExtension;
 use rustix::fs::OFlags;
+use std::io;
 use std::path::Path;
 
 /// The tables of version 1; what later versions changed is in [`STEPS`].
@@ -60,60 +64,174 @@ const STEPS: &[&str] = &[
     "CREATE TABLE locker(
         volume TEXT NOT NULL REFERENCES volume, cookie BLOB NOT NULL, client BLOB NOT NULL, address TEXT NOT NULL,
         tag BLOB, PRIMARY KEY(volume, cookie, client)) WITHOUT ROWID;",
+    // Which line of the store's history this is, how many changes it has seen, and whether the file that says so has ever
+    // been written.
+    "ALTER TABLE store ADD COLUMN line TEXT NOT NULL DEFAULT '';
+     ALTER TABLE store ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE store ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// The version this code reads and writes.
 const VERSION: i64 = 1 + STEPS.len() as i64;
 
-/// Makes the store in a directory unless there is one, and returns its id.
-pub(super) fn prepare(root: &Root, db: &Db, files: &dyn Files) -> Result<String> {
-    // SQLite would make it readable by others; its log takes the mode from it.
-    match root.file(Path::new("store.db"), OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(Error::io("making the store's database", error));
-        }
-        _ => {}
+/// What a database says of itself.
+#[derive(Debug)]
+pub(super) struct Row {
+    version: i64,
+    pub(super) id: String,
+    pub(super) line: String,
+    pub(super) change: u64,
+    /// Whether the file that says which database belongs here was written.
+    pub(super) sealed: bool,
+}
+
+impl Row {
+    /// Whether it is the database that belongs where this identity is, and no earlier state of it.
+    pub(super) fn belongs(&self, identity: &Identity) -> bool {
+        self.id == identity.id && self.line == identity.line && self.change >= identity.change
     }
-    if let Some((version, id)) = db.read(known)? {
-        if version < VERSION {
-            db.write(upgrade)?;
-        }
-        return Ok(id);
+
+    /// What the file should say.
+    pub(super) fn identity(&self) -> Identity {
+        Identity { id: self.id.clone(), line: self.line.clone(), change: self.change, copied: 0, took: 0 }
     }
-    let made = || -> std::io::Result<()> {
-        let objects = Path::new("objects");
-        for dir in ["objects", "locks", "locks/unclean"] {
-            root.make_dir(Path::new(dir))?;
+}
+
+/// Takes a share in the store in a directory, which is made unless there is one, and says which it is.
+///
+/// # Errors
+/// `Mismatch` when the database is missing, or is not the one that belongs here; `Blocked` while another process repairs it.
+pub(super) fn prepare(root: &Root, db: &Db, files: &dyn Files, locks: &Locks) -> Result<(Lock, Identity)> {
+    if Identity::read(root)?.is_none() {
+        make(root, db, files, locks)?;
+    }
+    let lock = locks.acquire_within("store", Mode::Shared, SWEEP_PATIENCE)?;
+    let identity = Identity::read(root)?.ok_or_else(|| identity_missing(root))?;
+    // Before the database is read: a note is made after its change.
+    let noted = last_noted(root).map_err(|e| Error::io("looking for writers' markers", e))?;
+    if is_empty(root)? {
+        return Err(refused(root, "the store's database is missing"));
+    }
+    let mut found = db.read(row)?;
+    if found.as_ref().is_some_and(|row| row.version < VERSION) {
+        db.lay_out(upgrade)?;
+        found = db.read(row)?;
+    }
+    let row = found.ok_or_else(|| refused(root, "the store's database is empty"))?;
+    if row.id != identity.id {
+        return Err(
+            refused(root, "the database is another store's").context("database", escape(row.id.as_bytes()))
+        );
+    }
+    if row.line != identity.line {
+        return Err(refused(root, "the database is a copy, or was one before"));
+    }
+    if row.change < identity.change.max(noted) {
+        let error = refused(root, "the database is an earlier state of itself, or its log is gone");
+        return Err(error.context("changes", row.change).context("seen", identity.change.max(noted)));
+    }
+    if !row.sealed {
+        db.lay_out(seal)?;
+    }
+    Ok((lock, identity))
+}
+
+/// The refusal of a store in which the file is missing that says which it is.
+pub(super) fn identity_missing(root: &Root) -> Error {
+    refused(root, "the file that says which store this is, is missing").context("file", "identity")
+}
+
+fn seal(tx: &rusqlite::Transaction<'_>) -> Sql<()> {
+    tx.execute("UPDATE store SET sealed = 1", [])?;
+    Ok(())
+}
+
+fn is_empty(root: &Root) -> Result<bool> {
+    let stat =
+        root.stat(Path::new("store.db")).map_err(|e| Error::io("looking for the store's database", e))?;
+    Ok(stat.is_none_or(|stat| stat.st_size == 0))
+}
+
+/// Makes a store where there is none, goes on where making one was interrupted, and gives a store of an earlier version
+/// what it lacks.
+fn make(root: &Root, db: &Db, files: &dyn Files, locks: &Locks) -> Result<()> {
+    let failed = |e| Error::io("making the store", e);
+    root.make_dir(Path::new("locks")).map_err(failed)?;
+    let _alone = locks.acquire_within("store", Mode::Exclusive, SWEEP_PATIENCE)?;
+    if Identity::read(root)?.is_some() {
+        return Ok(());
+    }
+    let found = if is_empty(root)? { None } else { db.read(row)? };
+    if found.as_ref().is_some_and(|row| row.sealed) {
+        return Err(identity_missing(root));
+    }
+    if found.is_none() {
+        if has_content(root).map_err(failed)? {
+            return Err(refused(root, "the store's database is missing"));
         }
-        for first in 0..=u8::MAX {
-            root.make_dir(&dir_path(objects, first))?;
+        make_directories(root, files).map_err(failed)?;
+        // SQLite would make it readable by others; its log takes the mode from it.
+        match root.file(Path::new("store.db"), OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+            _ => {}
         }
-        for dir in ["objects", "locks", ""] {
-            files.sync_dir(&root.path().join(dir))?;
+    }
+    let (id, line) = (random_hex(16)?, random_hex(16)?);
+    let row = db.lay_out(|tx| {
+        if row(tx)?.is_none() {
+            tx.execute_batch(FIRST)?;
+            tx.execute("INSERT INTO store(version, id) VALUES (1, ?1)", [&id])?;
+            super::pools::insert_pool(tx, DEFAULT_POOL.as_bytes())?;
         }
-        // The store's own name must outlast a power cut as what is in it does.
-        root.path().parent().map_or(Ok(()), |parent| std::fs::File::open(parent)?.sync_all())
-    };
-    made().map_err(|e| Error::io("making the store", e))?;
-    let id = super::ids::random_hex(16)?;
-    db.write(|tx| {
-        if let Some((_, id)) = known(tx)? {
-            return Ok(id);
-        }
-        tx.execute_batch(FIRST)?;
-        tx.execute("INSERT INTO store(version, id) VALUES (1, ?1)", [&id])?;
         upgrade(tx)?;
-        super::pools::insert_pool(tx, DEFAULT_POOL.as_bytes())?;
-        Ok(id)
-    })
+        tx.execute("UPDATE store SET line = ?1 WHERE line = ''", [&line])?;
+        Ok(row(tx)?.ok_or_else(|| refused(root, "the store's database is empty"))?)
+    })?;
+    row.identity().write(root)?;
+    db.lay_out(seal)
+}
+
+fn make_directories(root: &Root, files: &dyn Files) -> io::Result<()> {
+    for dir in ["objects", "locks/unclean"] {
+        root.make_dir(Path::new(dir))?;
+    }
+    for first in 0..=u8::MAX {
+        root.make_dir(&dir_path(Path::new("objects"), first))?;
+    }
+    for dir in ["objects", "locks", ""] {
+        files.sync_dir(&root.path().join(dir))?;
+    }
+    // The store's own name must outlast a power cut as what is in it does.
+    root.path().parent().map_or(Ok(()), |parent| std::fs::File::open(parent)?.sync_all())
+}
+
+/// Whether there is something of a store for which there must have been a database.
+fn has_content(root: &Root) -> io::Result<bool> {
+    let log = if root.stat(Path::new("store.db"))?.is_none() { Some("store.db-wal") } else { None };
+    for name in [super::copy::COPY, "lost"].into_iter().chain(log) {
+        if root.stat(Path::new(name))?.is_some() {
+            return Ok(true);
+        }
+    }
+    for first in 0..=u8::MAX {
+        match root.entries(&dir_path(Path::new("objects"), first)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            entries => {
+                if entries?.next().is_some() {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Takes the steps that a store still lacks, in the caller's transaction; a release that does not know the version
 /// that the store has afterwards refuses it.
 fn upgrade(tx: &rusqlite::Transaction<'_>) -> Sql<()> {
     // Another process may have taken them since the caller looked.
-    let Some((version, _)) = known(tx)? else { return Ok(()) };
-    let taken = usize::try_from(version - 1).unwrap_or(STEPS.len());
+    let Some(row) = row(tx)? else { return Ok(()) };
+    let taken = usize::try_from(row.version - 1).unwrap_or(STEPS.len());
     for step in STEPS.iter().skip(taken) {
         tx.execute_batch(step)?;
     }
@@ -121,18 +239,23 @@ fn upgrade(tx: &rusqlite::Transaction<'_>) -> Sql<()> {
     Ok(())
 }
 
-/// Version and id of the store that is there, of a version this code knows.
-fn known(tx: &rusqlite::Transaction<'_>) -> Sql<Option<(i64, String)>> {
-    let mut table = tx.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'store'")?;
-    if !table.exists([])? {
+/// What a database says of itself, in a version that this code knows; none in one without tables.
+pub(super) fn row(tx: &rusqlite::Transaction<'_>) -> Sql<Option<Row>> {
+    if !tx.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'store'")?.exists([])? {
         return Ok(None);
     }
-    let row: Option<(i64, String)> =
-        tx.query_row("SELECT version, id FROM store", [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    // Earlier versions lack what says which line it is.
+    let lined = tx.prepare("SELECT 1 FROM pragma_table_info('store') WHERE name = 'sealed'")?.exists([])?;
+    let columns = if lined { "line, change, sealed" } else { "'', 0, 0" };
+    let found = |row: &rusqlite::Row<'_>| {
+        let (version, id, line) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Row { version, id, line, change: uint(row.get(3)?), sealed: row.get(4)? })
+    };
+    let row = tx.query_row(&format!("SELECT version, id, {columns} FROM store"), [], found).optional()?;
     match row {
-        Some((version, _)) if !(1..=VERSION).contains(&version) => {
+        Some(row) if !(1..=VERSION).contains(&row.version) => {
             Err(Error::new(ErrorKind::Unsupported, "the store is of another version")
-                .context("version", version)
+                .context("version", row.version)
                 .context("known", VERSION)
                 .hint("use the release that made it, or a newer one")
                 .into())
@@ -153,11 +276,15 @@ mod tests {
         let store = super::super::open(&path, ctl).await.unwrap();
         let id = store.create(&ns, &a, &CreateOptions::new(1 << 20), ctl).await.unwrap();
         store.shutdown().await.unwrap();
+        drop(store);
         // The same volume in a database as version 1 had it.
         let db = rusqlite::Connection::open(path.join("store.db")).unwrap();
         let size: i64 = db.query_row("SELECT size FROM volume", [], |row| row.get(0)).unwrap();
         drop(db);
         std::fs::remove_file(path.join("store.db")).unwrap();
+        for later in ["identity", "store.copy"] {
+            let _ = std::fs::remove_file(path.join(later));
+        }
         let db = rusqlite::Connection::open(path.join("store.db")).unwrap();
         db.execute_batch(super::FIRST).unwrap();
         db.execute_batch(

@@ -1,22 +1,25 @@
 //! What one open store consists of.
 
-use super::db::Db;
+use super::db::{Db, uint};
 use super::files::{Files, SystemFiles};
+use super::identity::Identity;
 use super::ids::{ObjectId, dir_path};
-use super::locks::{Locks, refuse_network};
+use super::locks::{Lock, Locks, refuse_network};
 use super::root::Root;
 use super::schema;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// An open store; its methods block, and are called on threads for that.
 pub(super) struct Store {
     pub(super) root: Arc<Root>,
-    pub(super) id: String,
     pub(super) db: Db,
     pub(super) files: Arc<dyn Files>,
     pub(super) locks: Locks,
+    identity: Mutex<Identity>,
+    /// Shared by all that use the store; who repairs its database holds it exclusively.
+    _held: Lock,
 }
 
 impl Store {
@@ -29,15 +32,55 @@ impl Store {
     pub(super) fn over(root: Arc<Root>, files: Arc<dyn Files>) -> Result<Arc<Store>> {
         refuse_network(root.path())?;
         let db = Db::new(root.clone(), files.clone());
-        let id = schema::prepare(&root, &db, &*files)?;
         let locks = Locks::new(root.clone());
-        let store = Arc::new(Store { root, id, db, files, locks });
+        let (shared, identity) = schema::prepare(&root, &db, &*files, &locks)?;
+        drop(db);
+        let store = Arc::new(Store::assemble(root, files, locks, shared, identity));
         store.sweep();
         Ok(store)
     }
 
+    /// The store in a directory whose database was looked at, or is being repaired.
+    pub(super) fn assemble(
+        root: Arc<Root>,
+        files: Arc<dyn Files>,
+        locks: Locks,
+        held: Lock,
+        identity: Identity,
+    ) -> Store {
+        Store {
+            db: Db::new(root.clone(), files.clone()),
+            root,
+            files,
+            locks,
+            identity: Mutex::new(identity),
+            _held: held,
+        }
+    }
+
     pub(super) fn path(&self) -> &Path {
         self.root.path()
+    }
+
+    /// What the store's identity was when it was last read or written.
+    pub(super) fn identity(&self) -> Identity {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_identity(&self, identity: Identity) {
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+    }
+
+    /// Reads the identity anew: another process may have made a copy of the database.
+    pub(super) fn read_identity(&self) -> Result<()> {
+        let identity = Identity::read(&self.root)?;
+        self.set_identity(identity.ok_or_else(|| super::schema::identity_missing(&self.root))?);
+        Ok(())
+    }
+
+    /// How many changes the database has seen.
+    pub(super) fn change(&self) -> Result<u64> {
+        self.db.read(|tx| Ok(uint(tx.query_row("SELECT change FROM store", [], |row| row.get(0))?)))
     }
 
     pub(super) fn object_path(&self, object: ObjectId) -> PathBuf {

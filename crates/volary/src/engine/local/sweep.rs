@@ -1,19 +1,61 @@
-//! Sweeping: unlinking the objects that no row names, left by writers that were killed.
+//! Sweeping: moving aside the objects that no row names, left by writers that were killed.
 //!
 //! A writer leaves a marker in `locks/unclean` before it makes its first object and takes it away when it closes;
 //! so a store whose writers all closed is opened without looking at its objects.
 
-use super::ids::{ObjectId, dir_path, random_hex};
+use super::db::change_text;
+use super::ids::random_hex;
 use super::locks::Mode;
+use super::root::Root;
 use super::store::Store;
 use crate::{Ctl, Error, Result};
 use rustix::fs::OFlags;
-use std::os::unix::ffi::OsStrExt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where writers leave their markers.
 const UNCLEAN: &str = "locks/unclean";
+
+/// A writer's marker: it is there while the writer is, and after one that was killed.
+pub(super) struct Marker {
+    /// Relative to the store.
+    pub(super) path: PathBuf,
+    /// Bears the number of the last change of the database that the writer's process made.
+    _file: Arc<File>,
+}
+
+/// The number of the last change that any writer noted which has not ended; 0 without one.
+///
+/// # Errors
+/// As reading files does; a marker without a number counts as none.
+pub(super) fn last_noted(root: &Root) -> io::Result<u64> {
+    let mut last = 0;
+    let names = match root.entries(Path::new(UNCLEAN)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        names => names?,
+    };
+    for name in names {
+        let mut text = String::new();
+        match root.file(&Path::new(UNCLEAN).join(name?), OFlags::RDONLY) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            file => file?.take(64).read_to_string(&mut text).map(drop).unwrap_or_default(),
+        }
+        last = last.max(text.trim_end().parse().unwrap_or_default());
+    }
+    Ok(last)
+}
+
+/// Takes the markers of writers away that have all ended.
+pub(super) fn forget_markers(root: &Root) -> io::Result<()> {
+    for name in root.entries(Path::new(UNCLEAN))? {
+        root.unlink(&Path::new(UNCLEAN).join(name?))?;
+    }
+    Ok(())
+}
 
 impl Store {
     /// Finishes what was left over, as far as that is possible now; what fails is left to the next opener.
@@ -39,37 +81,33 @@ impl Store {
             .entries(unclean)
             .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
             .map_err(failed)?;
-        let mut swept = 0_u64;
-        for dir in 0..=u8::MAX {
-            for name in self.root.entries(&dir_path(Path::new("objects"), dir)).map_err(failed)? {
-                let name = name.map_err(failed)?;
-                let Some(object) = ObjectId::from_file_name(name.as_bytes()) else { continue };
-                let known = self.db.read(|tx| {
-                    Ok(tx.prepare_cached("SELECT 1 FROM block WHERE object = ?1")?.exists([object])?)
-                })?;
-                if !known {
-                    self.unlink(object)?;
-                    swept += 1;
-                }
-            }
+        let moved = self.move_orphans(&self.line_dir())?;
+        if moved > 0 {
+            // Also what nothing else follows is looked at again when the next copy of the database is made.
+            self.db.write(|_| Ok(()))?;
         }
         for marker in markers {
             self.root.unlink(&unclean.join(marker)).map_err(failed)?;
         }
-        tracing::debug!(swept, "swept objects that no row names");
+        tracing::debug!(moved, "moved objects that no row names aside");
         Ok(())
     }
 
     /// Leaves a marker that outlasts a power cut.
-    pub(super) fn mark_unclean(&self) -> Result<PathBuf> {
+    pub(super) fn mark_unclean(&self) -> Result<Marker> {
         let path = Path::new(UNCLEAN).join(random_hex(16)?);
-        self.root
-            .file(&path, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)
-            .and_then(|_| self.files.sync_dir(&self.path().join(UNCLEAN)))
-            .map_err(|e| {
-                Error::io("marking the store as being written", e)
-                    .context("path", self.path().join(&path).display())
-            })?;
-        Ok(path)
+        let change = self.change()?;
+        let mark = || {
+            let file = self.root.file(&path, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?;
+            file.write_all_at(change_text(change).as_bytes(), 0)?;
+            self.files.sync_dir(&self.path().join(UNCLEAN))?;
+            Ok(Arc::new(file))
+        };
+        let file = mark().map_err(|e: io::Error| {
+            Error::io("marking the store as being written", e)
+                .context("path", self.path().join(&path).display())
+        })?;
+        self.db.note_changes(&file);
+        Ok(Marker { path, _file: file })
     }
 }

@@ -77,6 +77,7 @@ impl Recording {
         }
         let source = rusqlite::Connection::open(self.store.join("store.db")).unwrap();
         source.backup("main", dir.path().join("store.db"), None::<fn(rusqlite::backup::Progress)>).unwrap();
+        std::fs::copy(self.store.join("identity"), dir.path().join("identity")).unwrap();
         (self.check)(dir.path());
     }
 
