@@ -125,7 +125,7 @@ async fn s14_a_record_of_any_kind_about_another_namespace_is_invalid_and_not_car
             forged.push(put(&f, &home, &record(number, format, &volume, id, &work)).await);
         }
     }
-    let reports = reap(&f, &[home.clone()]).await;
+    let reports = reap(&f, std::slice::from_ref(&home)).await;
     assert_eq!(reports.len(), forged.len());
     for report in &reports {
         let told = (report.outcome, report.error_kind);
@@ -151,7 +151,7 @@ async fn s14_an_id_of_another_namespace_is_nobodys_here() {
     for (number, (volume, id, work)) in victim.works().into_iter().enumerate() {
         put(&f, &home, &record(u32::try_from(number).unwrap(), 3, volume, id, &work)).await;
     }
-    let reports = reap(&f, &[home.clone()]).await;
+    let reports = reap(&f, std::slice::from_ref(&home)).await;
     assert_eq!(reports.len(), victim.works().len());
     assert!(reports.iter().all(|of| of.outcome == ReapOutcome::Settled), "{reports:?}");
     assert_eq!((seen(&f, &home).await, seen(&f, &victim.namespace).await), before);
@@ -229,7 +229,7 @@ async fn s14_records_that_volary_cannot_have_written_are_invalid_and_hold_up_no_
     }
     put_raw(&f, &home, "\x1b[31mred", b"{}").await;
     let order = put(&f, &home, &record(0xffff_fff0, 3, "web", Some(&web), &remove)).await;
-    let reports = reap(&f, &[home.clone()]).await;
+    let reports = reap(&f, std::slice::from_ref(&home)).await;
     assert_eq!(reports.len(), kinds + 2);
     for report in &reports {
         let expected = if report.id == order { ReapOutcome::Settled } else { ReapOutcome::Invalid };
@@ -323,7 +323,7 @@ async fn s14_a_resumed_order_parts_no_clone_of_another_namespace() {
     for (number, work) in works.iter().enumerate() {
         let id =
             put(&f, &home, &record(u32::try_from(number).unwrap(), 3, "golden", Some(&golden), work)).await;
-        let reports = reap(&f, &[home.clone()]).await;
+        let reports = reap(&f, std::slice::from_ref(&home)).await;
         assert_eq!(
             (reports[0].outcome, reports[0].error_kind),
             (ReapOutcome::Pending, Some(ErrorKind::Partial))
@@ -338,7 +338,7 @@ async fn s14_a_resumed_order_parts_no_clone_of_another_namespace() {
     // Whoever may do so does what the remedy says; then the order goes on by itself.
     put(&f, &home, &record(9, 3, "golden", Some(&golden), &works[0])).await;
     f.store.flatten(&f.spec(&foreign), &f.ctl).await.unwrap();
-    assert_eq!(reap(&f, &[home.clone()]).await[0].outcome, ReapOutcome::Settled);
+    assert_eq!(reap(&f, std::slice::from_ref(&home)).await[0].outcome, ReapOutcome::Settled);
     assert_eq!(f.names().await, ["child"]);
     assert_eq!(f.store.parent(&f.spec("child"), &f.ctl).await.unwrap(), None);
     f.assert_nothing_hidden().await;
@@ -362,7 +362,7 @@ async fn s14_a_resumed_flatten_copies_nothing_of_another_namespace() {
     }
     let remove = json!({"remove": {"purge_snapshots": true, "flatten_children": true, "keep_seconds": null}});
     put(&f, &home, &record(2, 3, "middle", Some(&middle), &remove)).await;
-    let reports = reap(&f, &[home.clone()]).await;
+    let reports = reap(&f, std::slice::from_ref(&home)).await;
     for report in &reports {
         let told = (report.outcome, report.error_kind);
         assert!(

@@ -77,7 +77,7 @@ async fn one_odd_name_never_breaks_a_listing() {
     let listed: Vec<_> = f.store.list(&f.home(), &f.ctl).try_collect().await.unwrap();
     let mut shown: Vec<_> = listed.iter().map(|listing| listing.volume.to_string()).collect();
     shown.sort();
-    assert_eq!(shown, [f.shown("a"), f.shown("x\\x1b[31m\\x2f\\xff\\x0a")]);
+    assert_eq!(shown, [f.shown("a"), f.shown("x\\x1b\\x5b31m\\x2f\\xff\\x0a")]);
     let details: Vec<_> = f.store.list_details(&f.home(), &f.ctl).try_collect().await.unwrap();
     assert_eq!(details.len(), 2);
     // What is printed can be typed.
