@@ -34,7 +34,7 @@ fn s02_a_locked_volume_is_blocked_with_the_command_that_unlocks() {
     // The remedy, pasted into a shell, is the command that helps.
     let remedy = report["blockers"][0]["remedy"].as_str().unwrap();
     assert_eq!(remedy, format!(r"`volary lock rm rbd/web 'it\x27s\x20mine' {client}`"));
-    assert!(bench.ok(&["lock", "ls", "web"]).contains(r"it's\x20mine"));
+    assert!(bench.ok(&["lock", "ls", "web"]).contains(r"it\x27s\x20mine"));
     bench.ok(&["lock", "rm", "web", r"it's\x20mine", client]);
     assert_eq!(bench.run(&["lock", "rm", "web", "it's mine", client]).code, Some(3));
     bench.ok(&["rm", "--purge-snapshots", "web"]);

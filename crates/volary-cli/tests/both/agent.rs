@@ -103,7 +103,9 @@ fn pending(bench: &Bench) -> usize {
 #[test]
 fn s05_an_agent_that_is_ended_in_mid_round_leaves_nothing_that_is_not_pending() {
     let bench = bench();
-    let image = bench.image("disk.raw", 64);
+    // Large enough that an import is still at work when its intent is looked for; and the store is there before.
+    let image = bench.image("disk.raw", 128);
+    bench.json(&["ls", &bench.home]);
     for number in 0..6 {
         let volume = bench.at(&format!("volume-{number}"));
         let mut child = bench.start(&["import", image.to_str().unwrap(), &volume]);
