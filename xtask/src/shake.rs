@@ -4,6 +4,7 @@ use crate::cluster;
 use crate::test::{CONF, FEATURES};
 use crate::tools::{self, Outcome, cargo, root, target};
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ pub(crate) struct Shake {
 }
 
 /// What a test binary is run with, to be shaken.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Shaker {
     library: PathBuf,
     programs: PathBuf,
@@ -87,7 +89,7 @@ fn run_on(shake: &Shake, conf: &Path) -> Outcome {
     let mut failed = 0;
     for seed in shake.first..shake.first.saturating_add(shake.seeds) {
         for binary in &binaries {
-            let name = binary.crate_name;
+            let name = &binary.crate_name;
             let log = logs.join(format!("{name}-{seed}.log"));
             let mut command = binary.command(conf);
             command.args(&shake.names);
@@ -133,31 +135,38 @@ pub(crate) fn watch(command: &mut Command, log: &Path, limit: Duration) -> Outco
     }
 }
 
-/// A test binary, and the directory that it is run in.
+/// A test binary.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct TestBinary {
-    pub(crate) crate_name: &'static str,
+    pub(crate) crate_name: String,
+    pub(crate) test: String,
     pub(crate) path: PathBuf,
+    /// Where cargo would run it.
     pub(crate) directory: PathBuf,
 }
 
 impl TestBinary {
     /// Builds all tests, as `cargo xtask test` does, and finds some by crate and name.
-    pub(crate) fn build(wanted: &[(&'static str, &str)]) -> Outcome<Vec<TestBinary>> {
+    pub(crate) fn build(wanted: &[(&str, &str)]) -> Outcome<Vec<TestBinary>> {
         let mut build = cargo(&["test", "--workspace", "--locked", "--no-run"]);
         build.args(FEATURES).arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
         let built = tools::output(&mut build)?;
         let messages =
             built.lines().map(serde_json::from_str).collect::<Result<Vec<serde_json::Value>, _>>()?;
-        let find = |(crate_name, test): &(&'static str, &str)| {
+        let find = |&(crate_name, test): &(&str, &str)| {
             let manifest = format!("crates/{crate_name}/Cargo.toml");
             let here = messages.iter().find(|message| {
                 let of_crate =
                     message["manifest_path"].as_str().is_some_and(|path| path.ends_with(&manifest));
-                of_crate && message["target"]["name"] == *test && message["executable"].is_string()
+                of_crate && message["target"]["name"] == test && message["executable"].is_string()
             });
             let path = here.and_then(|message| message["executable"].as_str()).map(PathBuf::from);
-            let path = path.ok_or_else(|| format!("cargo built no test {test} of {crate_name}"))?;
-            Ok(TestBinary { crate_name, path, directory: root().join("crates").join(crate_name) })
+            Ok(TestBinary {
+                crate_name: crate_name.to_owned(),
+                test: test.to_owned(),
+                path: path.ok_or_else(|| format!("cargo built no test {test} of {crate_name}"))?,
+                directory: root().join("crates").join(crate_name),
+            })
         };
         wanted.iter().map(find).collect()
     }

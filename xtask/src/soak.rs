@@ -1,10 +1,12 @@
 //! `cargo xtask soak`: the tests of kills and races, and those of handles, for as long as one likes.
 
 use crate::cluster;
+use crate::matrix::{self, Plan, Release};
 use crate::shake::{Shaker, TestBinary, watch};
-use crate::test::CONF;
+use crate::test::{CONF, FEATURES};
 use crate::tools::{self, Outcome, cargo, root, target};
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,6 +36,12 @@ pub(crate) struct Soak {
     /// The configuration file of a cluster that runs, of any release, instead of one started for this
     #[arg(long, requires = "handles")]
     conf: Option<PathBuf>,
+    /// On this release of Ceph, with its daemons and libraries in a root of its own, as `matrix` makes it; may be given more than once
+    #[arg(long, value_enum, requires = "handles", conflicts_with = "conf")]
+    release: Vec<Release>,
+    /// Leave the roots in the target directory
+    #[arg(long, requires = "release")]
+    keep: bool,
 }
 
 /// How much longer than asked for it may last until it counts as hanging: calls that were begun end first.
@@ -42,45 +50,74 @@ const GRACE: Duration = Duration::from_secs(600);
 /// Every how many locks of Ceph's libraries a thread pauses, and for how many microseconds at most.
 const PAUSES: &str = "400:20000";
 
-/// Lets many threads open images and let go of them for so long, shaken; its last line says what it did.
-pub(crate) fn handles(conf: &Path, lasting: Duration, seed: u64) -> Outcome {
-    let logs = target()?.join("shake");
-    fs::create_dir_all(&logs)?;
-    let (shaker, log) = (Shaker::build(&logs)?, logs.join("handles.log"));
-    for binary in TestBinary::build(&[("rbd", "handles")])? {
-        let mut command = binary.command(conf);
-        command.env("VOLARY_SOAK_SECONDS", lasting.as_secs().to_string());
-        command.env("VOLARY_SOAK_SEED", seed.to_string());
-        let ended = watch(shaker.shake(&mut command, &format!("{PAUSES}:{seed}")), &log, lasting + GRACE)?;
-        let said = fs::read_to_string(&log)?;
+/// Many threads that open images and let go of them for so long, shaken.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Handles {
+    binary: TestBinary,
+    shaker: Shaker,
+    log: PathBuf,
+    lasting: Duration,
+    seed: u64,
+}
+
+impl Handles {
+    /// Builds what it needs; what it prints goes to a file named for `of`.
+    pub(crate) fn build(of: &str, lasting: Duration, seed: u64) -> Outcome<Handles> {
+        let logs = target()?.join("shake").join(of);
+        fs::create_dir_all(&logs)?;
+        let shaker = Shaker::build(&logs)?;
+        let [binary] = <[_; 1]>::try_from(TestBinary::build(&[("rbd", "handles")])?)
+            .map_err(|_| "cargo built more than one test")?;
+        Ok(Handles { binary, shaker, log: logs.join("handles.log"), lasting, seed })
+    }
+
+    /// Runs it; its last line says what it did.
+    pub(crate) fn run(&self, conf: &Path) -> Outcome {
+        let mut command = self.binary.command(conf);
+        command.env("VOLARY_SOAK_SECONDS", self.lasting.as_secs().to_string());
+        command.env("VOLARY_SOAK_SEED", self.seed.to_string());
+        let pauses = format!("{PAUSES}:{}", self.seed);
+        let ended = watch(self.shaker.shake(&mut command, &pauses), &self.log, self.lasting + GRACE)?;
+        let said = fs::read_to_string(&self.log)?;
         if let Some(how) = ended {
             return Err(format!("handles: {how}\n{said}").into());
         }
-        if shaker.processes()? == 0 {
+        if self.shaker.processes()? == 0 {
             return Err("handles: nothing was shaken".into());
         }
         println!("{}", said.lines().last().unwrap_or_default());
+        Ok(())
     }
-    Ok(())
+}
+
+fn soak_handles(soak: &Soak) -> Outcome {
+    let lasting = Duration::from_secs(soak.minutes.saturating_mul(60));
+    for release in &soak.release {
+        let handles = Handles::build(&release.number().to_string(), lasting, soak.seed)?;
+        println!("Ceph {}:", release.number());
+        matrix::carry_out(*release, &Plan::Handles(handles), soak.keep)?;
+    }
+    if !soak.release.is_empty() {
+        return Ok(());
+    }
+    let handles = Handles::build("here", lasting, soak.seed)?;
+    if let Some(conf) = &soak.conf {
+        return handles.run(&root().join(conf));
+    }
+    let cluster = cluster::for_tests()?;
+    handles.run(&cluster.conf())?;
+    cluster.down()
 }
 
 /// Runs them, one after the other.
 pub(crate) fn run(soak: &Soak) -> Outcome {
     if soak.handles {
-        let lasting = Duration::from_secs(soak.minutes.saturating_mul(60));
-        if let Some(conf) = &soak.conf {
-            return handles(&root().join(conf), lasting, soak.seed);
-        }
-        let cluster = cluster::for_tests()?;
-        handles(&cluster.conf(), lasting, soak.seed)?;
-        return cluster.down();
+        return soak_handles(soak);
     }
     let binary = if soak.local { "local" } else { "ceph" };
-    let mut command = cargo(&["test", "--package", "volary-cli", "--locked", "--test", binary]);
-    if !soak.local {
-        command.args(["--features", "ceph-tests"]);
-    }
-    command.args(["--", "--nocapture", "--test-threads=1", "both::kills", "both::race"]);
+    // Built as `cargo xtask test` builds it, so that nothing is compiled once more.
+    let mut command = cargo(&["test", "--workspace", "--locked", "--test", binary]);
+    command.args(FEATURES).args(["--", "--nocapture", "--test-threads=1", "both::kills", "both::race"]);
     for (variable, number) in [
         ("VOLARY_SOAK_KILLS", soak.kills),
         ("VOLARY_SOAK_SECONDS", soak.seconds),

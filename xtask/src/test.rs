@@ -2,8 +2,9 @@
 
 use crate::cluster::{self, Running};
 use crate::guarantees::Seen;
+use crate::soak::Handles;
 use crate::tools::{self, Outcome, cargo, need, need_cargo};
-use crate::{demo, generate, promtool, qemu, soak};
+use crate::{demo, generate, promtool, qemu};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Stdio;
@@ -55,7 +56,7 @@ pub(crate) fn run() -> Outcome {
     let qemu = qemu::with_rbd()?;
     let cluster = cluster::for_tests()?;
     demo::on_cluster(&binary, 96, &cluster)?;
-    soak::handles(&cluster.conf(), Duration::from_secs(60), 1)?;
+    Handles::build("here", Duration::from_secs(60), 1)?.run(&cluster.conf())?;
     let faults = cluster::for_faults()?;
     // Last, so that the closing lines of `cargo test` close the output.
     let seen = cargo_test(&cluster, &faults, &[(QEMU_IMG, &qemu), (PROMTOOL, &promtool)])?;

@@ -1,7 +1,9 @@
-//! What runs inside the root of a release: clusters, and the test binaries, one after the other.
+//! What runs inside the root of a release: clusters, and test binaries, one after the other.
 
 use crate::cluster;
-use crate::test::{CONF, FAULTS, QEMU_IMG};
+use crate::shake::TestBinary;
+use crate::soak::Handles;
+use crate::test::{FAULTS, QEMU_IMG};
 use crate::tools::{self, Outcome};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -10,19 +12,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// A test binary.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Binary {
-    pub(super) name: String,
-    pub(super) path: PathBuf,
-    /// Where cargo would run it.
-    pub(super) directory: PathBuf,
-}
-
 /// What is to be done inside.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Plan {
-    pub(super) binaries: Vec<Binary>,
+pub(crate) enum Plan {
+    /// The tests.
+    Tests(Tests),
+    /// The soak of handles.
+    Handles(Handles),
+}
+
+/// Tests, and where what comes out of them goes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Tests {
+    pub(super) binaries: Vec<TestBinary>,
     /// The command.
     pub(super) volary: PathBuf,
     pub(super) filter: Vec<String>,
@@ -46,21 +48,31 @@ pub(super) struct Figures {
 
 /// Carries out a plan.
 pub(crate) fn run(plan: &Path) -> Outcome {
-    let plan: Plan = serde_json::from_slice(&fs::read(plan)?)?;
+    match serde_json::from_slice(&fs::read(plan)?)? {
+        Plan::Tests(tests) => run_tests(&tests),
+        Plan::Handles(handles) => {
+            let cluster = cluster::for_tests()?;
+            handles.run(&cluster.conf())?;
+            cluster.down()
+        }
+    }
+}
+
+fn run_tests(plan: &Tests) -> Outcome {
     let version = tools::output(tools::program("ceph").arg("--version"))?;
     let mut figures = Figures {
         version: version.split_whitespace().nth(2).unwrap_or_default().to_owned(),
         ..Figures::default()
     };
     let (tests, faults) = (cluster::for_tests()?, cluster::for_faults()?);
-    figures.lacks = lacks(&plan, &tests.conf())?;
+    figures.lacks = lacks(plan, &tests.conf())?;
     let begun = Instant::now();
     let mut log = File::create(&plan.log)?;
     for binary in &plan.binaries {
-        let mut command = Command::new(&binary.path);
-        command.current_dir(&binary.directory).args(&plan.filter);
-        command.env(CONF, tests.conf()).env(FAULTS, faults.conf()).env(QEMU_IMG, "/usr/bin/qemu-img");
-        run_one(&mut command, &binary.name, &mut log, &mut figures)?;
+        let mut command = binary.command(&tests.conf());
+        command.args(&plan.filter).env(FAULTS, faults.conf()).env(QEMU_IMG, "/usr/bin/qemu-img");
+        let name = format!("{}/{}", binary.crate_name, binary.test);
+        run_one(&mut command, &name, &mut log, &mut figures)?;
     }
     for cluster in [&tests, &faults] {
         if let Err(left) = cluster.check_empty() {
@@ -74,7 +86,7 @@ pub(crate) fn run(plan: &Path) -> Outcome {
 }
 
 /// The functions that are missing, as `volary doctor` tells them.
-fn lacks(plan: &Plan, conf: &Path) -> Outcome<String> {
+fn lacks(plan: &Tests, conf: &Path) -> Outcome<String> {
     let mut doctor = Command::new(&plan.volary);
     // It warns of clusters such as this one; only what it says of the libraries matters here.
     let told =

@@ -7,13 +7,16 @@ mod inside;
 mod root;
 
 pub(crate) use inside::{Plan, run as run_inside};
-pub(crate) use root::{Release, Root};
+pub(crate) use root::Release;
+
+use root::Root;
 
 use crate::shake::TestBinary;
 use crate::tools::{self, Outcome, target};
 use clap::{Args, ValueEnum};
-use inside::{Binary, Figures};
+use inside::{Figures, Tests};
 use std::fs;
+use std::path::PathBuf;
 
 /// Which releases, and which tests.
 #[derive(Debug, Args)]
@@ -35,15 +38,7 @@ const TESTS: &[(&str, &str)] =
 
 /// Runs the tests on each release, and prints a table of what came out; fails when a test failed.
 pub(crate) fn run(matrix: &Matrix) -> Outcome {
-    let binaries: Vec<Binary> = TestBinary::build(TESTS)?
-        .into_iter()
-        .zip(TESTS)
-        .map(|(built, (of, test))| Binary {
-            name: format!("{of}/{test}"),
-            path: built.path,
-            directory: built.directory,
-        })
-        .collect();
+    let binaries = TestBinary::build(TESTS)?;
     let mut all = Vec::new();
     for release in Release::value_variants().iter().filter(|release| matrix.release.contains(release)) {
         let root = Root::of(*release)?;
@@ -69,24 +64,44 @@ pub(crate) fn run(matrix: &Matrix) -> Outcome {
     if failed.is_empty() { Ok(()) } else { Err(format!("failed:\n  {}", failed.join("\n  ")).into()) }
 }
 
-fn run_in(root: &Root, release: Release, binaries: &[Binary], filter: &[String]) -> Outcome<Figures> {
-    let at = target()?.join("matrix");
-    fs::create_dir_all(&at)?;
+fn run_in(root: &Root, release: Release, binaries: &[TestBinary], filter: &[String]) -> Outcome<Figures> {
+    let at = directory()?;
     let of = |end: &str| at.join(format!("{}{end}", release.number()));
-    let plan = Plan {
+    let tests = Tests {
         binaries: binaries.to_vec(),
         volary: tools::built_binary()?,
         filter: filter.to_vec(),
         log: of(".log"),
         figures: of(".json"),
     };
-    let written = of("-plan.json");
-    fs::write(&written, serde_json::to_vec(&plan)?)?;
-    // By this link, which holds also when the build of the tests has replaced the file.
-    let this = at.join("xtask");
+    let figures = tests.figures.clone();
+    eprintln!("Ceph {}: what the tests print goes to {}", release.number(), tests.log.display());
+    inside(root, release, &Plan::Tests(tests))?;
+    Ok(serde_json::from_slice(&fs::read(figures)?)?)
+}
+
+/// Carries a plan out inside the root of a release, which stays or goes.
+pub(crate) fn carry_out(release: Release, plan: &Plan, keep: bool) -> Outcome {
+    let root = Root::of(release)?;
+    let done = inside(&root, release, plan);
+    if !keep {
+        root.remove()?;
+    }
+    done
+}
+
+fn directory() -> Outcome<PathBuf> {
+    let at = target()?.join("matrix");
+    fs::create_dir_all(&at)?;
+    Ok(at)
+}
+
+fn inside(root: &Root, release: Release, plan: &Plan) -> Outcome {
+    let at = directory()?;
+    let written = at.join(format!("{}-plan.json", release.number()));
+    fs::write(&written, serde_json::to_vec(plan)?)?;
+    // By this copy, which holds also when the build of the tests has replaced the file.
+    let this = at.join(format!("{}-xtask", release.number()));
     fs::copy("/proc/self/exe", &this)?;
-    let mut inside = root.command(&this, &tools::root())?;
-    eprintln!("Ceph {}: what the tests print goes to {}", release.number(), plan.log.display());
-    tools::run(inside.arg("inside").arg(&written))?;
-    Ok(serde_json::from_slice(&fs::read(&plan.figures)?)?)
+    tools::run(root.command(&this, &tools::root())?.arg("inside").arg(&written))
 }
