@@ -19,6 +19,25 @@ fn quota(pool: &str, bytes: &str, full: bool) {
     }
 }
 
+/// Writes into a volume in place, as a control plane does.
+fn write_in_place(bench: &Bench, volume: &str) -> volary::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (ctl, url): (_, volary::StoreUrl) = (volary::Ctl::new(), bench.url.parse().unwrap());
+    let spec: volary::VolumeSpec = volume.parse().unwrap();
+    runtime.block_on(async {
+        let store = volary::Store::connect(&url, &ctl).await?;
+        let options = volary::engine::OpenOptions::write();
+        let volume = store.engine().open(&spec.namespace, &spec.volume, &options, &ctl).await?;
+        let written = match volume.write(0, vec![7; 1 << 20].into(), &ctl).await {
+            Ok(()) => volume.flush(&ctl).await,
+            refused => refused,
+        };
+        let closed = volume.close(&ctl).await;
+        store.shutdown().await?;
+        written.and(closed)
+    })
+}
+
 #[test]
 fn s05_a_pool_at_its_quota_refuses_at_once_leaves_nothing_and_lets_volumes_go() {
     let _alone = crate::alone();
@@ -29,11 +48,13 @@ fn s05_a_pool_at_its_quota_refuses_at_once_leaves_nothing_and_lets_volumes_go() 
     bench.home = home;
     let [image, large] = [("disk.raw", 2), ("large.raw", 24)].map(|(name, blocks)| bench.image(name, blocks));
     let [image, large] = [&image, &large].map(|path| path.to_str().unwrap());
-    let [base, golden, child, new] = ["base", "base@golden", "child", "new"].map(|name| bench.at(name));
+    let [base, golden, child, thin, new] =
+        ["base", "base@golden", "child", "thin", "new"].map(|name| bench.at(name));
     bench.ok(&["import", "--snapshot", "golden", "--protect", image, &base]);
     bench.ok(&["clone", &golden, &child]);
     bench.ok(&["import", image, &bench.at("old")]);
     bench.ok(&["trash", "mv", &bench.at("old")]);
+    bench.ok(&["create", "--size", "8M", &thin]);
     let before = bench.objects();
     let trashed = bench.json(&["trash", "ls", &bench.home]);
     let old = bench.at(&format!("id:{}", trashed[0]["id"].as_str().unwrap()));
@@ -62,16 +83,21 @@ fn s05_a_pool_at_its_quota_refuses_at_once_leaves_nothing_and_lets_volumes_go() 
         let told = (ended.code, error["error"]["kind"].as_str());
         assert_eq!(told, (Some(10), Some("no_space")), "{what}: {}", ended.stderr);
     }
+    assert_eq!(write_in_place(&bench, &thin).unwrap_err().kind(), volary::ErrorKind::NoSpace);
     assert_eq!(bench.json(&["pending", "ls", &bench.home]), json!([]));
     assert_eq!(bench.json(&["trash", "ls", &bench.home]), trashed);
-    assert_eq!(bench.json(&["ls", &bench.home]).as_array().unwrap().len(), 2);
+    assert_eq!(bench.json(&["ls", &bench.home]).as_array().unwrap().len(), 3);
     assert_eq!(bench.objects(), before);
+    // What was refused was never made, and is not missed: the child reads from its parent, the other one is empty.
     let out = bench.path("out.raw");
-    bench.ok(&["export", &child, out.to_str().unwrap()]);
-    assert!(std::fs::read(&out).unwrap() == std::fs::read(image).unwrap());
+    for (volume, content) in [(&child, std::fs::read(image).unwrap()), (&thin, vec![0; 8 << 20])] {
+        bench.ok(&["export", "--force", volume, out.to_str().unwrap()]);
+        assert!(std::fs::read(&out).unwrap() == content, "{volume}");
+    }
     // Full as it is, what is there can be removed.
     bench.ok(&["trash", "rm", "--force", &old]);
     bench.ok(&["rm", &child]);
+    bench.ok(&["rm", &thin]);
     bench.ok(&["rm", "--purge-snapshots", "--flatten-children", &base]);
     bench.assert_empty();
     quota(&pool, "0", false);

@@ -1,4 +1,4 @@
-//! Objects that the object map has and the pool lacks: librbd reads them as zeros.
+//! Objects that the object map has and the pool lacks: librbd reads them as zeros, or as what the parent has there.
 
 use super::NO_LIMIT;
 use super::class::number;
@@ -48,8 +48,8 @@ fn covered(offset: u64, len: u64, object_bytes: u64, size_bytes: u64) -> Vec<(u6
 }
 
 impl Handle {
-    /// Looks for objects behind what was read: of one that reads as zeros it asks the pool when the map has it. A map that is not
-    /// valid says nothing, nor does that of a clone or of an image with another striping.
+    /// Looks for objects behind what was read: of one that reads as zeros, or of any of a clone, it asks the pool when the map has
+    /// it. A map that is not valid says nothing, nor does that of an image with another striping.
     ///
     /// # Errors
     /// `Mismatch` for an object that is lost, unless those are accepted.
@@ -57,14 +57,10 @@ impl Handle {
         if self.write {
             return Ok(());
         }
-        // A flatten or write that was refused for want of space leaves the map with objects of a clone that were never made, and
-        // what the parent has there is right: of a clone only the recorded digest tells.
-        if !self.note_below().await?.is_empty() {
-            return Ok(());
-        }
+        let clone = !self.note_below().await?.is_empty();
         let size_bytes = self.size.load(Ordering::SeqCst);
         let mut parts = covered(offset, bytes.len() as u64, self.object_bytes, size_bytes);
-        parts.retain(|(_, part)| bytes.get(part.clone()).is_some_and(is_zero));
+        parts.retain(|(_, part)| clone || bytes.get(part.clone()).is_some_and(is_zero));
         if parts.is_empty() {
             return Ok(());
         }
@@ -98,7 +94,8 @@ impl Handle {
             .context("offset", offset)
             .hint(
                 "restore the volume from a copy, or rescue the rest with --accept-mismatch; if a client died before it wrote that \
-                 object, `rbd object-map rebuild` on the volume or snapshot corrects the map",
+                 object, nothing is lost: have the map made anew with `rbd feature disable` and `enable` of object-map and \
+                 fast-diff, and `rbd object-map rebuild`",
             ))
     }
 

@@ -221,39 +221,47 @@ impl Volume for Handle {
     async fn write(&self, offset: u64, data: Bytes, ctl: &Ctl) -> Result<()> {
         let _changing = self.changes()?;
         self.on
-            .transfer(ctl, "write", async {
-                self.sound()?;
-                self.within(offset, data.len() as u64).await?;
-                let writes = (0..data.len()).step_by(WRITE_BYTES).map(|at| {
-                    let end = data.len().min(at + WRITE_BYTES);
-                    self.image.write(offset + at as u64, data.slice(at..end))
-                });
-                // Each is awaited, also after another has failed.
-                for written in join_all(writes).await {
-                    written?;
-                }
-                ctl.touch();
-                self.wrote(offset, data.len() as u64).await
-            })
+            .transfer(
+                ctl,
+                "write",
+                self.change_content(async {
+                    self.sound()?;
+                    self.within(offset, data.len() as u64).await?;
+                    let writes = (0..data.len()).step_by(WRITE_BYTES).map(|at| {
+                        let end = data.len().min(at + WRITE_BYTES);
+                        self.image.write(offset + at as u64, data.slice(at..end))
+                    });
+                    // Each is awaited, also after another has failed.
+                    for written in join_all(writes).await {
+                        written?;
+                    }
+                    ctl.touch();
+                    self.wrote(offset, data.len() as u64).await
+                }),
+            )
             .await
     }
 
     async fn write_zeroes(&self, offset: u64, len: u64, ctl: &Ctl) -> Result<()> {
         let _changing = self.changes()?;
         self.on
-            .transfer(ctl, "write zeros", async {
-                self.sound()?;
-                self.within(offset, len).await?;
-                let (mut at, end) = (offset, offset.saturating_add(len));
-                while at < end {
-                    // One request touches a bounded number of objects.
-                    let step = MAX_EXTENTS_WINDOW_BYTES.min(end - at);
-                    self.image.write_zeroes(at, usize::try_from(step).unwrap_or(usize::MAX)).await?;
-                    ctl.touch();
-                    at += step;
-                }
-                Ok(())
-            })
+            .transfer(
+                ctl,
+                "write zeros",
+                self.change_content(async {
+                    self.sound()?;
+                    self.within(offset, len).await?;
+                    let (mut at, end) = (offset, offset.saturating_add(len));
+                    while at < end {
+                        // One request touches a bounded number of objects.
+                        let step = MAX_EXTENTS_WINDOW_BYTES.min(end - at);
+                        self.image.write_zeroes(at, usize::try_from(step).unwrap_or(usize::MAX)).await?;
+                        ctl.touch();
+                        at += step;
+                    }
+                    Ok(())
+                }),
+            )
             .await
     }
 
@@ -272,14 +280,18 @@ impl Volume for Handle {
     async fn flush(&self, ctl: &Ctl) -> Result<()> {
         self.changes()?;
         self.on
-            .transfer(ctl, "flush", async {
-                self.sound()?;
-                self.image.flush().await.inspect_err(|error| {
-                    let closed = matches!(error, rbd::Error::Closed);
-                    self.poisoned.fetch_or(!closed, Ordering::SeqCst);
-                })?;
-                Ok(())
-            })
+            .transfer(
+                ctl,
+                "flush",
+                self.change_content(async {
+                    self.sound()?;
+                    self.image.flush().await.inspect_err(|error| {
+                        let closed = matches!(error, rbd::Error::Closed);
+                        self.poisoned.fetch_or(!closed, Ordering::SeqCst);
+                    })?;
+                    Ok(())
+                }),
+            )
             .await
     }
 
@@ -310,25 +322,33 @@ impl Volume for Handle {
         let _changing = self.changes()?;
         check_size(size_bytes)?;
         self.on
-            .transfer(ctl, "resize", async {
-                self.image.resize(size_bytes, true, &progress(ctl, 0), NO_LIMIT).await?;
-                self.resized().await.map(drop)
-            })
+            .transfer(
+                ctl,
+                "resize",
+                self.change_content(async {
+                    self.image.resize(size_bytes, true, &progress(ctl, 0), NO_LIMIT).await?;
+                    self.resized().await.map(drop)
+                }),
+            )
             .await
     }
 
     async fn flatten(&self, ctl: &Ctl) -> Result<()> {
         let _changing = self.changes()?;
-        self.on.transfer(ctl, "flatten", self.flatten_all(ctl)).await
+        self.on.transfer(ctl, "flatten", self.change_content(self.flatten_all(ctl))).await
     }
 
     async fn rollback(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
         let _changing = self.changes()?;
         self.on
-            .transfer(ctl, "roll back", async {
-                self.image.rollback(snapshot.as_bytes(), &progress(ctl, 0), NO_LIMIT).await?;
-                self.resized().await.map(drop)
-            })
+            .transfer(
+                ctl,
+                "roll back",
+                self.change_content(async {
+                    self.image.rollback(snapshot.as_bytes(), &progress(ctl, 0), NO_LIMIT).await?;
+                    self.resized().await.map(drop)
+                }),
+            )
             .await
     }
 
