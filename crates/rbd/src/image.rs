@@ -252,6 +252,26 @@ impl Image {
         .await
     }
 
+    /// Makes the object map anew, of the open head or snapshot, by asking for every object; it is valid afterwards.
+    ///
+    /// # Errors
+    /// EINVAL without the object-map feature; EROFS on a handle opened to read.
+    ///
+    /// C: `rbd_rebuild_object_map`.
+    #[doc(alias = "rbd_rebuild_object_map")]
+    pub async fn rebuild_object_map(&self, progress: &Progress, limit: Duration) -> Result<()> {
+        let (watched, _give_up) = progress.watch();
+        self.run("rbd_rebuild_object_map", limit, move |image| {
+            // SAFETY: an open image; the callback's argument lives through the call.
+            let done = unsafe {
+                let (raw, argument) = (image.raw.0, watched.argument());
+                call!(image.io.on.library, image.at, rbd_rebuild_object_map(raw, Some(told), argument))
+            };
+            watched.outcome("rbd_rebuild_object_map", done)
+        })
+        .await
+    }
+
     /// Copies in what is read from the parent, and parts with it.
     ///
     /// # Errors

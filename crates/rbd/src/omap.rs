@@ -110,6 +110,30 @@ impl Pool {
         }
     }
 
+    /// The values of some keys, by key; keys that are not there are left out, all of them when the object is not there.
+    ///
+    /// # Errors
+    /// What the calls answer.
+    ///
+    /// C: `rados_read_op_omap_get_vals_by_keys2`.
+    #[doc(alias = "rados_read_op_omap_get_vals_by_keys2")]
+    pub async fn omap_values(
+        &self,
+        object: &[u8],
+        keys: Vec<Vec<u8>>,
+        limit: Duration,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let at = self.io.at.object(object);
+        let object = text(object, "an object's name")?;
+        self.run("rados_read_op_omap_get_vals_by_keys2", limit, move |io| {
+            match read_values(io, &at, &object, &keys) {
+                Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(Vec::new()),
+                values => values,
+            }
+        })
+        .await
+    }
+
     /// Makes all changes, or none when one key does not hold what is expected; says whether it did.
     ///
     /// # Errors
@@ -147,22 +171,46 @@ fn read_page(
     prefix: &CString,
     most: u64,
 ) -> Result<OmapPage> {
+    let get = symbol!(io.on.library, rados_read_op_omap_get_vals2);
+    let (after, prefix, mut more) = (after.as_ptr(), prefix.as_ptr(), 0);
+    let entries = read_entries(io, at, object, "rados_read_op_omap_get_vals2", |op, made, answer| {
+        // SAFETY: the C strings are copied; the three results outlive the operation, which has run when this function returns.
+        unsafe { get(op, after, prefix, most, made, &mut more, answer) };
+    })?;
+    Ok(OmapPage { entries, more: more != 0 })
+}
+
+fn read_values(io: &Io, at: &Place, object: &CString, keys: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let get = symbol!(io.on.library, rados_read_op_omap_get_vals_by_keys2);
+    let starts: Vec<*const c_char> = keys.iter().map(|key| key.as_ptr().cast()).collect();
+    let lens: Vec<usize> = keys.iter().map(Vec::len).collect();
+    read_entries(io, at, object, "rados_read_op_omap_get_vals_by_keys2", |op, made, answer| {
+        // SAFETY: arrays of as many keys of the lengths told, copied; the results outlive the operation.
+        unsafe { get(op, starts.as_ptr(), starts.len(), lens.as_ptr(), made, answer) };
+    })
+}
+
+/// Runs a read operation with the one step that `add` gives it, and reads what that step found.
+fn read_entries(
+    io: &Io,
+    at: &Place,
+    object: &CString,
+    step: &'static str,
+    add: impl FnOnce(sys::rados_read_op_t, &mut sys::rados_omap_iter_t, &mut i32),
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let library = &io.on.library;
     let create = symbol!(library, rados_create_read_op);
-    let get = symbol!(library, rados_read_op_omap_get_vals2);
     let next = symbol!(library, rados_omap_get_next2);
-    let (mut more, mut answer) = (0, 0);
     // SAFETY: no arguments.
     let op = ReadOp(unsafe { create() }, io);
-    let mut made = ptr::null_mut();
-    // SAFETY: the C strings are copied; the three results outlive the operation.
-    unsafe { get(op.0, after.as_ptr(), prefix.as_ptr(), most, &mut made, &mut more, &mut answer) };
+    let (mut made, mut answer) = (ptr::null_mut(), 0);
+    add(op.0, &mut made, &mut answer);
     // librados has made this already, and frees it by no other call, also when the operation fails.
     let entries = Entries(made, io);
     // SAFETY: a live operation and context, a C string.
     unsafe { call!(library, at, rados_read_op_operate(op.0, io.raw.0, object.as_ptr(), 0)) }?;
-    at.check("rados_read_op_omap_get_vals2", answer.into())?;
-    let mut page = OmapPage { entries: Vec::new(), more: more != 0 };
+    at.check(step, answer.into())?;
+    let mut found = Vec::new();
     loop {
         let (mut key, mut value, mut key_len, mut value_len) = (ptr::null_mut(), ptr::null_mut(), 0, 0);
         // SAFETY: the iterator lives until it is dropped; both strings live as long and have the lengths told.
@@ -174,8 +222,8 @@ fn read_page(
             .map(|_| (!key.is_null()).then(|| (copy(key, key_len), copy(value, value_len))))
         }?;
         match entry {
-            Some(entry) => page.entries.push(entry),
-            None => return Ok(page),
+            Some(entry) => found.push(entry),
+            None => return Ok(found),
         }
     }
 }

@@ -48,6 +48,7 @@ symbols! {
     rados_ioctx_create rados_ioctx_create2 rados_ioctx_destroy rados_ioctx_get_id rados_ioctx_set_namespace rados_set_pool_full_try
     rados_ioctx_snap_set_read rados_ioctx_pool_stat rados_stat rados_read rados_list_lockers
     rados_create_read_op rados_release_read_op rados_read_op_operate rados_read_op_omap_get_vals2
+    rados_read_op_omap_get_vals_by_keys2
     rados_omap_get_next2 rados_omap_get_end
     rados_create_write_op rados_release_write_op rados_write_op_operate rados_write_op_create
     rados_write_op_omap_cmp2 rados_write_op_omap_set2 rados_write_op_omap_rm_keys2
@@ -60,7 +61,7 @@ symbols! {
     rbd_get_create_timestamp rbd_get_modify_timestamp
     rbd_get_data_pool_id rbd_get_overlap rbd_get_parent rbd_linked_image_spec_cleanup rbd_snap_spec_cleanup
     rbd_list_children3 rbd_linked_image_spec_list_cleanup
-    rbd_resize2 rbd_flatten_with_progress
+    rbd_resize2 rbd_flatten_with_progress rbd_rebuild_object_map
     rbd_snap_list rbd_snap_list_end rbd_snap_create rbd_snap_remove2 rbd_snap_remove_by_id rbd_snap_set_by_id
     rbd_snap_rename rbd_snap_protect rbd_snap_unprotect rbd_snap_is_protected rbd_snap_rollback_with_progress rbd_snap_get_timestamp
     rbd_snap_get_namespace_type

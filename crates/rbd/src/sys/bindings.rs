@@ -612,6 +612,17 @@ pub struct Table {
         ),
         ::libloading::Error,
     >,
+    pub rados_read_op_omap_get_vals_by_keys2: Result<
+        unsafe extern "C" fn(
+            read_op: rados_read_op_t,
+            keys: *const *const ::std::os::raw::c_char,
+            num_keys: usize,
+            key_lens: *const usize,
+            iter: *mut rados_omap_iter_t,
+            prval: *mut ::std::os::raw::c_int,
+        ),
+        ::libloading::Error,
+    >,
     pub rados_read_op_operate: Result<
         unsafe extern "C" fn(
             read_op: rados_read_op_t,
@@ -928,6 +939,14 @@ pub struct Table {
             image: rbd_image_t,
             lock_mode: rbd_lock_mode_t,
             lock_owner: *const ::std::os::raw::c_char,
+        ) -> ::std::os::raw::c_int,
+        ::libloading::Error,
+    >,
+    pub rbd_rebuild_object_map: Result<
+        unsafe extern "C" fn(
+            image: rbd_image_t,
+            cb: librbd_progress_fn_t,
+            cbdata: *mut ::std::os::raw::c_void,
         ) -> ::std::os::raw::c_int,
         ::libloading::Error,
     >,
@@ -1307,6 +1326,8 @@ impl Table {
         let rados_create_read_op = __library.get(b"rados_create_read_op\0").map(|sym| *sym);
         let rados_release_read_op = __library.get(b"rados_release_read_op\0").map(|sym| *sym);
         let rados_read_op_omap_get_vals2 = __library.get(b"rados_read_op_omap_get_vals2\0").map(|sym| *sym);
+        let rados_read_op_omap_get_vals_by_keys2 =
+            __library.get(b"rados_read_op_omap_get_vals_by_keys2\0").map(|sym| *sym);
         let rados_read_op_operate = __library.get(b"rados_read_op_operate\0").map(|sym| *sym);
         let rados_list_lockers = __library.get(b"rados_list_lockers\0").map(|sym| *sym);
         let rados_blocklist_add = __library.get(b"rados_blocklist_add\0").map(|sym| *sym);
@@ -1358,6 +1379,7 @@ impl Table {
         let rbd_lock_get_owners = __library.get(b"rbd_lock_get_owners\0").map(|sym| *sym);
         let rbd_lock_get_owners_cleanup = __library.get(b"rbd_lock_get_owners_cleanup\0").map(|sym| *sym);
         let rbd_lock_break = __library.get(b"rbd_lock_break\0").map(|sym| *sym);
+        let rbd_rebuild_object_map = __library.get(b"rbd_rebuild_object_map\0").map(|sym| *sym);
         let rbd_snap_list = __library.get(b"rbd_snap_list\0").map(|sym| *sym);
         let rbd_snap_list_end = __library.get(b"rbd_snap_list_end\0").map(|sym| *sym);
         let rbd_snap_create = __library.get(b"rbd_snap_create\0").map(|sym| *sym);
@@ -1446,6 +1468,7 @@ impl Table {
             rados_create_read_op,
             rados_release_read_op,
             rados_read_op_omap_get_vals2,
+            rados_read_op_omap_get_vals_by_keys2,
             rados_read_op_operate,
             rados_list_lockers,
             rados_blocklist_add,
@@ -1495,6 +1518,7 @@ impl Table {
             rbd_lock_get_owners,
             rbd_lock_get_owners_cleanup,
             rbd_lock_break,
+            rbd_rebuild_object_map,
             rbd_snap_list,
             rbd_snap_list_end,
             rbd_snap_create,
@@ -1885,6 +1909,19 @@ impl Table {
             iter,
             pmore,
             prval,
+        )
+    }
+    pub unsafe fn rados_read_op_omap_get_vals_by_keys2(
+        &self,
+        read_op: rados_read_op_t,
+        keys: *const *const ::std::os::raw::c_char,
+        num_keys: usize,
+        key_lens: *const usize,
+        iter: *mut rados_omap_iter_t,
+        prval: *mut ::std::os::raw::c_int,
+    ) {
+        (self.rados_read_op_omap_get_vals_by_keys2.as_ref().expect("Expected function, got error."))(
+            read_op, keys, num_keys, key_lens, iter, prval,
         )
     }
     pub unsafe fn rados_read_op_operate(
@@ -2290,6 +2327,14 @@ impl Table {
         lock_owner: *const ::std::os::raw::c_char,
     ) -> ::std::os::raw::c_int {
         (self.rbd_lock_break.as_ref().expect("Expected function, got error."))(image, lock_mode, lock_owner)
+    }
+    pub unsafe fn rbd_rebuild_object_map(
+        &self,
+        image: rbd_image_t,
+        cb: librbd_progress_fn_t,
+        cbdata: *mut ::std::os::raw::c_void,
+    ) -> ::std::os::raw::c_int {
+        (self.rbd_rebuild_object_map.as_ref().expect("Expected function, got error."))(image, cb, cbdata)
     }
     pub unsafe fn rbd_snap_list(
         &self,
