@@ -308,6 +308,22 @@ impl Engine for Faulty {
         self.faults.call("swap_record", self.inner.swap_record(namespace, key, expected, new, ctl)).await
     }
 
+    fn check<'a>(
+        &'a self,
+        scope: &'a CheckScope,
+        options: &'a CheckOptions,
+        ctl: &'a Ctl,
+    ) -> BoxStream<'a, Result<Checked>> {
+        match self.faults.ask("check") {
+            Ok(None) => self.inner.check(scope, options, ctl),
+            Ok(Some(error)) | Err(error) => stream::once(std::future::ready(Err(error))).boxed(),
+        }
+    }
+
+    async fn repair(&self, scope: &CheckScope, finding: &Finding, ctl: &Ctl) -> Result<bool> {
+        self.faults.call("repair", self.inner.repair(scope, finding, ctl)).await
+    }
+
     async fn shutdown(&self) -> Result<()> {
         self.inner.shutdown().await
     }

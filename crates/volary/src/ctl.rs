@@ -22,13 +22,15 @@ pub enum Phase {
     Flatten,
     /// Making space or taking data away: shrink, removal, rollback.
     Remove,
+    /// Checking a store without reading data: progress counts volumes, not bytes.
+    Check,
 }
 
 /// Somebody who watches an operation; every method has a default that does nothing.
 pub trait Progress: Send + Sync {
     /// A phase begins; `total_bytes` is what it will move, when that is known.
     fn phase(&self, _phase: Phase, _total_bytes: Option<u64>) {}
-    /// So many more bytes of the phase are done.
+    /// So many more bytes of the phase are done; volumes, in [`Phase::Check`].
     fn advance(&self, _bytes: u64) {}
 }
 

@@ -1,6 +1,8 @@
 //! Everything that is asked of a store, asked of one in a directory.
 #![allow(clippy::unwrap_used)]
 
+#[path = "local/check.rs"]
+mod check;
 #[path = "local/full_disk.rs"]
 mod full_disk;
 #[path = "local/owned.rs"]

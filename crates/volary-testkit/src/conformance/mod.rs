@@ -5,6 +5,7 @@
 //! code to the compiler.
 #![allow(clippy::unwrap_used, clippy::cloned_ref_to_slice_refs)]
 
+mod check;
 mod clones;
 mod data;
 mod directory;
@@ -95,6 +96,8 @@ macro_rules! conformance_tests {
         s13_reading = reading:
             what_stays_is_confirmed other_names_more_bytes_and_trash_change_nothing a_head_that_was_shrunk_is_not
             what_was_removed_is_not what_was_removed_below_a_clone_is_not;
+        s10_check = check:
+            each_volume_is_looked_at_once_in_the_order_of_names a_writer_disturbs_no_check what_nothing_repairs_is_usage;
         s10_open = open:
             by_name_and_by_id missing_things_are_not_found one_writer_at_a_time snapshots_are_read_only
             a_read_handle_changes_nothing a_closed_handle_is_usage a_dropped_writer_lets_go

@@ -56,6 +56,15 @@ impl DigestRecord {
         }
     }
 
+    /// The snapshots of which a volume has a record, or has inherited one; `None` is the head.
+    pub(crate) async fn snapshots(volume: &dyn Volume, ctl: &Ctl) -> Result<Vec<Option<u64>>> {
+        let snapshot = |key: &[u8]| match key.strip_prefix(b"volary.digest.")? {
+            b"head" => Some(None),
+            of => std::str::from_utf8(of.strip_prefix(b"snap.")?).ok()?.parse().ok().map(Some),
+        };
+        Ok(volume.metadata(ctl).await?.iter().filter_map(|(key, _)| snapshot(key)).collect())
+    }
+
     /// The record of what `stat` describes, unless there is none, or only an inherited one.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 mod audit;
 mod block;
+mod check;
 mod checksum;
 mod checksum_list;
 mod cleanup;
@@ -56,6 +57,10 @@ mod verify;
 mod why;
 
 pub use audit::AUDIT_TARGET;
+pub use check::{
+    CheckFinding, CheckRequest, CheckSlice, RepairMode, RepairOutcome, RepairReport, SliceChecker,
+    StoreCheckReport,
+};
 pub use checksum::{Algorithm, Checksum};
 pub use cleanup::NamePattern;
 pub use cloneable::{CloneableReport, NotCloneable};

@@ -122,7 +122,7 @@ impl From<&Error> for Failure {
 }
 
 impl Failure {
-    fn error(&self) -> Error {
+    pub(crate) fn error(&self) -> Error {
         let error = Error::new(self.kind, self.message.clone());
         match &self.hint {
             Some(hint) => error.hint(hint.clone()),

@@ -5,11 +5,13 @@
 //! held by the conformance suite; what still differs is a row of `docs/semantics.md`.
 
 pub mod ceph;
+mod check;
 pub mod local;
 mod options;
 mod types;
 mod volume;
 
+pub use check::*;
 pub use options::*;
 pub use types::*;
 pub use volume::*;
@@ -220,6 +222,26 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     /// `Usage` for this process itself and for a holder that is no client; `Permission` without the right to it;
     /// `Unsupported` where only the process can be ended.
     async fn fence(&self, holder: &Holder, keep: std::time::Duration, ctl: &Ctl) -> Result<()>;
+
+    /// Looks whether a part of the store matches itself, changing nothing: a finding for each thing that does not, and a piece
+    /// for each volume that was looked at. Volumes are looked at as the stream is asked for more.
+    ///
+    /// What others make, rename, move or remove meanwhile may look like a finding for a moment: a finding counts when a second
+    /// look after a pause has it too. Something of a volume that cannot be read is a finding; the stream ends after an error,
+    /// such as `Unreachable` or `Permission`.
+    fn check<'a>(
+        &'a self,
+        scope: &'a CheckScope,
+        options: &'a CheckOptions,
+        ctl: &'a Ctl,
+    ) -> BoxStream<'a, Result<Checked>>;
+
+    /// Does what a finding of [`check`](Engine::check) says can be done about it, after another look at what is concerned:
+    /// `false` when that is no longer as it was found. Removes no data.
+    ///
+    /// # Errors
+    /// `Usage` for a finding without repair; `Blocked` while somebody has the volume open.
+    async fn repair(&self, scope: &CheckScope, finding: &Finding, ctl: &Ctl) -> Result<bool>;
 
     /// Lets go of the store, and returns what dropping would swallow. Open volumes keep working until closed.
     async fn shutdown(&self) -> Result<()>;

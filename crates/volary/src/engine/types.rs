@@ -29,6 +29,9 @@ pub struct StoreDescription {
     pub readers_hold: bool,
     /// Whether a volume in trash can be cloned.
     pub clones_from_trash: bool,
+    /// Whether every write to a head changes its time of change at once: then a head that is unchanged by it and differs from
+    /// its digest is damaged.
+    pub heads_tell_changes: bool,
     /// Whether what was zeroed over a parent's data shows as a hole; else as data that reads as zeros.
     pub holes_over_parents: bool,
 }
@@ -47,6 +50,7 @@ impl StoreDescription {
             max_volume_bytes: u64::MAX,
             readers_hold: true,
             clones_from_trash: true,
+            heads_tell_changes: true,
             holes_over_parents: true,
         }
     }

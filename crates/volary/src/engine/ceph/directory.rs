@@ -57,9 +57,8 @@ pub(super) async fn id_of(pool: &rbd::Pool, name: &Name) -> Result<Option<Volume
 
 /// The value of one key of the directory: a string.
 async fn listed(pool: &rbd::Pool, key: &[u8]) -> Result<Option<Vec<u8>>> {
-    // Of all keys that begin so the key itself is the first.
-    let first = pool.omap_page(DIRECTORY, b"", key, 1, NO_LIMIT).await?.entries.into_iter().next();
-    let Some((_, value)) = first.filter(|(found, _)| found == key) else { return Ok(None) };
+    let first = pool.omap_values(DIRECTORY, vec![key.to_vec()], NO_LIMIT).await?.into_iter().next();
+    let Some((_, value)) = first else { return Ok(None) };
     Ok(Some(string(&value).ok_or_else(|| malformed("rbd_directory"))?.0.to_vec()))
 }
 

@@ -34,6 +34,20 @@ pub(super) struct Snapshot<'a> {
     pub(super) size_bytes: u64,
 }
 
+/// What else a header tells of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SnapshotState {
+    pub(super) flags: u64,
+    kind: u32,
+}
+
+impl SnapshotState {
+    /// Whether its removal has begun: it is in trash, as the snapshots below clones are that need no protection.
+    pub(super) fn is_in_trash(self) -> bool {
+        self.kind == 2
+    }
+}
+
 /// What a clone's header tells of its parent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ParentSpec<'a> {
@@ -42,6 +56,11 @@ pub(super) struct ParentSpec<'a> {
     pub(super) id: &'a [u8],
     pub(super) snapshot: u64,
     pub(super) overlap_bytes: u64,
+}
+
+/// The key of a snapshot.
+pub(super) fn snapshot_key(snapshot: u64) -> Vec<u8> {
+    format!("snapshot_{snapshot:016x}").into_bytes()
 }
 
 pub(super) fn object(id: &VolumeId) -> Vec<u8> {
@@ -56,6 +75,26 @@ pub(super) async fn read(pool: &rbd::Pool, id: &VolumeId) -> Result<Option<Heade
     let whole = !page.more && header.value(b"migration").is_none();
     let size_bytes = header.number(b"size").filter(|_| whole);
     Ok(size_bytes.map(|size_bytes| Header { size_bytes, ..header }))
+}
+
+/// All of a header but the metadata, however it is: `None` when there is none.
+pub(super) async fn read_whole(pool: &rbd::Pool, id: &VolumeId) -> Result<Option<Header>> {
+    const METADATA: &[u8] = b"metadata_";
+    let (mut entries, mut after) = (Vec::new(), Vec::new());
+    loop {
+        let page = pool.omap_page(&object(id), &after, b"", 512, NO_LIMIT).await?;
+        let last = page.entries.last().filter(|_| page.more).map(|(key, _)| key.clone());
+        entries.extend(page.entries.into_iter().filter(|(key, _)| !key.starts_with(METADATA)));
+        match last {
+            // Past all of it: somebody may have put megabytes there.
+            Some(key) if key.starts_with(METADATA) => after = [METADATA, b"\xff"].concat().max(key),
+            Some(key) => after = key,
+            None => break,
+        }
+    }
+    let header = Header { entries, size_bytes: 0 };
+    let size_bytes = header.number(b"size").unwrap_or_default();
+    Ok((!header.entries.is_empty()).then_some(Header { size_bytes, ..header }))
 }
 
 /// Whether a snapshot is protected now; one that is not there is not.
@@ -91,6 +130,20 @@ fn snapshot(value: &[u8]) -> Option<Snapshot<'_>> {
     let (name, rest) = string(rest)?;
     let (size, _) = take(rest)?;
     Some(Snapshot { id: u64::from_le_bytes(id), name, size_bytes: u64::from_le_bytes(size) })
+}
+
+/// What `cls_rbd_snap` of version 8 has behind the size: the protection, the flags, and what kind of snapshot it is.
+fn snapshot_state(value: &[u8]) -> Option<SnapshotState> {
+    let (&[_, compatible, ..], rest) = value.split_at_checked(6)? else { return None };
+    let (_, rest) = take::<8>(rest)?;
+    let (_, rest) = string(rest)?;
+    let (_, rest) = take::<8>(rest)?;
+    let (_, rest) = take::<1>(rest)?;
+    let (flags, rest) = take(rest)?;
+    let (kind, _) = take(rest.get(6..)?)?;
+    // Older ones have more in between.
+    let state = SnapshotState { flags: u64::from_le_bytes(flags), kind: u32::from_le_bytes(kind) };
+    (compatible >= 8).then_some(state)
 }
 
 /// `cls_rbd_parent` of version 2: pool, namespace, id, snapshot, and how much of the head it underlies, if any.
@@ -165,6 +218,61 @@ impl Header {
         all.filter_map(|(_, value)| snapshot(value))
     }
 
+    /// What else it tells of them, by the key of each; `None` for one that cannot be decoded. Of an older release's it is not
+    /// told.
+    pub(super) fn snapshot_states(
+        &self,
+    ) -> impl Iterator<Item = Option<(Snapshot<'_>, Option<SnapshotState>)>> {
+        let all = self.entries.iter().filter(|(key, _)| key.starts_with(b"snapshot_"));
+        all.map(|(key, value)| {
+            let of = snapshot(value)?;
+            (*key == snapshot_key(of.id)).then(|| (of, snapshot_state(value)))
+        })
+    }
+
+    /// Whether a snapshot has clones that need no protection.
+    pub(super) fn has_clones_of(&self, snapshot: u64) -> bool {
+        let key = format!("snap_children_{snapshot:016x}");
+        self.entries.iter().any(|(found, _)| found == key.as_bytes())
+    }
+
+    /// What every image's header has and this one has not, or not so that it can be decoded.
+    pub(super) fn lacks(&self) -> Option<&'static str> {
+        let prefix = |value: &[u8]| string(value).is_some_and(|(prefix, _)| !prefix.is_empty());
+        let sound = [
+            ("size", self.number(b"size").is_some()),
+            ("order", self.order().is_some_and(|order| order >= 9)),
+            ("features", self.number(b"features").is_some()),
+            ("object_prefix", self.value(b"object_prefix").is_some_and(prefix)),
+        ];
+        sound.into_iter().find(|(_, sound)| !sound).map(|(key, _)| key)
+    }
+
+    /// Whether it reads from elsewhere while it is being migrated.
+    pub(super) fn is_migrated(&self) -> bool {
+        self.value(b"migration").is_some()
+    }
+
+    /// Whether another reading says the same, whenever somebody read or wrote the data.
+    pub(super) fn is_as(&self, other: &Header) -> bool {
+        let lasting = |of: &Header| {
+            let dates = [&b"access_timestamp"[..], b"modify_timestamp"];
+            let all = of.entries.iter().filter(|(key, _)| !dates.contains(&key.as_slice()));
+            all.cloned().collect::<Vec<_>>()
+        };
+        lasting(self) == lasting(other)
+    }
+
+    /// Whether its objects are kept track of in a map.
+    pub(super) fn has_map(&self) -> bool {
+        self.number(b"features").is_some_and(|features| features & Features::RBD_FEATURE_OBJECT_MAP != 0)
+    }
+
+    /// What does not hold of the head's map; zero: nothing.
+    pub(super) fn flags(&self) -> u64 {
+        self.number(b"flags").unwrap_or_default()
+    }
+
     /// Its metadata.
     pub(super) fn metadata(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.entries
@@ -206,6 +314,12 @@ mod tests {
         let mut parted = bytes.clone();
         parted[39 - 4] = 0;
         assert_eq!(parent(&parted), None);
+        let whole = b"\x08\x08\x35\0\0\0\x04\0\0\0\0\0\0\0\x01\0\0\0s\0\0\0\x01\0\0\0\0\0\x03\0\0\0\0\0\0\0\x01\x01\x04\0\0\0\x02\0\0\0";
+        let state = snapshot_state(whole).unwrap();
+        assert_eq!((state.flags, state.is_in_trash()), (3, true));
+        for len in 0..whole.len() {
+            assert_eq!(snapshot_state(&whole[..len]), None, "{len}");
+        }
         let snap = b"\x08\x08\x14\0\0\0\x04\0\0\0\0\0\0\0\x01\0\0\0s\0\0\x10\0\0\0\0\0";
         assert_eq!(snapshot(snap), Some(Snapshot { id: 4, name: b"s", size_bytes: 1 << 20 }));
         for len in 0..snap.len() {

@@ -39,9 +39,57 @@ impl Objects {
     }
 }
 
+/// How a map stands beside the head or snapshot that it is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// It has as many objects as there are.
+    Fits,
+    /// There is none.
+    Missing,
+    /// It is of another size, or cut off.
+    Differs,
+}
+
+/// How much of a map is read to see whether it fits: of larger ones the length alone is asked for.
+const READ_TO_FIT: u64 = 64 << 10;
+
 pub(super) struct ObjectMap {
     objects: Objects,
     bytes: Vec<u8>,
+}
+
+/// The object that keeps the map of a head or snapshot.
+fn map_object(id: &VolumeId, snapshot: Option<u64>) -> Vec<u8> {
+    let mut map = [b"rbd_object_map.", id.as_str().as_bytes()].concat();
+    if let Some(snapshot) = snapshot {
+        map.extend(format!(".{snapshot:016x}").bytes());
+    }
+    map
+}
+
+/// Whether the map of a head or snapshot is there and as long as it must be.
+pub(super) async fn fit(
+    pool: &rbd::Pool,
+    id: &VolumeId,
+    snapshot: Option<u64>,
+    objects: Objects,
+) -> Result<Fit> {
+    let map = map_object(id, snapshot);
+    let len = (BITS_AT as u64).saturating_add(objects.number().div_ceil(4));
+    let read = len.min(READ_TO_FIT);
+    let bytes = pool.object_read(&map, usize::try_from(read).unwrap_or(BITS_AT), NO_LIMIT).await?;
+    let Some(bytes) = bytes else { return Ok(Fit::Missing) };
+    let there = match len > read {
+        true => pool.object_stat(&map, NO_LIMIT).await?.map_or(0, |stat| stat.size_bytes),
+        false => bytes.len() as u64,
+    };
+    Ok(if there >= len && number_told(&bytes) == Some(objects.number()) { Fit::Fits } else { Fit::Differs })
+}
+
+/// How many objects a map says it is of.
+fn number_told(bytes: &[u8]) -> Option<u64> {
+    let told = u64::from_le_bytes(bytes.get(BITS_AT - 8..BITS_AT)?.try_into().ok()?);
+    (bytes.get(..6)? == [14, 0, 0, 0, 1, 1]).then_some(told)
 }
 
 impl ObjectMap {
@@ -53,19 +101,12 @@ impl ObjectMap {
         objects: Objects,
     ) -> Result<Option<Self>> {
         let Some(len) = len_of(objects.number()) else { return Ok(None) };
-        let mut map = [b"rbd_object_map.", id.as_str().as_bytes()].concat();
-        if let Some(snapshot) = snapshot {
-            map.extend(format!(".{snapshot:016x}").bytes());
-        }
-        let bytes = pool.object_read(&map, len, NO_LIMIT).await?;
+        let bytes = pool.object_read(&map_object(id, snapshot), len, NO_LIMIT).await?;
         Ok(bytes.and_then(|bytes| Self::of(bytes, objects)))
     }
 
     fn of(bytes: Vec<u8>, objects: Objects) -> Option<Self> {
-        let told = u64::from_le_bytes(bytes.get(BITS_AT - 8..BITS_AT)?.try_into().ok()?);
-        let whole = bytes.len() == len_of(objects.number())?
-            && bytes.get(..6)? == [14, 0, 0, 0, 1, 1]
-            && told == objects.number();
+        let whole = bytes.len() == len_of(objects.number())? && number_told(&bytes) == Some(objects.number());
         whole.then_some(ObjectMap { objects, bytes })
     }
 

@@ -8,8 +8,9 @@ use super::{
 };
 use crate::engine::locked;
 use crate::engine::{
-    Check, CloneOptions, CreateOptions, Engine, Head, Holder, OpenOptions, Parent, PoolInfo, RecordPage,
-    SnapshotRef, StoreDescription, TrashEntry, TrashOptions, Usage, Volume, VolumeEntry,
+    Check, CheckOptions, CheckScope, Checked, CloneOptions, CreateOptions, Engine, Finding, Head, Holder,
+    OpenOptions, Parent, PoolInfo, RecordPage, SnapshotRef, StoreDescription, TrashEntry, TrashOptions,
+    Usage, Volume, VolumeEntry,
 };
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use async_trait::async_trait;
@@ -29,7 +30,7 @@ impl Ceph {
         self.0.writers.settled(&(pool.id(), namespace.name.as_bytes().to_vec(), id.clone())).await;
     }
 
-    async fn open_volume(
+    pub(super) async fn open_volume(
         &self,
         namespace: &Namespace,
         volume: &Target,
@@ -98,6 +99,7 @@ impl Engine for Ceph {
                 description.max_volume_bytes = directory::MAX_VOLUME_BYTES;
                 description.readers_hold = false;
                 description.clones_from_trash = false;
+                description.heads_tell_changes = false;
                 description.holes_over_parents = false;
                 Ok(description)
             })
@@ -360,6 +362,19 @@ impl Engine for Ceph {
 
     async fn fence(&self, holder: &Holder, keep: Duration, ctl: &Ctl) -> Result<()> {
         self.0.call(ctl, "blocklist a client", holders::fence(&self.0, holder, keep)).await
+    }
+
+    fn check<'a>(
+        &'a self,
+        scope: &'a CheckScope,
+        options: &'a CheckOptions,
+        ctl: &'a Ctl,
+    ) -> BoxStream<'a, Result<Checked>> {
+        self.check_scope(scope, options, ctl)
+    }
+
+    async fn repair(&self, scope: &CheckScope, finding: &Finding, ctl: &Ctl) -> Result<bool> {
+        self.repair_finding(scope, finding, ctl).await
     }
 
     async fn shutdown(&self) -> Result<()> {

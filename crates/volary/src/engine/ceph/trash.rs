@@ -29,7 +29,7 @@ fn time(from: &[u8]) -> Option<(Timestamp, &[u8])> {
 }
 
 /// An entry as Ceph encodes it (`cls::rbd::TrashImageSpec`): version, compatible version, length, then the fields.
-fn decode(id: VolumeId, value: &[u8]) -> Option<TrashEntry> {
+pub(super) fn decode(id: VolumeId, value: &[u8]) -> Option<TrashEntry> {
     let (_, rest) = value.split_at_checked(6)?;
     let (source, rest) = rest.split_first()?;
     let (name, rest) = string(rest)?;
@@ -64,6 +64,11 @@ fn state_at(value: &[u8]) -> Option<usize> {
     Some(value.len() - rest.len() + 16)
 }
 
+/// The key of an entry.
+pub(super) fn key(id: &VolumeId) -> Vec<u8> {
+    [b"id_", id.as_str().as_bytes()].concat()
+}
+
 pub(super) async fn list(pool: &rbd::Pool) -> Result<Vec<TrashEntry>> {
     let all = pool.omap(TRASH, b"id_", NO_LIMIT).await?;
     let entry = |(key, value): (Vec<u8>, Vec<u8>)| {
@@ -74,16 +79,10 @@ pub(super) async fn list(pool: &rbd::Pool) -> Result<Vec<TrashEntry>> {
     all.into_iter().map(entry).collect()
 }
 
-fn key(id: &VolumeId) -> Vec<u8> {
-    [b"id_", id.as_str().as_bytes()].concat()
-}
-
 /// An entry as it is kept, with what it says.
 async fn kept(pool: &rbd::Pool, id: &VolumeId) -> Result<Option<(Vec<u8>, TrashEntry)>> {
-    let key = key(id);
-    // Of all keys that begin so the key itself is the first.
-    let first = pool.omap_page(TRASH, b"", &key, 1, NO_LIMIT).await?.entries.into_iter().next();
-    let Some((_, value)) = first.filter(|(found, _)| *found == key) else { return Ok(None) };
+    let found = pool.omap_values(TRASH, vec![key(id)], NO_LIMIT).await?;
+    let Some((_, value)) = found.into_iter().next() else { return Ok(None) };
     let entry = decode(id.clone(), &value).ok_or_else(|| malformed("rbd_trash"))?;
     Ok(Some((value, entry)))
 }

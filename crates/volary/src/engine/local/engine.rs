@@ -270,6 +270,20 @@ impl Engine for Local {
             .hint(holder.remedy.clone()))
     }
 
+    fn check<'a>(
+        &'a self,
+        scope: &'a CheckScope,
+        options: &'a CheckOptions,
+        ctl: &'a Ctl,
+    ) -> BoxStream<'a, Result<Checked>> {
+        super::check::check(&self.store, scope, options, ctl)
+    }
+
+    async fn repair(&self, _scope: &CheckScope, finding: &Finding, ctl: &Ctl) -> Result<bool> {
+        let repair = finding.repair.clone();
+        self.call(ctl, "repair a finding", move |store| store.repair(repair.as_ref())).await
+    }
+
     async fn shutdown(&self) -> Result<()> {
         let copying = self.copying.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(copying) = copying {

@@ -54,18 +54,26 @@ impl Store {
             for name in self.root.entries(&dir).map_err(failed)? {
                 let name = name.map_err(failed)?;
                 let Some(object) = ObjectId::from_file_name(name.as_bytes()) else { continue };
-                if self.has_row(object)? || self.is_garbage(object)? {
-                    continue;
-                }
-                if moved == 0 {
-                    let made = self.root.make_dir(Path::new(LOST)).and_then(|()| self.root.make_dir(lost));
-                    made.map_err(failed)?;
-                }
-                self.root.rename(&dir.join(&name), &lost.join(&name)).map_err(failed)?;
-                moved += 1;
+                moved += u64::from(self.move_orphan(&dir.join(&name), object, lost)?);
             }
         }
         Ok(moved)
+    }
+
+    /// Moves the file of an object to `lost/` unless a row names the object, and says whether it did. Nobody may be writing.
+    pub(super) fn move_orphan(&self, file: &Path, object: ObjectId, lost: &Path) -> Result<bool> {
+        if self.is_named(object)? {
+            return Ok(false);
+        }
+        let made = self.root.make_dir(Path::new(LOST)).and_then(|()| self.root.make_dir(lost));
+        made.map_err(failed)?;
+        self.root.rename(file, &lost.join(object.file_name())).map_err(failed)?;
+        Ok(true)
+    }
+
+    /// Whether a row names an object, also as one that is still to be unlinked.
+    pub(super) fn is_named(&self, object: ObjectId) -> Result<bool> {
+        Ok(self.has_row(object)? || self.is_garbage(object)?)
     }
 
     /// The directory below `lost/` of the database's line.

@@ -6,6 +6,7 @@
 //! of it is one transaction, and what a crash leaves over is a file that no row names; it is swept when no writer
 //! lives. Only a head's own objects are written in place; those bytes were never promised before the next flush.
 
+mod check;
 mod children;
 mod clone;
 mod copy;

@@ -1,0 +1,65 @@
+//! What the journal of a namespace says to a check: what operations are about, and which records are none.
+
+use crate::engine::{Finding, FindingKind, TrashEntry};
+use crate::{Ctl, Name, Namespace, Result, Store, VolumeId};
+use std::collections::HashSet;
+
+/// Invalid records that are told one by one: whoever may write a namespace can put any number there.
+const MOST_INVALID: usize = 10_000;
+
+/// The journal of a namespace.
+#[derive(Default)]
+pub(super) struct Journal {
+    /// How many operations have begun and are not finished.
+    pub(super) pending: u64,
+    /// Records that cannot be read or may not be carried out.
+    pub(super) invalid: Vec<Finding>,
+    volumes: HashSet<VolumeId>,
+    staging: HashSet<Name>,
+}
+
+impl Journal {
+    /// Whether an operation makes what is in trash, or is about it.
+    pub(super) fn knows(&self, entry: &TrashEntry) -> bool {
+        self.volumes.contains(&entry.id) || self.staging.contains(&entry.name)
+    }
+
+    /// Whether an operation is about what was found: then that is its owner's, or a reaper's, to settle. What is wrong with
+    /// content is nobody's work.
+    pub(super) fn is_about(&self, finding: &Finding, trash: &[TrashEntry]) -> bool {
+        let content = matches!(
+            finding.kind,
+            FindingKind::ObjectMissing | FindingKind::ObjectShort | FindingKind::ObjectMismatch
+        );
+        let Some(id) = finding.id.as_ref().filter(|_| !content) else { return false };
+        self.volumes.contains(id) || trash.iter().any(|entry| entry.id == *id && self.knows(entry))
+    }
+}
+
+impl Store {
+    pub(super) async fn journal(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Journal> {
+        let (mut journal, mut after) = (Journal::default(), Some(Vec::new()));
+        while let Some(start) = after {
+            ctl.check("check")?;
+            let page = self.pending_page(namespace, &start, ctl).await?;
+            for of in page.intents {
+                let Some(reason) = of.invalid else {
+                    journal.pending += 1;
+                    continue;
+                };
+                if journal.invalid.len() < MOST_INVALID {
+                    let id = of.id;
+                    let detail = format!("the record {id} of the journal is invalid: {reason}");
+                    let remedy = format!("volary pending forget {id} {namespace}");
+                    journal.invalid.push(Finding::new(FindingKind::RecordInvalid, id, detail, remedy));
+                }
+            }
+            after = page.next;
+        }
+        for intent in self.intents(namespace, |_| true, ctl).await?.found {
+            journal.volumes.extend(intent.volume_id().cloned());
+            journal.staging.extend(intent.staging().cloned());
+        }
+        Ok(journal)
+    }
+}

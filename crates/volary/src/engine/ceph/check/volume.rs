@@ -1,0 +1,163 @@
+//! One volume: its header, the object maps of its head and snapshots, snapshots whose removal was broken off, its parent.
+
+use super::super::NO_LIMIT;
+use super::super::directory::id_of;
+use super::super::header::{self, Header, snapshot_key};
+use super::super::object_map::{Fit, Objects, fit};
+use super::Look;
+use crate::engine::{Finding, FindingKind, Repair, VolumeEntry};
+use crate::{Name, Result, VolumeId, VolumeSpec};
+use futures::{TryFutureExt, try_join};
+use rbd::Errno;
+use std::time::Duration;
+
+/// How long those who watch a header have to answer, where something about a volume looks broken off.
+const WATCHERS_ANSWER: Duration = Duration::from_millis(500);
+
+impl Look<'_> {
+    pub(super) async fn listed(&self, entry: &VolumeEntry, both_ways: bool) -> Result<Vec<Finding>> {
+        let pool = &self.pool;
+        let (leads_to, header) = try_join!(id_of(pool, &entry.name), header::read_whole(pool, &entry.id))?;
+        let mut found = Vec::new();
+        if !both_ways || leads_to.as_ref() != Some(&entry.id) || header.is_none() {
+            let directory = self.directory_of(entry, leads_to.as_ref(), header.is_some()).await?;
+            let Some(directory) = directory else { return Ok(Vec::new()) };
+            found = directory;
+        }
+        if let Some(header) = header {
+            found.extend(self.content_of(&self.named(entry), &entry.id, &header).await?);
+        }
+        Ok(found)
+    }
+
+    /// What does not match of what a header says, if the header is still the same afterwards.
+    pub(super) async fn content_of(
+        &self,
+        spec: &VolumeSpec,
+        id: &VolumeId,
+        header: &Header,
+    ) -> Result<Vec<Finding>> {
+        if let Some(key) = header.lacks() {
+            let detail = format!("the header has no {key}, or one that cannot be decoded");
+            let remedy = format!("restore a backup; `rados listomapvals rbd_header.{id}` shows what is left");
+            return Ok(vec![
+                Finding::new(FindingKind::HeaderDamaged, key, detail, remedy).about(spec.clone(), id.clone()),
+            ]);
+        }
+        // Reads from elsewhere while it is being migrated.
+        if header.is_migrated() {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        if let Some(object_bytes) = header.order().filter(|_| header.has_map()).map(|order| 1 << order) {
+            let objects = Objects { size_bytes: header.size_bytes, object_bytes };
+            found.extend(self.map_of(spec, id, None, (header.flags(), objects)).await?);
+        }
+        for snapshot in header.snapshot_states() {
+            let Some((snapshot, state)) = snapshot else {
+                let detail = "an entry of a snapshot in the header cannot be decoded";
+                let remedy = format!("restore a backup; `rados listomapvals rbd_header.{id}` shows it");
+                found.push(
+                    Finding::new(FindingKind::HeaderDamaged, "snapshot", detail, remedy)
+                        .about(spec.clone(), id.clone()),
+                );
+                continue;
+            };
+            let at = spec.at(Name::from_bytes(snapshot.name));
+            if state.is_some_and(|state| state.is_in_trash()) {
+                if !header.has_clones_of(snapshot.id) {
+                    let detail =
+                        format!("the removal of the snapshot with the number {} was broken off", snapshot.id);
+                    let subject = format!("snapshot {}", snapshot.id);
+                    let finding = Finding::new(
+                        FindingKind::SnapshotHalfRemoved,
+                        subject,
+                        detail,
+                        self.repair_command(),
+                    );
+                    let repair = Repair::FinishSnapshotRemoval(snapshot.id);
+                    found.push(finding.about(spec.clone(), id.clone()).repaired_by(repair));
+                }
+                continue;
+            }
+            if let Some(object_bytes) = header.order().filter(|_| header.has_map()).map(|order| 1 << order) {
+                let objects = Objects { size_bytes: snapshot.size_bytes, object_bytes };
+                let flags = state.map_or(0, |state| state.flags);
+                found.extend(self.map_of(&at, id, Some(snapshot.id), (flags, objects)).await?);
+            }
+        }
+        if let Some(missing) = self.parent_of(spec, id, header).await? {
+            found.push(missing);
+        }
+        if found.is_empty() {
+            return Ok(found);
+        }
+        let now = header::read_whole(&self.pool, id).await?;
+        if now.is_none_or(|now| !now.is_as(header)) {
+            return Ok(Vec::new());
+        }
+        let broken_off = |of: &Finding| of.kind == FindingKind::SnapshotHalfRemoved;
+        // Who removes a snapshot has the volume open; and what looks broken off is not finished beside another writer.
+        if found.iter().any(broken_off) && self.is_watched(id).await? {
+            found.retain(|of| !broken_off(of));
+        }
+        Ok(found)
+    }
+
+    /// What is wrong with the map of a head or snapshot.
+    async fn map_of(
+        &self,
+        spec: &VolumeSpec,
+        id: &VolumeId,
+        snapshot: Option<u64>,
+        (flags, objects): (u64, Objects),
+    ) -> Result<Option<Finding>> {
+        let (kind, detail) = match flags {
+            0 => match fit(&self.pool, id, snapshot, objects).await? {
+                Fit::Fits => return Ok(None),
+                Fit::Missing => (FindingKind::ObjectMapMissing, "the object map is missing"),
+                Fit::Differs => {
+                    (FindingKind::ObjectMapMismatch, "the object map is of another size than the volume")
+                }
+            },
+            _ => (FindingKind::ObjectMapInvalid, "the header says that the object map does not hold"),
+        };
+        let subject = snapshot.map_or_else(|| "head".to_owned(), |snapshot| format!("snapshot {snapshot}"));
+        let finding = Finding::new(kind, subject, detail, self.repair_command());
+        Ok(Some(finding.about(spec.clone(), id.clone()).repaired_by(Repair::RebuildObjectMap(snapshot))))
+    }
+
+    /// A parent that is not there, or has lost the snapshot; what may not be read is not known to be missing.
+    async fn parent_of(&self, spec: &VolumeSpec, id: &VolumeId, header: &Header) -> Result<Option<Finding>> {
+        let Some(parent) = header.parent() else { return Ok(None) };
+        let parent_id = VolumeId::new(String::from_utf8_lossy(parent.id))?;
+        let open = self.on.cluster.pool_by_id(parent.pool, parent.namespace, NO_LIMIT);
+        let key = snapshot_key(parent.snapshot);
+        let found = open
+            .and_then(async |pool| pool.omap_values(&header::object(&parent_id), vec![key], NO_LIMIT).await);
+        let missing = match found.await {
+            Ok(values) => values.is_empty(),
+            Err(error) if error.errno() == Some(Errno::ENOENT) => true,
+            Err(error) if matches!(error.errno(), Some(Errno::EPERM | Errno::EACCES)) => false,
+            Err(error) => return Err(error.into()),
+        };
+        if !missing {
+            return Ok(None);
+        }
+        let (number, pool) = (parent.snapshot, parent.pool);
+        let detail = format!(
+            "the snapshot {number} of the parent {parent_id} in the pool with the number {pool} is missing: what the clone has not got itself reads as zeros or fails"
+        );
+        let remedy =
+            "restore the parent from a backup; what the clone has itself can be read with `rbd export-diff`";
+        let finding = Finding::new(FindingKind::ParentMissing, format!("parent {parent_id}"), detail, remedy);
+        Ok(Some(finding.about(spec.clone(), id.clone())))
+    }
+
+    pub(super) async fn is_watched(&self, id: &VolumeId) -> Result<bool> {
+        match self.pool.object_is_watched(&header::object(id), WATCHERS_ANSWER, NO_LIMIT).await {
+            Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(false),
+            watched => Ok(watched?),
+        }
+    }
+}
