@@ -31,6 +31,8 @@ pub struct AgentOptions {
     pub max: usize,
     /// So many namespaces are worked on at a time.
     pub jobs: usize,
+    /// So many volumes of a namespace are checked in a round, one after the other until all were; none with 0.
+    pub check: usize,
 }
 
 impl Default for AgentOptions {
@@ -43,6 +45,7 @@ impl Default for AgentOptions {
             stuck: minute,
             max: 100,
             jobs: 8,
+            check: 0,
         }
     }
 }

@@ -65,6 +65,12 @@ definitions! {
         "Volumes that were due in Volary's own trash, by what became of them: `removed`, `blocked`, `failed` …";
     ORPHANS = Gauge "volary_orphans" "volumes" ["pool", "namespace", "class"]
         "Entries of the trash that no intent of the journal knows: `dead_staging`, `half_moved`, `half_removed`, `expired_trash`.";
+    CHECK_FINDINGS = Gauge "volary_check_findings" "findings" ["pool", "namespace", "kind"]
+        "What did not match in the last whole pass of `--check` through the namespace, by kind; `volary check` names each.";
+    CHECK_PASS = Gauge "volary_check_last_pass_timestamp_seconds" "seconds since 1970" ["pool", "namespace"]
+        "When the last whole pass of `--check` through the namespace ended.";
+    CHECKED_VOLUMES = Counter "volary_checked_volumes_total" "volumes" []
+        "Volumes that `--check` has looked at.";
     OPERATIONS = Counter "volary_operations_total" "operations" ["operation", "outcome"]
         "Audited operations of this process that have ended; a refused import is `operation=\"import\", outcome=\"refused\"`.";
     STUCK_CALLS = Gauge "volary_stuck_calls" "calls" ["operation"]

@@ -3,13 +3,14 @@
 use crate::agent::Shared;
 use crate::calls::Call;
 use crate::metrics::operation_label;
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use volary::{
     Error, ErrorKind, Namespace, OrphanClass, Outcome, PendingListing, PendingPage, ReapOptions, ReapOutcome,
-    ReapReport, Reaper, RemoveReport, Result, retry_pause,
+    ReapReport, Reaper, RemoveReport, Result, SliceChecker, retry_pause,
 };
 
 const CLASSES: [OrphanClass; 4] =
@@ -31,6 +32,9 @@ pub(crate) struct Desk {
     /// How often in a row something due could not be purged, and until when that is left alone.
     unpurged: u32,
     purge_from: Option<Instant>,
+    checker: SliceChecker,
+    /// The kinds of findings of which the gauge says how many there are.
+    found: BTreeSet<&'static str>,
 }
 
 /// What a journal holds.
@@ -58,6 +62,7 @@ impl Desk {
     pub(crate) fn new(shared: Arc<Shared>, namespace: Namespace) -> Desk {
         let (pool, name) = (namespace.pool.to_string(), namespace.name.to_string());
         let reaper = Reaper::new(shared.store.clone());
+        let checker = SliceChecker::new(shared.store.clone(), namespace.clone());
         Desk {
             shared,
             namespace,
@@ -69,6 +74,8 @@ impl Desk {
             shown: BTreeSet::new(),
             unpurged: 0,
             purge_from: None,
+            checker,
+            found: BTreeSet::new(),
         }
     }
 
@@ -98,7 +105,11 @@ impl Desk {
         if self.purge_from.is_none_or(|from| from <= Instant::now()) {
             worked.purged = self.purge().await?;
         }
-        self.count_orphans().await
+        self.count_orphans().await?;
+        if self.shared.options.check > 0 {
+            self.check().await?;
+        }
+        Ok(())
     }
 
     fn call(&self, operation: &'static str, subject: impl ToString) -> Call {
@@ -182,6 +193,30 @@ impl Desk {
         Ok(())
     }
 
+    /// Checks some volumes, without reading data; the next round looks again at what was found.
+    async fn check(&mut self) -> Result<()> {
+        const JOBS: usize = 4;
+        let (shared, call) = (self.shared.clone(), self.call("check", &self.namespace));
+        let slice = self.checker.slice(shared.options.check, JOBS, &call.ctl);
+        let slice = shared.watch(&call, slice).await?;
+        let volumes = usize::try_from(slice.volumes).unwrap_or(usize::MAX);
+        shared.metrics.checked_volumes.add(&[], volumes);
+        let Some(found) = slice.complete else { return Ok(()) };
+        let mut counts: BTreeMap<&'static str, u32> = self.found.iter().map(|kind| (*kind, 0)).collect();
+        for of in &found {
+            let (kind, detail, remedy) = (of.kind.as_str(), &of.detail, &of.remedy);
+            let volume = of.volume.as_ref().map(ToString::to_string);
+            tracing::warn!(namespace = %self.namespace, volume, kind, detail, remedy, "something does not match");
+            *counts.entry(kind).or_default() += 1;
+        }
+        for (kind, count) in &counts {
+            shared.metrics.check_findings.set(&[&self.pool, &self.name, kind], f64::from(*count));
+        }
+        self.found = counts.into_keys().collect();
+        shared.metrics.check_pass.set(&[&self.pool, &self.name], Timestamp::now().as_second() as f64);
+        Ok(())
+    }
+
     fn count(&mut self, pending: &[PendingListing]) {
         for of in pending {
             if of.invalid.is_some() {
@@ -224,6 +259,10 @@ impl Desk {
         }
         metrics.pending_oldest.forget(&at);
         metrics.invalid.forget(&at);
+        for kind in &self.found {
+            metrics.check_findings.forget(&[at[0], at[1], kind]);
+        }
+        metrics.check_pass.forget(&at);
         for class in CLASSES {
             metrics.orphans.forget(&[at[0], at[1], class.as_str()]);
         }

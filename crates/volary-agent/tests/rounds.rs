@@ -186,3 +186,37 @@ fn every_definition_is_documented_once_and_named_as_prometheus_wants() {
         assert!(!of.labels.iter().any(|label| ["volume", "spec", "id"].contains(label)), "{}", of.name);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_checks_so_many_volumes_a_round_and_counts_what_a_whole_pass_found() {
+    let scene = Scene::new().await;
+    let store = Store::over(scene.engine.clone());
+    for name in ["a", "b", "c"] {
+        store.create(&name.parse().unwrap(), 8 << 20, &scene.ctl).await.unwrap();
+    }
+    let record = async |old, new| {
+        let swap = scene.engine.swap_record(&scene.home, "intent.nonsense", old, new, &scene.ctl);
+        assert!(swap.await.unwrap());
+    };
+    record(None, Some(&b"{}"[..])).await;
+    let (metrics, health) = (Metrics::new().unwrap(), Health::new(Duration::from_secs(180)));
+    let options = AgentOptions { check: 2, ..AgentOptions::default() };
+    let mut agent = Agent::new(store, options, metrics.clone(), health, &scene.ctl);
+    let value = |series: &str| {
+        let text = metrics.render();
+        text.lines().find_map(|line| Some(line.strip_prefix(series)?.trim().to_owned()))
+    };
+    let found = "volary_check_findings{kind=\"record_invalid\",namespace=\"\",pool=\"rbd\"}";
+    let checked = "volary_checked_volumes_total";
+    let passed = "volary_check_last_pass_timestamp_seconds{namespace=\"\",pool=\"rbd\"}";
+    agent.round().await;
+    assert_eq!((value(checked).as_deref(), value(found), value(passed)), (Some("2"), None, None));
+    agent.round().await;
+    assert_eq!((value(checked).as_deref(), value(found).as_deref()), (Some("3"), Some("1")));
+    assert!(value(passed).unwrap().parse::<f64>().unwrap() > 1.7e9);
+    record(Some(&b"{}"[..]), None).await;
+    agent.round().await;
+    assert_eq!(value(found).as_deref(), Some("1"), "until the next pass has ended");
+    agent.round().await;
+    assert_eq!((value(checked).as_deref(), value(found).as_deref()), (Some("6"), Some("0")));
+}

@@ -26,9 +26,11 @@ impl Progress for Bar {
             Phase::Verify => "verifying",
             Phase::Flatten => "flattening",
             Phase::Remove => "removing",
+            Phase::Check => "checking",
             _ => "working",
         };
         let template = match total_bytes {
+            _ if phase == Phase::Check => "{msg:>10} {spinner} {human_pos} volumes",
             Some(_) => "{msg:>10} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
             None => "{msg:>10} {spinner} {bytes} {bytes_per_sec}",
         };

@@ -3,6 +3,8 @@
 
 #[path = "both/mod.rs"]
 mod both;
+#[path = "ceph/check.rs"]
+mod check;
 #[path = "ceph/client.rs"]
 mod client;
 #[path = "ceph/clones.rs"]

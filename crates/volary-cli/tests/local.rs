@@ -3,6 +3,8 @@
 
 #[path = "both/mod.rs"]
 mod both;
+#[path = "local/check.rs"]
+mod check;
 #[path = "local/confined.rs"]
 mod confined;
 #[path = "local/fence.rs"]

@@ -35,6 +35,16 @@ fn security_page_has_every_reason_with_its_consequence() {
 }
 
 #[test]
+fn operations_page_has_every_kind_of_finding_and_tells_notices_apart() {
+    use volary::engine::FindingKind;
+    let text = page("operations.md");
+    let rows = table(&text[text.find("## Checking a store").unwrap()..], "| kind |");
+    let shown: Vec<_> = rows.iter().map(|row| (row[0].as_str(), row[1].starts_with("notice"))).collect();
+    let known = FindingKind::ALL.iter().map(|kind| (kind.as_str(), kind.is_notice()));
+    assert_eq!(shown, known.collect::<Vec<_>>());
+}
+
+#[test]
 fn errors_page_has_the_kinds_of_what_ceph_answers() {
     use rbd::Errno;
     let all = [

@@ -30,6 +30,7 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
   volary agent
   volary agent --all-namespaces ssd images --interval 5m
   volary agent --listen 192.0.2.7:9753 --allow-remote
+  volary agent --check 200
   volary agent --once")]
 pub(crate) struct Agent {
     /// The pools or namespaces
@@ -50,6 +51,9 @@ pub(crate) struct Agent {
     /// So many namespaces at a time
     #[arg(short, long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
+    /// Check so many volumes of each namespace a round, as `volary check` without --read does; what is found is in the metrics
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    check: u32,
     /// Where /metrics and /healthz are served
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9753")]
     listen: SocketAddr,
@@ -69,6 +73,7 @@ pub(crate) async fn run(args: Agent, session: &Session) -> Result<()> {
         stuck: args.stuck,
         max: usize::try_from(args.max).unwrap_or(usize::MAX),
         jobs: usize::from(args.jobs),
+        check: usize::try_from(args.check).unwrap_or(usize::MAX),
     };
     if options.interval < SHORTEST_INTERVAL || options.stuck < SHORTEST_INTERVAL {
         let error = Error::new(ErrorKind::Usage, "an interval that is too short");

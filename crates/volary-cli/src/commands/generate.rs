@@ -115,6 +115,7 @@ const SCHEMAS: &[CommandSchema] = &[
     ("trash purge", schema_of::<Vec<volary::RemoveReport>>),
     ("cleanup", schema_of::<Vec<volary::RemoveReport>>),
     ("orphans", schema_of::<Vec<volary::Orphan>>),
+    ("check", schema_of::<volary::StoreCheckReport>),
     ("why", schema_of::<volary::WhyReport>),
     ("why --fence", schema_of::<volary::FenceReport>),
     ("pending", schema_of::<Vec<volary::PendingListing>>),

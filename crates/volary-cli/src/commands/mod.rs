@@ -1,6 +1,7 @@
 //! The commands, one file each: arguments, the library call, how its result is shown.
 
 mod agent;
+mod check;
 mod cleanup;
 mod completions;
 mod cp;
@@ -61,6 +62,7 @@ pub(crate) enum Command {
     Trash(trash::Trash),
     Cleanup(cleanup::Cleanup),
     Orphans(orphans::Orphans),
+    Check(check::Check),
     Why(why::Why),
     Pending(pending::Pending),
     Reap(pending::Reap),
@@ -102,6 +104,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<()> {
         Command::Trash(args) => trash::run(args, session).await,
         Command::Cleanup(args) => cleanup::run(args, session).await,
         Command::Orphans(args) => orphans::run(args, session).await,
+        Command::Check(args) => check::run(args, session).await,
         Command::Why(args) => why::run(args, session).await,
         Command::Pending(args) => pending::pending(args, session).await,
         Command::Reap(args) => pending::reap(args, session).await,

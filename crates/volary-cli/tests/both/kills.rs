@@ -243,7 +243,9 @@ fn s04_commands_killed_anywhere_leave_whole_volumes_or_none_and_no_debris() {
             assert!(restores.any(|victim| victim.args[2].ends_with(id)), "{entry:#}: {reaped:#?}");
             assert_eq!(entry["state"], "normal", "{reaped:#?}");
         }
+        super::check::assert_sound(bench);
         victims.iter().for_each(|victim| yard.done_again(victim));
+        super::check::assert_sound(bench);
         yard.assert_nothing_stays();
     }
     assert_ne!(midway, BTreeMap::new(), "no kill came midway");

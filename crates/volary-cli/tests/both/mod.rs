@@ -2,6 +2,7 @@
 
 mod agent;
 mod audit_log;
+pub(crate) mod check;
 mod cleanup;
 mod findings;
 mod frozen;

@@ -74,6 +74,7 @@ fn s04_two_reapers_and_an_importer_do_nothing_twice_and_lose_nothing() {
     for victim in &whole {
         assert!(yard.whole(victim), "{} is lost", victim.volume);
     }
+    super::check::assert_sound(&yard.bench);
     let published = cut.iter().filter(|victim| yard.whole(victim)).count();
     yard.assert_nothing_stays();
     let figures = json!({"killed": cut.len(), "published": published, "left alone": whole.len(), "settled": once.len(), "reaped again": rounds - 1});

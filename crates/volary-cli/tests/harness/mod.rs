@@ -163,6 +163,33 @@ text = lambda text: struct.pack("<I", len(text)) + text.encode()
         all.lines().filter(|name| name.starts_with("rbd_data.")).count()
     }
 
+    /// Changes one byte of an object of data behind the store's back.
+    pub fn flip_a_byte(&self) {
+        if !self.is_local() {
+            let objects = "next(o.key for o in io.list_objects() if o.key.startswith('rbd_data.'))";
+            let flip = format!(
+                "name = {objects}\nbyte = io.read(name, 1, 4097)[0]\nio.write(name, bytes([byte ^ 1]), 4097)"
+            );
+            return self.tamper(&flip, &[]);
+        }
+        let mut files = std::fs::read_dir(self.store.join("objects")).unwrap();
+        let file =
+            files.find_map(|dir| std::fs::read_dir(dir.unwrap().path()).unwrap().next()).unwrap().unwrap();
+        let mut bytes = std::fs::read(file.path()).unwrap();
+        bytes[4097] ^= 1;
+        std::fs::write(file.path(), bytes).unwrap();
+    }
+
+    /// Puts a record into the journal of the test's own namespace.
+    pub fn put_record(&self, key: &str, value: &[u8]) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (ctl, url): (_, volary::StoreUrl) = (volary::Ctl::new(), self.url.parse().unwrap());
+        let store = runtime.block_on(volary::Store::connect(&url, &ctl)).unwrap();
+        let home = self.home.parse().unwrap();
+        assert!(runtime.block_on(store.engine().swap_record(&home, key, None, Some(value), &ctl)).unwrap());
+        runtime.block_on(store.shutdown()).unwrap();
+    }
+
     /// Waits until the child has begun to write into the store; it must not have ended.
     pub fn wait_for_objects(&self, child: &mut Child) {
         while self.objects() == 0 {

@@ -155,7 +155,7 @@ fn s13_no_file_of_a_store_is_lost_or_changed_without_a_word() {
                         refusals += 1;
                         assert_eq!(error.kind(), ErrorKind::Mismatch, "{told}: {}", error.report());
                         assert!(
-                            error.remedy().unwrap().contains("repair_database"),
+                            error.remedy().unwrap().contains("check --repair"),
                             "{told}: {}",
                             error.report()
                         );

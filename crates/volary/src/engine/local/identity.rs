@@ -91,4 +91,4 @@ pub(super) fn refused(root: &Root, why: impl Into<String>) -> Error {
 
 /// What settles it.
 pub(super) const REMEDY: &str = "nothing was changed and no object is lost: put the missing or changed file back if you have \
-     it; else the library's `engine::local::repair_database` goes back to the store's copy of its database";
+     it, or run `volary check --repair`, which goes back to the store's copy of its database";
