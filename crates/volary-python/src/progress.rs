@@ -30,6 +30,7 @@ impl Gathered {
             Phase::Verify => "verify",
             Phase::Flatten => "flatten",
             Phase::Remove => "remove",
+            Phase::Check => "check",
             _ => "work",
         };
         Some(Seen { phase, done_bytes: self.done_bytes.load(Ordering::Relaxed), total_bytes })

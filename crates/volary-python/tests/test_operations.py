@@ -157,6 +157,9 @@ class Operations(StoreTest):
         self.assertTrue(store.forget(left["id"], self.place))
         self.assertFalse(store.forget(left["id"], self.place))
         of_type(store.orphans(["web"], self.place), list[reports.Orphan])
+        checked = store.check(self.place, read=True, pause=0.0)
+        of_type(checked, reports.StoreCheckReport)
+        self.assertEqual((checked["findings"], checked["complete"]), ([], True))
 
     def test_metadata_locks_and_who_holds_it(self):
         store, spec = self.store, self.spec("web")

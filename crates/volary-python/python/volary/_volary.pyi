@@ -35,6 +35,7 @@ from .reports import (
     SnapshotListing,
     SnapshotOutcome,
     SnapshotReport,
+    StoreCheckReport,
     StatusReport,
     TrashListing,
     TrashMoveReport,
@@ -239,6 +240,17 @@ class Store:
     ) -> list[RemoveReport]: ...
 
     # The journal.
+    def check(
+        self,
+        namespace: str = "rbd",
+        *,
+        read: bool = False,
+        repair: bool = False,
+        dry_run: bool = False,
+        jobs: int = 16,
+        pause: float = 2.0,
+        progress: _Progress = None,
+    ) -> StoreCheckReport: ...
     def pending(self, namespace: str = "rbd") -> list[PendingListing]: ...
     def pending_record(self, id: str, namespace: str = "rbd") -> Optional[PendingRecord]: ...
     def forget(self, id: str, namespace: str = "rbd", *, force: bool = False) -> bool: ...

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict, Union
 
 __all__ = [
     "Check",
+    "CheckFinding",
     "CheckReport",
     "ChildListing",
     "CloneReport",
@@ -20,6 +21,7 @@ __all__ = [
     "ExportFormat",
     "ExportReport",
     "FenceReport",
+    "FindingKind",
     "FlattenReport",
     "Health",
     "HealthCheck",
@@ -49,6 +51,8 @@ __all__ = [
     "Reason",
     "RemoveReport",
     "RenameReport",
+    "RepairOutcome",
+    "RepairReport",
     "ResizeReport",
     "RestoreReport",
     "SnapshotListing",
@@ -58,6 +62,7 @@ __all__ = [
     "StatusReport",
     "Step",
     "StepOutcome",
+    "StoreCheckReport",
     "StoreId",
     "TrashListing",
     "TrashMoveReport",
@@ -78,6 +83,9 @@ ErrorKind = Literal["internal", "usage", "not_found", "already_exists", "blocked
 ExportFormat = Literal["raw", "qcow2"]
 """The format of an exported file."""
 
+FindingKind = Literal["directory_mismatch", "id_object_missing", "id_object_mismatch", "header_missing", "header_damaged", "object_map_missing", "object_map_mismatch", "object_map_invalid", "parent_missing", "snapshot_half_removed", "trash_half_moved", "trash_half_restored", "trash_half_removed", "trash_without_volume", "listed_and_trashed", "staging_without_intent", "record_invalid", "unreadable", "content_mismatch", "head_differs", "database_refused", "database_damaged", "row_mismatch", "object_missing", "object_short", "object_mismatch", "object_unnamed", "object_lost", "file_foreign"]
+"""What kind of thing does not match."""
+
 HolderKind = Literal["watcher", "lock", "snapshot", "protected", "child", "group", "mirror", "trash", "unknown"]
 """What keeps a volume from going."""
 
@@ -95,6 +103,9 @@ ReapOutcome = Literal["settled", "pending", "running", "invalid"]
 
 Reason = Literal["backing_file", "data_file", "unknown_feature", "encrypted", "truncated", "overlap", "bomb", "polyglot", "format_mismatch", "nested_header", "limit", "malformed", "banned_format", "not_a_file"]
 """The stable code of a refusal; scripts may rely on it."""
+
+RepairOutcome = Literal["planned", "repaired", "absent", "blocked", "failed"]
+"""How the repair of a finding ended."""
 
 StepOutcome = Literal["planned", "done", "failed", "skipped"]
 """How one step ended."""
@@ -123,6 +134,34 @@ class Check(TypedDict):
 
     verdict: Verdict
     """How it came out."""
+
+
+class CheckFinding(TypedDict):
+    """Something that two looks, with a pause between them, found not to match."""
+
+    detail: str
+    """What is wrong."""
+
+    id: Union[VolumeId, None]
+    """The volume's id."""
+
+    kind: FindingKind
+    """What kind of thing it is."""
+
+    namespace: Union[str, None]
+    """The namespace; `null` for what belongs to the store as a whole."""
+
+    notice: bool
+    """Whether it is only worth knowing and makes no check fail."""
+
+    remedy: str
+    """What settles it, the whole command where there is one."""
+
+    repair: Union[RepairReport, None]
+    """The repair, when one was asked for and there is one."""
+
+    volume: Union[str, None]
+    """The volume or snapshot, by id when it is in trash; `null` for what is about none."""
 
 
 class CheckReport(TypedDict):
@@ -747,6 +786,19 @@ RenameReport = TypedDict("RenameReport", {
 """A volume that has another name now."""
 
 
+class RepairReport(TypedDict):
+    """The repair of a finding."""
+
+    action: str
+    """What is done."""
+
+    error: Union[str, None]
+    """Why it was not made."""
+
+    outcome: RepairOutcome
+    """How it ended."""
+
+
 class ResizeReport(TypedDict):
     """A volume whose size was changed."""
 
@@ -891,6 +943,37 @@ class Step(TypedDict):
 
     target: str
     """To what."""
+
+
+class StoreCheckReport(TypedDict):
+    """What checking a store found."""
+
+    complete: bool
+    """Whether everything that was asked for was looked at; if not, the error says why."""
+
+    findings: list[CheckFinding]
+    """What does not match, by namespace and volume."""
+
+    objects: int
+    """Objects that were looked at one by one."""
+
+    omitted: int
+    """Findings beyond the ten thousand that a report holds."""
+
+    pending: int
+    """Operations of the journal that have begun and are not finished; what they are about is left to them."""
+
+    read_bytes: int
+    """Bytes of data that were read."""
+
+    seconds: float
+    """How long it took."""
+
+    verified: int
+    """Heads and snapshots whose content was read and compared with the digest recorded of it."""
+
+    volumes: int
+    """Volumes that were looked at, in trash too."""
 
 
 class StoreId(TypedDict):
