@@ -174,7 +174,12 @@ fn s14_an_unfinished_target_is_given_no_name_by_a_repair() {
     let (code, _, report) = found(&bench, &["--repair"]);
     assert_eq!((code, &report["findings"][0]["repair"]), (Some(7), &Value::Null), "{report:#}");
     assert_eq!(bench.json(&["ls", &bench.home]), json!([]));
-    only(&bench, "trash_half_restored", &by_id);
+    let remedy = only(&bench, "trash_half_restored", &by_id)["remedy"].as_str().unwrap().to_owned();
+    let restore = remedy.split(',').next().unwrap().replace("NAME", "odd");
+    let words: Vec<&str> = restore.split_whitespace().collect();
+    crate::harness::cluster::output(words[0], &words[1..]);
+    bench.ok(&["rm", &bench.at("odd")]);
+    assert_clean(&bench);
 }
 
 #[test]

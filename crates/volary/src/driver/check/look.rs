@@ -171,10 +171,13 @@ fn staged_by_nobody<'a>(
 
 /// An unfinished target must not be given its name by a repair: nobody knows whether it is whole.
 fn without_publishing(finding: &mut Finding) {
-    if let (Some(Repair::FinishRestore(name)), Some(spec)) = (&finding.repair, &finding.volume)
+    if let (Some(Repair::FinishRestore(name)), Some(spec), Some(id)) =
+        (&finding.repair, &finding.volume, &finding.id)
         && name.as_bytes().starts_with(STAGING_PREFIX.as_bytes())
     {
-        finding.remedy = format!("volary trash rm --force {spec}");
+        // RBD removes from trash nothing whose restore has begun.
+        let restore = format!("rbd trash restore --image NAME {}/{id}", spec.namespace);
+        finding.remedy = format!("{restore}, then remove that volume: nobody knows whether it is whole");
         finding.repair = None;
     }
 }
