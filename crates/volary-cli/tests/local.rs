@@ -18,6 +18,8 @@ mod hostile;
 mod inspect;
 #[path = "local/memory.rs"]
 mod memory;
+#[path = "local/rot.rs"]
+mod rot;
 
 fn bench() -> harness::Bench {
     harness::Bench::new()

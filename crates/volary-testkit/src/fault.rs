@@ -339,6 +339,10 @@ impl Volume for FaultyVolume {
         self.faults.call("read", self.inner()?.read(offset, len, ctl)).await
     }
 
+    async fn read_block(&self, offset: u64, len: usize, ctl: &Ctl) -> Result<(Bytes, Option<[u8; 32]>)> {
+        self.faults.call("read", self.inner()?.read_block(offset, len, ctl)).await
+    }
+
     async fn write(&self, offset: u64, data: Bytes, ctl: &Ctl) -> Result<()> {
         self.faults.call("write", self.inner()?.write(offset, data, ctl)).await
     }
@@ -353,6 +357,10 @@ impl Volume for FaultyVolume {
 
     async fn flush(&self, ctl: &Ctl) -> Result<()> {
         self.faults.call("flush", self.inner()?.flush(ctl)).await
+    }
+
+    async fn record_leaves(&self, leaves: &[(u64, [u8; 32])], ctl: &Ctl) -> Result<()> {
+        self.faults.call("record_leaves", self.inner()?.record_leaves(leaves, ctl)).await
     }
 
     async fn extents(&self, offset: u64, len: u64, ctl: &Ctl) -> Result<Vec<Extent>> {

@@ -9,6 +9,8 @@ mod full_disk;
 mod owned;
 #[path = "place/local.rs"]
 mod place;
+#[path = "local/rot.rs"]
+mod rot;
 #[path = "store/mod.rs"]
 mod store;
 

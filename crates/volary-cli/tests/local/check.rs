@@ -32,6 +32,61 @@ fn s13_an_object_that_is_missing_is_named_with_its_volume() {
 }
 
 #[test]
+fn s13_an_object_that_is_short_is_found_without_reading() {
+    let bench = crate::bench();
+    let image = bench.image("disk.raw", 2);
+    bench.ok(&["import", image.to_str().unwrap(), &bench.at("web"), "--snapshot", "base"]);
+    let object = std::fs::File::options().write(true).open(objects(&bench).remove(0)).unwrap();
+    object.set_len((4 << 20) - 1).unwrap();
+    let (code, rows, report) = found(&bench, &[]);
+    assert_eq!((code, rows), (Some(7), vec![("object_short".into(), bench.shown("web"))]), "{report:#}");
+    let detail = report["findings"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("has 4194303 bytes and had 4194304"), "{detail}");
+    // Longer is only what a writer that was killed left of what it never flushed.
+    object.set_len((4 << 20) + 1).unwrap();
+    assert_clean(&bench);
+}
+
+#[test]
+fn s13_an_object_with_other_bytes_is_found_by_reading() {
+    let bench = crate::bench();
+    let image = bench.image("disk.raw", 2);
+    bench.ok(&["import", image.to_str().unwrap(), &bench.at("web")]);
+    // No digest holds of it any more; its blocks have their checksums.
+    bench.ok(&["resize", "--size", "12M", &bench.at("web")]);
+    let (code, _, report) = found(&bench, &["--read"]);
+    assert!(code == Some(0) && report["read_bytes"].as_u64() >= Some(8 << 20), "{report:#}");
+    let object = objects(&bench).remove(0);
+    let whole = std::fs::read(&object).unwrap();
+    let mut bytes = whole.clone();
+    bytes[70_000] ^= 1;
+    std::fs::write(&object, bytes).unwrap();
+    assert_clean(&bench);
+    let (code, rows, report) = found(&bench, &["--read"]);
+    assert_eq!(code, Some(7), "{report:#}");
+    assert!(rows.contains(&("object_mismatch".into(), bench.shown("web"))), "{report:#}");
+    let name = object.file_name().unwrap().to_str().unwrap();
+    let told = |of: &serde_json::Value| of["detail"].as_str().unwrap().contains(name);
+    assert!(report["findings"].as_array().unwrap().iter().any(told), "{report:#}");
+    std::fs::write(&object, whole).unwrap();
+    assert_eq!(found(&bench, &["--read"]).0, Some(0));
+}
+
+#[test]
+fn s13_a_row_that_is_not_as_it_was_written_is_found_without_reading() {
+    let bench = crate::bench();
+    let image = bench.image("disk.raw", 2);
+    bench.ok(&["import", image.to_str().unwrap(), &bench.at("web")]);
+    let database = rusqlite::Connection::open(bench.store.join("store.db")).unwrap();
+    for damage in ["length = length - 1", "object = NULL, length = NULL, leaf = NULL"] {
+        database.execute(&format!("UPDATE blocks SET {damage} WHERE idx = 1"), []).unwrap();
+        let (code, rows, report) = found(&bench, &[]);
+        let expected = ("row_mismatch".into(), bench.shown("web"));
+        assert!(code == Some(7) && rows.contains(&expected), "{damage}: {report:#}");
+    }
+}
+
+#[test]
 fn s04_an_object_that_no_row_names_is_moved_aside_and_kept() {
     let bench = crate::bench();
     let image = bench.image("disk.raw", 1);
@@ -115,7 +170,7 @@ fn s13_objects_that_are_younger_than_the_copy_are_kept_and_listed_when_the_store
 /// Spoils the page that has the rows of blocks.
 fn damage_a_page(bench: &Bench) {
     let database = rusqlite::Connection::open(bench.store.join("store.db")).unwrap();
-    let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'block'";
+    let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'blocks'";
     let page: i64 = database.query_row(root, [], |row| row.get(0)).unwrap();
     let bytes: i64 = database.query_row("PRAGMA page_size", [], |row| row.get(0)).unwrap();
     database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();

@@ -193,3 +193,37 @@ pub(super) async fn modified_changes_with_the_data(s: &Stage) {
     w.shut().await;
     assert!(modified().await >= first);
 }
+
+pub(super) async fn leaves_change_nothing_that_is_seen(s: &Stage) {
+    let a = s.volume("a", 2 * BLOCK).await;
+    let w = s.writer(&a).await;
+    w.fill(0, BLOCK, 1).await;
+    w.fill(BLOCK, 100, 2).await;
+    w.sync().await;
+    let ones = volary::leaf(&filled(BLOCK, 1)).unwrap();
+    let twos = volary::leaf(&filled(100, 2)).unwrap();
+    for _ in 0..2 {
+        w.record_leaves(&[(0, ones), (1, twos)], &CTL).await.unwrap();
+        w.holds(&[(BLOCK, 1), (100, 2), (BLOCK - 100, 0)]).await;
+        for (index, leaf) in [(0, ones), (1, twos)] {
+            let (bytes, known) = w.read_block(index * BLOCK, BLOCK as usize, &CTL).await.unwrap();
+            assert_eq!(volary::leaf(&bytes), Some(leaf));
+            assert!(known.is_none_or(|known| known == leaf));
+        }
+    }
+    // Written, zeroed, kept by a snapshot, cloned, shrunk and grown again: the leaves follow.
+    w.snap("s").await;
+    w.fill(7, 3, 4).await;
+    w.zero(BLOCK, 50).await;
+    let runs = [(7, 1), (3, 4), (BLOCK - 10, 1), (50, 0), (50, 2), (BLOCK - 100, 0)];
+    w.holds(&runs).await;
+    w.sync().await;
+    w.holds(&runs).await;
+    let snapshot = s.at(&a, "s").await;
+    snapshot.record_leaves(&[(0, ones), (1, twos)], &CTL).await.unwrap();
+    snapshot.holds(&[(BLOCK, 1), (100, 2), (BLOCK - 100, 0)]).await;
+    s.reader(&a).await.record_leaves(&[], &CTL).await.unwrap();
+    w.resize(BLOCK + 60, &CTL).await.unwrap();
+    w.resize(2 * BLOCK, &CTL).await.unwrap();
+    w.holds(&[(7, 1), (3, 4), (BLOCK - 10, 1), (50, 0), (10, 2), (BLOCK - 60, 0)]).await;
+}

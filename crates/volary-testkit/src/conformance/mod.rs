@@ -89,7 +89,7 @@ macro_rules! conformance_tests {
             writes_read_back sizes_of_all_kinds out_of_range_is_usage_and_changes_nothing zero_length_is_nothing
             zeroing_whole_and_partial_blocks zeroing_over_a_parent zeroing_under_a_snapshot
             parallel_writes_keep_apart close_keeps_what_was_written used_bytes_follow_the_data
-            cancelled_io_is_interrupted modified_changes_with_the_data;
+            cancelled_io_is_interrupted modified_changes_with_the_data leaves_change_nothing_that_is_seen;
         s10_extents = extents:
             an_empty_volume_is_one_hole they_cover_any_window they_show_a_parents_data
             a_walk_sees_what_is_written_on_the_way windows_are_bounded holes_are_found_again expected_writes_count_as_data_only_once_written;

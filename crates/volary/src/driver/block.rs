@@ -18,6 +18,8 @@ pub(crate) struct Block {
 #[derive(Default)]
 pub(crate) struct Examiner {
     leaf: Leaf,
+    /// The leaf, where it is known beforehand.
+    known: Option<[u8; 32]>,
     runs: Vec<Range<usize>>,
     seen: usize,
 }
@@ -37,7 +39,9 @@ impl Examiner {
                 self.leaf.zeros(granule.len());
                 continue;
             }
-            self.leaf.data(granule);
+            if self.known.is_none() {
+                self.leaf.data(granule);
+            }
             match self.runs.last_mut() {
                 Some(last) if last.end == start => last.end = self.seen,
                 _ => self.runs.push(start..self.seen),
@@ -48,14 +52,19 @@ impl Examiner {
     /// Looks at what is left of it.
     pub(crate) fn finish(mut self, bytes: Bytes) -> Block {
         self.look_to(&bytes, bytes.len());
-        Block { bytes, leaf: self.leaf.finish(), runs: self.runs }
+        Block { bytes, leaf: self.known.or_else(|| self.leaf.finish()), runs: self.runs }
     }
 }
 
 impl Block {
     /// Hashes a block and finds its runs of data; takes a millisecond, so run it on a thread for such work.
     pub(crate) fn examine(bytes: Bytes) -> Block {
-        Examiner::default().finish(bytes)
+        Block::known(bytes, None)
+    }
+
+    /// The same of a block that was compared with its leaf already, and is not hashed again.
+    pub(crate) fn known(bytes: Bytes, leaf: Option<[u8; 32]>) -> Block {
+        Examiner { known: leaf, ..Examiner::default() }.finish(bytes)
     }
 
     /// The runs to write where whole blocks are cheaper than many pieces: one, unless a quarter can be left out.
@@ -108,6 +117,8 @@ mod tests {
                 assert_eq!((pieces.leaf, pieces.runs), (whole.leaf, whole.runs.clone()));
             }
             assert_eq!(whole.leaf, leaf(&bytes));
+            let known = Block::known(bytes.clone().into(), whole.leaf);
+            assert_eq!((known.leaf, known.runs), (whole.leaf, whole.runs));
             assert_eq!(whole.leaf.is_some(), !data.is_empty());
         }
     }

@@ -76,8 +76,10 @@ impl Store {
     ) -> Result<CopyReport> {
         let asked = json!({ "source": from.to_string(), "accept_mismatch": options.accept_mismatch });
         let audit = Audit::begin("copy", to, &asked);
-        let result =
-            self.copy_audited(from, to, options, ctl).await.map_err(|error| error.context("volume", to));
+        let result = self
+            .copy_audited(from, to, options, ctl)
+            .await
+            .map_err(|error| error.context("from", from).context("volume", to));
         audit.finish(&result, |report| ("done".to_owned(), json!(report)));
         result
     }
@@ -120,6 +122,7 @@ impl Store {
             snapshot: None,
             protect: false,
             record: true,
+            record_leaves: !options.accept_mismatch,
         };
         let origin = Origin::Empty { size_bytes: stat.size_bytes };
         let (staging, volume) = Staging::begin(self, "copy", to, origin, ctl).await?.opened(ctl).await?;

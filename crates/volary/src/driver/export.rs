@@ -176,6 +176,7 @@ async fn export_open(
         step: "export",
         size_bytes: Some(size_bytes),
         in_order: matches!(target, ExportTarget::Stream(_)),
+        record_leaves: false,
     };
     let compare = async |digest: ContentDigest, source: &VolumeBlocks| {
         recorded.compare(digest, source.mismatched_bytes(), accept_mismatch, &**volume, ctl).await

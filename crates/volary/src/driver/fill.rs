@@ -23,6 +23,8 @@ pub(crate) struct Fill {
     pub(crate) protect: bool,
     /// Whether the digest is recorded with the volume.
     pub(crate) record: bool,
+    /// Whether the leaves of its blocks are recorded: not when mismatches of the source are accepted.
+    pub(crate) record_leaves: bool,
 }
 
 impl Fill {
@@ -36,7 +38,12 @@ impl Fill {
         ctl.phase(Phase::Copy, Some(self.data_bytes));
         volume.expect_writes(&expected(&*from, ctl).await?, ctl).await?;
         let sink = Arc::new(VolumeBlocks::new(volume.clone(), self.size_bytes));
-        let pass = Pass { step: "copy", size_bytes: Some(self.size_bytes), in_order: false };
+        let pass = Pass {
+            step: "copy",
+            size_bytes: Some(self.size_bytes),
+            in_order: false,
+            record_leaves: self.record_leaves,
+        };
         let digest = pass.run(from, Some(sink), ctl).await?;
         volume.expect_writes(&[], ctl).await?;
         Ok(digest)
@@ -54,7 +61,8 @@ impl Fill {
         ctl: &Ctl,
     ) -> Result<()> {
         if self.verify {
-            let actual = read_back(volume, self.size_bytes, ctl).await?;
+            let blocks = VolumeBlocks::new(volume.clone(), self.size_bytes);
+            let actual = read_back(Arc::new(blocks), ctl).await?;
             if actual != digest {
                 return Err(Error::new(
                     ErrorKind::Mismatch,

@@ -307,6 +307,7 @@ impl Store {
             snapshot: plan.snapshot.clone(),
             protect: plan.protect,
             record: true,
+            record_leaves: true,
         };
         let digesting = Digesting::begin(request, &source, image.format(), ctl);
         let origin = Origin::Empty { size_bytes: plan.size_bytes };

@@ -88,7 +88,7 @@ async fn fill(
     ctl.phase(Phase::Copy, request.size_bytes);
     let stream = RawStream::new(stream, volume.clone(), room, limit, &request.algorithms(true));
     let (stream, sink) = (Arc::new(stream), Arc::new(VolumeBlocks::new(volume.clone(), limit)));
-    let pass = Pass { step: "copy", size_bytes: request.size_bytes, in_order: false };
+    let pass = Pass { step: "copy", size_bytes: request.size_bytes, in_order: false, record_leaves: true };
     let digest = pass.run(Arc::new(stream.clone()), Some(sink), ctl).await?;
     let (format, checksums, file_bytes) = stream.finish().map_err(|error| error.context("path", "-"))?;
     let fill = Fill {
@@ -98,6 +98,7 @@ async fn fill(
         snapshot: request.snapshot.clone(),
         protect: request.protect,
         record: true,
+        record_leaves: true,
     };
     stream.fit(fill.size_bytes, ctl).await?;
     let (path, format) = ("-".to_owned(), format.to_string());

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use futures::{StreamExt, stream};
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,10 @@ const READS: usize = 4;
 const WINDOW_BYTES: u64 = 256 * BLOCK_BYTES;
 /// After so many bytes what was written is made durable, so that what an engine remembers of it stays bounded.
 const FLUSH_BYTES: u64 = 4 << 30;
+/// So many blocks as well: their leaves are handed over then.
+const FLUSH_BLOCKS: usize = 4096;
+/// So many leaves at most are remembered of what is only read, 10 MiB: of a terabyte that has no checksums yet.
+const REMEMBERED: usize = 1 << 18;
 
 /// Where content comes from.
 #[async_trait]
@@ -59,7 +63,14 @@ pub(crate) trait BlockSink: Send + Sync {
     async fn write(&self, start: u64, block: Block, ctl: &Ctl) -> Result<()>;
     /// Makes what was written durable.
     async fn flush(&self, ctl: &Ctl) -> Result<()>;
+    /// Takes over the leaves of blocks that were written and flushed; what is no volume has no use for them.
+    async fn record(&self, _leaves: &[(u64, [u8; 32])], _ctl: &Ctl) -> Result<()> {
+        Ok(())
+    }
 }
+
+/// A block's index and its leaf.
+type IndexedLeaf = (u64, [u8; 32]);
 
 /// An open volume as source and sink.
 pub(crate) struct VolumeBlocks {
@@ -67,13 +78,36 @@ pub(crate) struct VolumeBlocks {
     size_bytes: u64,
     reads: Semaphore,
     mismatched_bytes: AtomicU64,
+    /// The leaves of blocks that the store has none to compare with, where they are remembered.
+    unknown: Option<Mutex<Vec<IndexedLeaf>>>,
 }
 
 impl VolumeBlocks {
     /// The volume's first `size_bytes`.
     pub(crate) fn new(volume: Arc<dyn Volume>, size_bytes: u64) -> Self {
         let (reads, mismatched_bytes) = (Semaphore::new(READS), AtomicU64::new(0));
-        VolumeBlocks { volume, size_bytes, reads, mismatched_bytes }
+        VolumeBlocks { volume, size_bytes, reads, mismatched_bytes, unknown: None }
+    }
+
+    /// Remembers the leaves of blocks that the store has no checksums of, for whoever finds that the content is right: of
+    /// the first ones, when there are very many.
+    pub(crate) fn remembering(self) -> Self {
+        VolumeBlocks { unknown: Some(Mutex::default()), ..self }
+    }
+
+    /// Gives the leaves that were remembered to a volume to keep as its blocks' checksums, if its store keeps any.
+    pub(crate) async fn hand_over(&self, volume: &dyn Volume, ctl: &Ctl) -> Result<()> {
+        let Some(unknown) = &self.unknown else { return Ok(()) };
+        let leaves = std::mem::take(&mut *unknown.lock().unwrap_or_else(PoisonError::into_inner));
+        for leaves in leaves.chunks(FLUSH_BLOCKS) {
+            volume.record_leaves(leaves, ctl).await?;
+        }
+        Ok(())
+    }
+
+    /// The volume.
+    pub(crate) fn volume(&self) -> &dyn Volume {
+        &*self.volume
     }
 
     /// How many bytes did not match what the store knows of them and were read all the same, as confirmed in the end.
@@ -97,9 +131,16 @@ impl BlockSource for VolumeBlocks {
     async fn read(&self, start: u64, data: Vec<Range<u64>>, ctl: &Ctl) -> Result<Block> {
         let end = data.last().map_or(start, |range| range.end);
         let reading = self.reads.acquire().await;
-        let bytes = self.volume.read(start, (end - start) as usize, ctl).await?;
+        let (bytes, known) = self.volume.read_block(start, (end - start) as usize, ctl).await?;
         drop(reading);
-        on_thread("examining a block", move || Ok(Block::examine(bytes))).await
+        let block = on_thread("examining a block", move || Ok(Block::known(bytes, known))).await?;
+        if let (Some(unknown), None, Some(leaf)) = (&self.unknown, known, block.leaf) {
+            let mut unknown = unknown.lock().unwrap_or_else(PoisonError::into_inner);
+            if unknown.len() < REMEMBERED {
+                unknown.push((start / BLOCK_BYTES, leaf));
+            }
+        }
+        Ok(block)
     }
 
     async fn confirm(&self, ctl: &Ctl) -> Result<()> {
@@ -121,6 +162,10 @@ impl BlockSink for VolumeBlocks {
     async fn flush(&self, ctl: &Ctl) -> Result<()> {
         self.volume.flush(ctl).await
     }
+
+    async fn record(&self, leaves: &[(u64, [u8; 32])], ctl: &Ctl) -> Result<()> {
+        self.volume.record_leaves(leaves, ctl).await
+    }
 }
 
 /// One pass over a source: what it is called in errors, and how many bytes the result is digested as.
@@ -130,6 +175,8 @@ pub(crate) struct Pass {
     pub(crate) size_bytes: Option<u64>,
     /// Whether blocks must arrive at the sink in order, one after the other.
     pub(crate) in_order: bool,
+    /// Whether the sink takes over the leaves of the blocks: not of content that is taken although it may be damaged.
+    pub(crate) record_leaves: bool,
 }
 
 impl Pass {
@@ -198,18 +245,22 @@ impl Pass {
 
         let mut leaves = Leaves::new(self.size_bytes);
         let mut failed: Option<Error> = None;
-        let mut unflushed = 0;
+        let (mut unflushed, mut unrecorded) = (0, Vec::new());
         while let Some(block) = done.next().await {
             let flushed = match block {
                 Ok((index, leaf, bytes)) if failed.is_none() => {
                     if let Some(leaf) = &leaf {
                         leaves.add(index, *leaf);
+                        if self.record_leaves {
+                            unrecorded.push((index, *leaf));
+                        }
                     }
                     unflushed += bytes;
                     match &to {
-                        Some(sink) if unflushed >= FLUSH_BYTES => {
+                        Some(sink) if unflushed >= FLUSH_BYTES || unrecorded.len() >= FLUSH_BLOCKS => {
                             unflushed = 0;
-                            flush(&**sink, &ctl).await
+                            let leaves = std::mem::take(&mut unrecorded);
+                            flush(&**sink, &leaves, &ctl).await
                         }
                         _ => Ok(()),
                     }
@@ -228,7 +279,7 @@ impl Pass {
         if !stop.is_cancelled() {
             from.confirm(&ctl).await?;
             if let Some(sink) = &to {
-                flush(&**sink, &ctl).await?;
+                flush(&**sink, &unrecorded, &ctl).await?;
             }
         }
         Ok(leaves.finish(from.size_bytes()))
@@ -269,8 +320,11 @@ impl Leaves {
 }
 
 /// Flushing moves bytes that nobody counts: it may take as long as the disk needs.
-async fn flush(sink: &dyn BlockSink, ctl: &Ctl) -> Result<()> {
-    let flushing = sink.flush(ctl);
+async fn flush(sink: &dyn BlockSink, leaves: &[(u64, [u8; 32])], ctl: &Ctl) -> Result<()> {
+    let flushing = async {
+        sink.flush(ctl).await?;
+        sink.record(leaves, ctl).await
+    };
     tokio::pin!(flushing);
     let started = tokio::time::Instant::now();
     loop {

@@ -2,7 +2,7 @@
 
 use super::content_record::DigestRecord;
 use super::store::Store;
-use super::transfer::{Pass, VolumeBlocks};
+use super::transfer::{BlockSource, Pass, VolumeBlocks};
 use crate::digest::ContentDigest;
 use crate::engine::{Extent, MAX_EXTENTS_WINDOW_BYTES, Volume};
 use crate::{Ctl, Error, ErrorKind, Phase, Result, VolumeId, VolumeSpec};
@@ -99,11 +99,24 @@ impl Store {
         }
         // A writer that is there while we read would make any record wrong: keep others out.
         let writer = if record { Some(self.open_to_write(&spec.head(), ctl).await?) } else { None };
-        let read = read_back(volume, stat.size_bytes, ctl).await;
+        let blocks = Arc::new(VolumeBlocks::new(volume.clone(), stat.size_bytes).remembering());
+        let read = read_back(blocks.clone(), ctl).await;
         let made = match (&writer, &read) {
             (Some(writer), Ok(actual)) => DigestRecord::new(*actual, &stat).write(&**writer, ctl).await,
             _ => Ok(()),
         };
+        let right = match &recorded {
+            Some(recorded) => read.as_ref().is_ok_and(|actual| *actual == recorded.digest),
+            None => read.is_ok() && made.is_ok(),
+        };
+        // A head's leaves hold only where nobody else writes.
+        let keeper = if stat.snapshot.is_some() { Some(volume) } else { writer.as_ref() };
+        if let Some(keeper) = keeper.filter(|_| right)
+            && let Err(error) = blocks.hand_over(&**keeper, ctl).await
+        {
+            // What was asked is answered: a store that can only be read keeps no checksums.
+            tracing::debug!(error = error.report(), "checksums of blocks are not kept");
+        }
         let closed = match writer {
             Some(writer) => writer.close(&ctl.for_cleanup()).await,
             None => Ok(()),
@@ -120,12 +133,11 @@ impl Store {
 }
 
 /// The digest of what an open volume holds, by its own extents and blocks.
-pub(crate) async fn read_back(volume: &Arc<dyn Volume>, size_bytes: u64, ctl: &Ctl) -> Result<ContentDigest> {
-    ctl.phase(Phase::Verify, Some(data_bytes(&**volume, size_bytes, ctl).await?));
-    let source = VolumeBlocks::new(volume.clone(), size_bytes);
-    Pass { step: "verify", size_bytes: Some(size_bytes), in_order: false }
-        .run(Arc::new(source), None, ctl)
-        .await
+pub(crate) async fn read_back(blocks: Arc<VolumeBlocks>, ctl: &Ctl) -> Result<ContentDigest> {
+    let size_bytes = blocks.size_bytes();
+    ctl.phase(Phase::Verify, Some(data_bytes(blocks.volume(), size_bytes, ctl).await?));
+    let pass = Pass { step: "verify", size_bytes: Some(size_bytes), in_order: false, record_leaves: false };
+    pass.run(blocks, None, ctl).await
 }
 
 /// How many bytes of an open volume may be data.

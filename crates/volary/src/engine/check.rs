@@ -99,7 +99,7 @@ pub enum FindingKind {
     DatabaseRefused,
     /// Local: SQLite finds the database damaged.
     DatabaseDamaged,
-    /// Local: rows of the database contradict each other.
+    /// Local: rows of the database contradict each other, or one is not as it was written.
     RowMismatch,
     /// Local: an object that a row names is missing.
     ObjectMissing,

@@ -28,6 +28,15 @@ pub trait Volume: Send + Sync + fmt::Debug {
     /// lost, or other bytes than their checksum tells; never with [`OpenOptions::accept_mismatch`](super::OpenOptions::accept_mismatch).
     async fn read(&self, offset: u64, len: usize, ctl: &Ctl) -> Result<Bytes>;
 
+    /// Reads a block of the content digest, or as much of one from its start as it has, as [`read`](Volume::read) does; with the
+    /// leaf of what was read, where the engine has compared that with one that it keeps, so that nobody needs to hash it again.
+    ///
+    /// # Errors
+    /// As [`read`](Volume::read).
+    async fn read_block(&self, offset: u64, len: usize, ctl: &Ctl) -> Result<(Bytes, Option<[u8; 32]>)> {
+        Ok((self.read(offset, len, ctl).await?, None))
+    }
+
     /// Writes (`rbd_aio_write`); durable after [`flush`](Volume::flush).
     ///
     /// # Errors
@@ -52,6 +61,15 @@ pub trait Volume: Send + Sync + fmt::Debug {
     /// # Errors
     /// After a failed flush the handle is poisoned: every later write and flush fails.
     async fn flush(&self, ctl: &Ctl) -> Result<()>;
+
+    /// Hands over the leaves of the content digest of blocks (their index, and the leaf), which the caller computed of what it
+    /// wrote or read: the engine keeps those it can as the blocks' checksums, and compares them whenever a whole block is read.
+    /// Nothing that can be seen changes; leaves of the blocks that are known already stay. Any handle will do; of a head that is open
+    /// to be read the engine keeps none, since others may write it. Ceph has checksums of its own, and does nothing.
+    ///
+    /// The caller must know that the bytes were flushed, and that this handle has not written the blocks since it computed the leaves.
+    /// A block of zeros has no leaf.
+    async fn record_leaves(&self, leaves: &[(u64, [u8; 32])], ctl: &Ctl) -> Result<()>;
 
     /// Where a range may hold data, its own or a parent's, in order, without gaps, neighbours merged
     /// (`rbd_diff_iterate2`).

@@ -24,13 +24,15 @@ impl Open {
             let (layer, size) = self.top(tx)?;
             within(offset, len, size)?;
             let count = if len == 0 { 0 } else { (offset + len).div_ceil(BLOCK_BYTES) - first };
-            self.sources(tx, layer, first, count)
+            self.readable(tx, layer, first, count)
         })?;
         let mut extents: Vec<Extent> = Vec::new();
         for (piece, source) in pieces(offset, len).zip(found) {
             let seen = match source {
-                Source::Zeros => 0,
-                Source::Object { visible, .. } => visible.saturating_sub(piece.within).min(piece.len),
+                Some(Source::Zeros) => 0,
+                // Reading it counts it.
+                None => piece.len,
+                Some(Source::Object { visible, .. }) => visible.saturating_sub(piece.within).min(piece.len),
             };
             push(&mut extents, offset + piece.at, seen, true);
             push(&mut extents, offset + piece.at + seen, piece.len - seen, false);
@@ -47,20 +49,21 @@ impl Open {
             let found = self.store.db.read(|tx| {
                 let (layer, size) = self.top(tx)?;
                 let count = size.div_ceil(BLOCK_BYTES).saturating_sub(first).min(WINDOW);
-                self.sources(tx, layer, first, count)
+                self.readable(tx, layer, first, count)
             })?;
             if found.is_empty() {
                 return Ok(used);
             }
             first += found.len() as u64;
             for source in found {
-                let Source::Object { object, own: true, .. } = source else { continue };
-                let opened = self.store.files.open(&self.store.object_path(object), false);
+                // Of a damaged row nothing is known; reading it counts it.
+                let Some(Source::Object { object, own: true, .. }) = source else { continue };
+                let opened = self.store.files.open(&self.store.object_path(object.id), false);
                 match opened.and_then(|file| file.allocated_bytes()) {
                     Ok(bytes) => used = used.saturating_add(bytes),
                     // Replaced since the rows were read.
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(self.failed("measuring an object", object, error)),
+                    Err(error) => return Err(self.failed("measuring an object", object.id, error)),
                 }
             }
         }

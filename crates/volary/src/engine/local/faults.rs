@@ -53,7 +53,7 @@ impl Files for Failing {
 }
 
 impl ObjectFile for FailingFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.0.read_at(buffer, offset)
     }
 
@@ -65,11 +65,19 @@ impl ObjectFile for FailingFile {
         self.0.zero_at(offset, len)
     }
 
+    fn cut_at(&self, length: u64) -> io::Result<()> {
+        self.0.cut_at(length)
+    }
+
     fn sync(&self) -> io::Result<()> {
         if self.1.load(SeqCst) {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         self.0.sync()
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.0.length()
     }
 
     fn allocated_bytes(&self) -> io::Result<u64> {

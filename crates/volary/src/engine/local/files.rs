@@ -8,14 +8,19 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
-/// One object's file; reading past its end gives zeros, as its holes do.
+/// One object's file.
 pub(super) trait ObjectFile: Send + Sync {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Fills the buffer as far as the file goes, and says how far that was.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
     /// Makes a range read as zeros and frees what it can.
     fn zero_at(&self, offset: u64, len: u64) -> io::Result<()>;
+    /// Lets it end here, which is not after where it ends now.
+    fn cut_at(&self, length: u64) -> io::Result<()>;
     /// Makes what was written durable; the file's name needs [`Files::sync_dir`] besides.
     fn sync(&self) -> io::Result<()>;
+    /// Where it ends.
+    fn length(&self) -> io::Result<u64>;
     fn allocated_bytes(&self) -> io::Result<u64>;
 }
 
@@ -57,22 +62,17 @@ impl Files for SystemFiles {
 }
 
 impl ObjectFile for DirectFile {
-    fn read_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
-        while !buffer.is_empty() {
-            match self.file().read_at(buffer, offset) {
-                Ok(0) => {
-                    buffer.fill(0);
-                    return Ok(());
-                }
-                Ok(n) => {
-                    buffer = &mut buffer[n..];
-                    offset += n as u64;
-                }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.file().read_at(&mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(done)
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
@@ -97,8 +97,16 @@ impl ObjectFile for DirectFile {
         Ok(())
     }
 
+    fn cut_at(&self, length: u64) -> io::Result<()> {
+        self.file().set_len(length)
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.file().sync_data()
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.file().metadata()?.len())
     }
 
     fn allocated_bytes(&self) -> io::Result<u64> {

@@ -2,13 +2,14 @@
 //! put; then one transaction cuts. Until that one nothing has changed for anybody who reads, so it may stop at any
 //! point and be done again.
 
+use super::blocks::{self, Object};
 use super::db::{Sql, int, uint};
 use super::directory::missing;
 use super::handle::{Open, Writer};
-use super::ids::{BLOCK_BYTES, ObjectId};
+use super::ids::BLOCK_BYTES;
 use super::layers::{Seen, Source, chain, sources};
 use crate::{Ctl, Error, ErrorKind, Phase, Result};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Transaction};
 use std::collections::BTreeSet;
 
 /// Blocks filled at a time: other writers wait for no more than this.
@@ -77,10 +78,13 @@ impl Open {
         self.flush_alone(writer, ctl)?;
         let (bottom, found) = self.store.db.read(|tx| {
             let border = self.border(tx, writer)?;
-            let mut found: Vec<Option<Source>> =
-                sources(tx, &border.below, first, count)?.into_iter().map(Some).collect();
+            let mut found: Vec<Option<Source>> = sources(tx, &border.below, first, count)
+                .map_err(|fault| self.named(fault))?
+                .into_iter()
+                .map(Some)
+                .collect();
             let mut rows =
-                tx.prepare_cached("SELECT idx FROM block WHERE layer = ?1 AND idx >= ?2 AND idx < ?3")?;
+                tx.prepare_cached("SELECT idx FROM blocks WHERE layer = ?1 AND idx >= ?2 AND idx < ?3")?;
             let mut rows = rows.query((border.bottom, int(first), int(first + count)))?;
             while let Some(row) = rows.next()? {
                 if let Some(slot) = found.get_mut((uint(row.get(0)?) - first) as usize) {
@@ -89,13 +93,11 @@ impl Open {
             }
             Ok((border.bottom, found))
         })?;
-        let mut made: Vec<(u64, ObjectId)> = Vec::new();
+        let mut made: Vec<(u64, Object)> = Vec::new();
         let filled = self.copy_in(writer, first, &found, &mut made, ctl).and_then(|()| {
             self.store.db.write(|tx| {
-                let mut put =
-                    tx.prepare_cached("INSERT INTO block(layer, idx, object) VALUES (?1, ?2, ?3)")?;
                 for (index, object) in &made {
-                    put.execute(params![bottom, int(*index), object])?;
+                    blocks::put(tx, bottom, *index, Some(object))?;
                 }
                 Ok(())
             })
@@ -112,20 +114,20 @@ impl Open {
         writer: &Writer,
         first: u64,
         found: &[Option<Source>],
-        made: &mut Vec<(u64, ObjectId)>,
+        made: &mut Vec<(u64, Object)>,
         ctl: &Ctl,
     ) -> Result<()> {
         let mut dirty = Vec::new();
         for (index, source) in (first..).zip(found) {
             if let Some(source @ Source::Object { .. }) = source {
-                let (object, file) = self.copied_object(*source, BLOCK_BYTES)?;
+                let (object, file) = self.copied_object(index, *source, BLOCK_BYTES)?;
                 made.push((index, object));
-                dirty.push((object, file));
+                dirty.push((object.id, file));
                 ctl.touch();
             }
         }
         self.sync_objects(writer, dirty, ctl)?;
-        let dirs: BTreeSet<u8> = made.iter().map(|(_, object)| object.dir()).collect();
+        let dirs: BTreeSet<u8> = made.iter().map(|(_, object)| object.id.dir()).collect();
         dirs.into_iter().try_for_each(|dir| self.store.sync_object_dir(dir))
     }
 }

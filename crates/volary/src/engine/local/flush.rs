@@ -4,7 +4,7 @@
 //! A power cut before the transaction leaves the old rows, whose objects are all still there; one after it leaves the
 //! new rows, whose objects are durable. Files that no row names are the sweep's, as the writer's marker stays.
 
-use super::db::int;
+use super::blocks;
 use super::directory::now;
 use super::files::ObjectFile;
 use super::handle::{Open, Writer};
@@ -52,20 +52,20 @@ impl Open {
             Ok(())
         })
         .inspect_err(|error| writer.poison(error))?;
-        let (head, changed, rows, replaced) = {
+        let (head, changed, rows, grown, replaced) = {
             let mut unflushed = writer.unflushed();
             let replaced = std::mem::take(&mut unflushed.replaced);
-            (unflushed.head, unflushed.changed, std::mem::take(&mut unflushed.rows), replaced)
+            let (rows, grown) = (std::mem::take(&mut unflushed.rows), std::mem::take(&mut unflushed.grown));
+            (unflushed.head, unflushed.changed, rows, grown, replaced)
         };
         let put = self.store.db.write_or(
             |error| writer.doubt(error),
             |tx| {
-                let mut put = tx.prepare_cached(
-                    "INSERT INTO block(layer, idx, object) VALUES (?1, ?2, ?3)
-                     ON CONFLICT(layer, idx) DO UPDATE SET object = excluded.object",
-                )?;
+                for (index, object) in &grown {
+                    blocks::put(tx, head, *index, Some(object))?;
+                }
                 for (index, object) in &rows {
-                    put.execute(params![head, int(*index), object])?;
+                    blocks::put(tx, head, *index, object.as_ref())?;
                 }
                 let mut garbage = tx.prepare_cached("INSERT OR IGNORE INTO garbage VALUES (?1)")?;
                 for object in &replaced {
@@ -120,7 +120,7 @@ pub(super) fn touch_modified(tx: &Transaction<'_>, id: &VolumeId) -> super::db::
     Ok(())
 }
 
-fn in_parallel<T: Send>(items: Vec<T>, each: impl Fn(T) -> Result<()> + Sync) -> Result<()> {
+pub(super) fn in_parallel<T: Send>(items: Vec<T>, each: impl Fn(T) -> Result<()> + Sync) -> Result<()> {
     if items.len() <= 1 {
         return items.into_iter().try_for_each(each);
     }

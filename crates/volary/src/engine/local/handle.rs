@@ -1,5 +1,6 @@
 //! What an open head or snapshot consists of, and how it ends.
 
+use super::blocks::Object;
 use super::db::{Sql, uint};
 use super::directory::missing;
 use super::files::ObjectFile;
@@ -11,7 +12,7 @@ use super::sweep::Marker;
 use crate::{Ctl, Error, ErrorKind, Result, VolumeId};
 use rusqlite::{OptionalExtension, Transaction};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// As many blocks as may wait for one another only by chance.
@@ -24,6 +25,10 @@ pub(super) struct Open {
     /// The row of the snapshot that is open.
     pub(super) snapshot: Option<i64>,
     pub(super) writer: Option<Writer>,
+    /// Whether blocks that do not match what the store knows of them are read as they are.
+    pub(super) accept_mismatch: bool,
+    /// How many bytes were read so.
+    pub(super) mismatched_bytes: AtomicU64,
     pub(super) held: Mutex<Option<Held>>,
     pub(super) closed: AtomicBool,
 }
@@ -52,7 +57,9 @@ pub(super) struct Unflushed {
     pub(super) head: i64,
     pub(super) size: u64,
     /// Rows to put. Their objects are known to nobody else.
-    pub(super) rows: BTreeMap<u64, Option<ObjectId>>,
+    pub(super) rows: BTreeMap<u64, Option<Object>>,
+    /// Objects that the database knows and that were written in place beyond the length it has for them.
+    pub(super) grown: BTreeMap<u64, Object>,
     /// Objects with bytes to sync.
     pub(super) dirty: BTreeMap<ObjectId, Arc<dyn ObjectFile>>,
     /// Directories with names to sync.
@@ -192,7 +199,7 @@ impl Open {
             unflushed.dirty.clear();
             drop(unflushed.replaced.drain(..));
             for object in fresh {
-                if self.store.unlink(object).is_err() {
+                if self.store.unlink(object.id).is_err() {
                     return;
                 }
             }

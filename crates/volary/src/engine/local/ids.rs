@@ -37,6 +37,10 @@ impl ObjectId {
         Some(ObjectId(id))
     }
 
+    pub(super) fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
     /// Which of the 256 directories keeps it.
     pub(super) fn dir(self) -> u8 {
         self.0[0]

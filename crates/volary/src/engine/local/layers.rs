@@ -4,12 +4,13 @@
 //! overlap reaches, and so on down, across the border to a parent volume's snapshot. Only a head's objects are ever
 //! written, so a frozen layer may be read without a lock: who finds an object gone looks its row up again.
 
+use super::blocks::{self, Object};
 use super::db::{Sql, int, uint};
 use super::directory::missing;
-use super::ids::{BLOCK_BYTES, ObjectId};
+use super::ids::BLOCK_BYTES;
 use super::store::Store;
-use super::trash::{delete_layer, discard_blocks};
-use crate::{Ctl, Error, Result, VolumeId};
+use super::trash::delete_layer;
+use crate::{Ctl, Result, VolumeId};
 use rusqlite::{OptionalExtension, Transaction};
 
 /// A layer as seen from the top: it shows through below `limit` bytes.
@@ -48,14 +49,14 @@ pub(super) enum Source {
     /// Nowhere: it reads as zeros.
     Zeros,
     /// In an object, up to so many bytes from the block's start; after them come zeros.
-    Object { object: ObjectId, visible: u64, own: bool },
+    Object { object: Object, visible: u64, own: bool },
 }
 
 /// Where the bytes of so many blocks from `first` are, seen through a chain.
 pub(super) fn sources(tx: &Transaction<'_>, chain: &[Seen], first: u64, count: u64) -> Sql<Vec<Source>> {
     let mut found: Vec<Option<Source>> = vec![None; usize::try_from(count).unwrap_or(0)];
-    let mut rows =
-        tx.prepare_cached("SELECT idx, object FROM block WHERE layer = ?1 AND idx >= ?2 AND idx < ?3")?;
+    let sql = format!("SELECT {} FROM blocks WHERE layer = ?1 AND idx >= ?2 AND idx < ?3", blocks::COLUMNS);
+    let mut rows = tx.prepare_cached(&sql)?;
     for seen in chain {
         let end = first.saturating_add(count).min(seen.limit.div_ceil(BLOCK_BYTES));
         if first >= end || found.iter().all(Option::is_some) {
@@ -63,11 +64,10 @@ pub(super) fn sources(tx: &Transaction<'_>, chain: &[Seen], first: u64, count: u
         }
         let mut rows = rows.query((seen.layer, int(first), int(end)))?;
         while let Some(row) = rows.next()? {
-            let index = uint(row.get(0)?);
-            let Some(slot) = usize::try_from(index - first).ok().and_then(|at| found.get_mut(at)) else {
-                continue;
-            };
-            let source = match row.get::<_, Option<ObjectId>>(1)? {
+            let (index, object) = blocks::parse(row, seen.layer)?;
+            let at = index.checked_sub(first).and_then(|at| usize::try_from(at).ok());
+            let Some(slot) = at.and_then(|at| found.get_mut(at)) else { continue };
+            let source = match object {
                 None => Source::Zeros,
                 Some(object) => {
                     let visible =
@@ -122,7 +122,7 @@ impl Store {
     pub(super) fn fold(&self, id: &VolumeId, ctl: &Ctl) -> Result<()> {
         while let Some(nobody) = self.db.read(|tx| nobody(tx, id))? {
             if let Some((child, overlap)) = nobody.child {
-                self.cut_tail(nobody.layer, child, overlap)?;
+                self.cut_tail(id, nobody.layer, child, overlap)?;
             }
             self.db.write(|tx| match nobody.child {
                 None => delete_layer(tx, nobody.layer),
@@ -140,37 +140,39 @@ impl Store {
         }
     }
 
-    /// Where the child sees only part of a block, the rest must be zeros before the block becomes the child's own.
-    /// In place is safe: nobody sees those bytes any more.
-    fn cut_tail(&self, layer: i64, child: i64, overlap: u64) -> Result<()> {
+    /// Where the child sees only part of a block, the rest must be zeros before the block becomes the child's own: its file is
+    /// cut. In place is safe, as nobody sees those bytes any more. The row says of the file what will be true after the cut
+    /// before it is made; its leaf, which is of all bytes, is compared a last time, and is gone then. Whoever goes back to a
+    /// copy of the database from before finds a file too short for what a snapshot had seen of it.
+    fn cut_tail(&self, id: &VolumeId, layer: i64, child: i64, overlap: u64) -> Result<()> {
         let (index, keep) = (overlap / BLOCK_BYTES, overlap % BLOCK_BYTES);
         if keep == 0 {
             return Ok(());
         }
-        let object: Option<ObjectId> = self.db.read(|tx| {
-            Ok(tx
-                .query_row(
-                    "SELECT object FROM block WHERE layer = ?1 AND idx = ?3 AND object IS NOT NULL
-                     AND NOT EXISTS (SELECT 1 FROM block WHERE layer = ?2 AND idx = ?3)",
-                    (layer, child, int(index)),
-                    |row| row.get(0),
-                )
-                .optional()?)
+        let object = self.db.read(|tx| match blocks::of_layer(tx, child, index)? {
+            None => Ok(blocks::of_layer(tx, layer, index)?.flatten()),
+            Some(_) => Ok(None),
         })?;
         let Some(object) = object else { return Ok(()) };
-        let path = self.object_path(object);
-        let cut = || {
-            let file = self.files.open(&path, true)?;
-            file.zero_at(keep, BLOCK_BYTES - keep)?;
-            file.sync()
-        };
-        cut().map_err(|e| Error::io("cutting an object", e).context("object", path.display()))
+        let failed = |e| self.failed(id, "cutting an object", object.id, e).context("block", index);
+        let file = self.files.open(&self.object_path(object.id), true).map_err(failed)?;
+        let length = file.length().map_err(failed)?;
+        // What ends before has nothing to cut; where it should not, that is seen by whoever reads it.
+        if length < keep || length.max(object.length) == keep {
+            return Ok(());
+        }
+        if object.leaf.is_some() {
+            self.read_whole(id, index, &object, keep)?;
+        }
+        let kept = Object { length: object.length.min(keep), leaf: None, ..object };
+        self.db.write(|tx| blocks::put(tx, layer, index, Some(&kept)))?;
+        file.cut_at(keep).and_then(|()| file.sync()).map_err(failed)
     }
 }
 
 fn fold_into(tx: &Transaction<'_>, layer: i64, child: i64, overlap: u64) -> Sql<()> {
-    discard_blocks(tx, layer, overlap.div_ceil(BLOCK_BYTES))?;
-    tx.execute("UPDATE OR IGNORE block SET layer = ?2 WHERE layer = ?1", (layer, child))?;
+    blocks::discard(tx, layer, overlap.div_ceil(BLOCK_BYTES))?;
+    blocks::give(tx, layer, child)?;
     tx.execute(
         "UPDATE layer SET (parent, overlap) = (SELECT parent, min(overlap, ?3) FROM layer WHERE id = ?1)
          WHERE id = ?2",

@@ -143,7 +143,8 @@ impl Store {
     }
 
     fn has_row(&self, object: ObjectId) -> Result<bool> {
-        self.db.read(|tx| Ok(tx.prepare_cached("SELECT 1 FROM block WHERE object = ?1")?.exists([object])?))
+        self.db
+            .read(|tx| Ok(tx.prepare_cached("SELECT 1 FROM blocks WHERE object = ?1")?.exists([object])?))
     }
 }
 

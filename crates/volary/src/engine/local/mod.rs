@@ -4,8 +4,13 @@
 //! `locks/` says who has what open. Nothing is written twice: an object that a row names is whole and durable before
 //! the row is, and is unlinked only after its row is gone. So the database alone decides what is there, each change
 //! of it is one transaction, and what a crash leaves over is a file that no row names; it is swept when no writer
-//! lives. Only a head's own objects are written in place; those bytes were never promised before the next flush.
+//! lives. Only a head's own objects are written in place, and only those without a checksum; those bytes were never
+//! promised before the next flush.
+//!
+//! A row says how long its object's file is, and where it is known the leaf of the content digest of its bytes
+//! ([`Volume::record_leaves`](crate::engine::Volume::record_leaves)). Whoever reads a whole block compares.
 
+mod blocks;
 mod check;
 mod children;
 mod clone;
@@ -21,11 +26,14 @@ mod faults;
 mod files;
 mod flatten;
 mod flush;
+#[cfg(test)]
+mod gone_back;
 mod handle;
 mod holders;
 mod identity;
 mod ids;
 mod layers;
+mod leaves;
 mod lockers;
 mod locks;
 mod lost;

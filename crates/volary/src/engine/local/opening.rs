@@ -10,7 +10,7 @@ use super::store::Store;
 use crate::engine::OpenOptions;
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use rusqlite::{OptionalExtension, Transaction, params};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 /// A snapshot's row.
@@ -55,11 +55,13 @@ impl Store {
         }
         let named = |e: Error| e.context("volume", format_args!("{namespace}/{target}"));
         let id = self.db.read(|tx| resolve(tx, namespace, target))?;
-        if options.write {
-            self.open_to_write(namespace, &id).map_err(named)
+        let mut open = if options.write {
+            self.open_to_write(namespace, &id).map_err(named)?
         } else {
-            self.open_to_read(&id, options.snapshot.as_ref()).map_err(named)
-        }
+            self.open_to_read(&id, options.snapshot.as_ref()).map_err(named)?
+        };
+        open.accept_mismatch = options.accept_mismatch;
+        Ok(open)
     }
 
     fn open_to_write(self: &Arc<Self>, namespace: &Namespace, id: &VolumeId) -> Result<Open> {
@@ -110,6 +112,8 @@ impl Store {
             id: id.clone(),
             snapshot,
             writer,
+            accept_mismatch: false,
+            mismatched_bytes: AtomicU64::new(0),
             held: Mutex::new(Some(held)),
             closed: AtomicBool::new(false),
         }

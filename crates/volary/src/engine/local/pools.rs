@@ -50,7 +50,7 @@ impl Store {
         let objects: i64 = self.db.read(|tx| {
             let row = pool_row(tx, pool)?;
             Ok(tx.query_row(
-                "SELECT count(object) FROM block JOIN layer ON layer.id = block.layer
+                "SELECT count(object) FROM blocks JOIN layer ON layer.id = blocks.layer
                  JOIN volume ON volume.id = layer.volume JOIN namespace ON namespace.id = volume.namespace
                  WHERE namespace.pool = ?1",
                 [row],

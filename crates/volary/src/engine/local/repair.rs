@@ -84,6 +84,7 @@ pub(super) fn repair(path: &Path) -> Result<DatabaseRepair> {
             let is_new = identity.is_none();
             let identity = identity.unwrap_or_else(|| row.identity());
             let store = Store::assemble(root, files, locks, alone, identity);
+            store.db.lay_out(|tx| schema::upgrade(tx, &store.root))?;
             store.bring_back_lost()?;
             if !is_new {
                 return Ok(DatabaseRepair::Nothing);
@@ -103,6 +104,7 @@ pub(super) fn repair(path: &Path) -> Result<DatabaseRepair> {
             let id = identity.map(|identity| identity.id);
             let identity = go_back(&root, id.as_deref(), floor)?;
             let store = Store::assemble(root, files, locks, alone, identity.clone());
+            store.db.lay_out(|tx| schema::upgrade(tx, &store.root))?;
             store.move_orphans(&line_dir(&line))?;
             store.bring_back_lost()?;
             sweep::forget_markers(&store.root).map_err(|e| Error::io("forgetting writers", e))?;

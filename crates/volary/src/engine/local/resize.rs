@@ -1,5 +1,6 @@
 //! Growing, shrinking and rolling back: one transaction, with what must be there before it made and synced before.
 
+use super::blocks;
 use super::db::int;
 use super::directory::require_size;
 use super::flush::touch_modified;
@@ -7,7 +8,7 @@ use super::handle::Open;
 use super::ids::BLOCK_BYTES;
 use super::layers::Source;
 use super::opening::snapshot_row;
-use super::trash::{delete_layer, discard_blocks};
+use super::trash::delete_layer;
 use crate::{Ctl, Name, Result};
 use rusqlite::{Transaction, params};
 
@@ -26,24 +27,17 @@ impl Open {
                 self.flush_alone(writer, ctl)?;
                 // The last block is cut in a copy: until the transaction the old one must stay whole.
                 let (index, keep) = (size / BLOCK_BYTES, size % BLOCK_BYTES);
-                if keep > 0 {
-                    let found = self.store.db.read(|tx| self.sources(tx, head, index, 1))?;
-                    if let Some(below @ Source::Object { object, .. }) = found.first().copied() {
-                        let own = self.store.db.read(|tx| {
-                            Ok(tx
-                                .prepare_cached("SELECT 1 FROM block WHERE layer = ?1 AND object = ?2")?
-                                .exists(params![head, object])?)
-                        })?;
-                        if own {
-                            self.new_object(writer, index, below, keep, |_| Ok(()))?;
-                            writer.unflushed().replaced.push(object);
-                        }
-                    }
+                if keep > 0
+                    && let Some(Some(own)) = self.store.db.read(|tx| blocks::of_layer(tx, head, index))?
+                {
+                    let below = Source::Object { object: own, visible: BLOCK_BYTES, own: true };
+                    let (object, file) = self.copied_object(index, below, keep)?;
+                    self.put_object(writer, index, object, file, Some(own.id));
                 }
             }
             self.flush_with(writer, ctl, |tx| {
                 if size < old {
-                    discard_blocks(tx, head, size.div_ceil(BLOCK_BYTES))?;
+                    blocks::discard(tx, head, size.div_ceil(BLOCK_BYTES))?;
                     tx.execute(
                         "UPDATE layer SET overlap = min(overlap, ?2) WHERE id = ?1",
                         (head, int(size)),

@@ -12,6 +12,10 @@ use rusqlite::OptionalExtension;
 use rustix::fs::OFlags;
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a process waits for others to let go of a store that is to be converted.
+const CONVERT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The tables of version 1; what later versions changed is in [`STEPS`].
 ///
@@ -59,17 +63,30 @@ CREATE TABLE garbage(object BLOB PRIMARY KEY) WITHOUT ROWID;
 /// What each later version changed, in their order: the first brings a store from version 1 to version 2. A new store
 /// is made as version 1 and goes through all of them, so there is one way to each version. A step that a release has
 /// carried out is never edited: a later change is a step of its own.
-const STEPS: &[&str] = &[
+const STEPS: &[Step] = &[
     // Version 2: advisory locks.
-    "CREATE TABLE locker(
+    |tx, _| {
+        Ok(tx.execute_batch(
+            "CREATE TABLE locker(
         volume TEXT NOT NULL REFERENCES volume, cookie BLOB NOT NULL, client BLOB NOT NULL, address TEXT NOT NULL,
         tag BLOB, PRIMARY KEY(volume, cookie, client)) WITHOUT ROWID;",
-    // Which line of the store's history this is, how many changes it has seen, and whether the file that says so has ever
-    // been written.
-    "ALTER TABLE store ADD COLUMN line TEXT NOT NULL DEFAULT '';
-     ALTER TABLE store ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
-     ALTER TABLE store ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0;",
+        )?)
+    },
+    // Version 3: which line of the store's history this is, how many changes it has seen, and whether the file that says
+    // so has ever been written.
+    |tx, _| {
+        Ok(tx.execute_batch(
+            "ALTER TABLE store ADD COLUMN line TEXT NOT NULL DEFAULT '';
+             ALTER TABLE store ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
+             ALTER TABLE store ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0;",
+        )?)
+    },
+    // Version 4: rows of blocks have the length of the object's file, its leaf and a checksum.
+    super::blocks::convert,
 ];
+
+/// Takes one step, in the transaction that brings the store to its version.
+type Step = fn(&rusqlite::Transaction<'_>, &Root) -> Sql<()>;
 
 /// The version this code reads and writes.
 const VERSION: i64 = 1 + STEPS.len() as i64;
@@ -100,24 +117,40 @@ impl Row {
 /// Takes a share in the store in a directory, which is made unless there is one, and says which it is.
 ///
 /// # Errors
-/// `Mismatch` when the database is missing, or is not the one that belongs here; `Blocked` while another process repairs it.
+/// `Mismatch` when the database is missing, or is not the one that belongs here; `Blocked` while another process repairs it, or
+/// uses it when it is of an older version.
 pub(super) fn prepare(root: &Root, db: &Db, files: &dyn Files, locks: &Locks) -> Result<(Lock, Identity)> {
     if Identity::read(root)?.is_none() {
         make(root, db, files, locks)?;
     }
-    let lock = locks.acquire_within("store", Mode::Shared, SWEEP_PATIENCE)?;
+    let begun = Instant::now();
+    loop {
+        let lock = locks.acquire_within("store", Mode::Shared, SWEEP_PATIENCE)?;
+        let (identity, row) = belonging(root, db)?;
+        if row.version == VERSION {
+            if !row.sealed {
+                db.lay_out(seal)?;
+            }
+            return Ok((lock, identity));
+        }
+        drop(lock);
+        match convert(root, db, locks) {
+            // Another process of this version may be at it.
+            Err(error) if error.kind() == ErrorKind::Blocked && begun.elapsed() < CONVERT_PATIENCE => {}
+            converted => converted?,
+        }
+    }
+}
+
+/// The identity and the database that belong together, as long as nobody else repairs the store.
+fn belonging(root: &Root, db: &Db) -> Result<(Identity, Row)> {
     let identity = Identity::read(root)?.ok_or_else(|| identity_missing(root))?;
     // Before the database is read: a note is made after its change.
     let noted = last_noted(root).map_err(|e| Error::io("looking for writers' markers", e))?;
     if is_empty(root)? {
         return Err(refused(root, "the store's database is missing"));
     }
-    let mut found = db.read(row)?;
-    if found.as_ref().is_some_and(|row| row.version < VERSION) {
-        db.lay_out(upgrade)?;
-        found = db.read(row)?;
-    }
-    let row = found.ok_or_else(|| refused(root, "the store's database is empty"))?;
+    let row = db.read(row)?.ok_or_else(|| refused(root, "the store's database is empty"))?;
     if row.id != identity.id {
         return Err(
             refused(root, "the database is another store's").context("database", escape(row.id.as_bytes()))
@@ -130,10 +163,29 @@ pub(super) fn prepare(root: &Root, db: &Db, files: &dyn Files, locks: &Locks) ->
         let error = refused(root, "the database is an earlier state of itself, or its log is gone");
         return Err(error.context("changes", row.change).context("seen", identity.change.max(noted)));
     }
-    if !row.sealed {
-        db.lay_out(seal)?;
-    }
-    Ok((lock, identity))
+    Ok((identity, row))
+}
+
+/// Brings a store of an earlier version to this one, alone: a process of an earlier version that has it open would go on
+/// by the old tables.
+fn convert(root: &Root, db: &Db, locks: &Locks) -> Result<()> {
+    let alone = |name| {
+        locks.acquire(name, Mode::Exclusive).map_err(|error| match error.kind() {
+            ErrorKind::Blocked => {
+                let why = "the store is of an older version, and is converted only while nobody has it open";
+                Error::new(ErrorKind::Blocked, why)
+                    .context("store", root.path().display())
+                    .hint("end the processes that have it open, an agent too, and try again")
+                    .because(error)
+            }
+            _ => error,
+        })
+    };
+    // Processes of the first two versions have no share in the store, but their writers have this one.
+    let _alone = [alone("store")?, alone("writers")?];
+    // Not before the database is known to belong here: a step looks at the files beside it.
+    belonging(root, db)?;
+    db.lay_out(|tx| upgrade(tx, root))
 }
 
 /// The refusal of a store in which the file is missing that says which it is.
@@ -176,6 +228,7 @@ fn make(root: &Root, db: &Db, files: &dyn Files, locks: &Locks) -> Result<()> {
             _ => {}
         }
     }
+    let _no_writers = locks.acquire("writers", Mode::Exclusive)?;
     let (id, line) = (random_hex(16)?, random_hex(16)?);
     let row = db.lay_out(|tx| {
         if row(tx)?.is_none() {
@@ -183,7 +236,7 @@ fn make(root: &Root, db: &Db, files: &dyn Files, locks: &Locks) -> Result<()> {
             tx.execute("INSERT INTO store(version, id) VALUES (1, ?1)", [&id])?;
             super::pools::insert_pool(tx, DEFAULT_POOL.as_bytes())?;
         }
-        upgrade(tx)?;
+        upgrade(tx, root)?;
         tx.execute("UPDATE store SET line = ?1 WHERE line = ''", [&line])?;
         Ok(row(tx)?.ok_or_else(|| refused(root, "the store's database is empty"))?)
     })?;
@@ -228,12 +281,12 @@ fn has_content(root: &Root) -> io::Result<bool> {
 
 /// Takes the steps that a store still lacks, in the caller's transaction; a release that does not know the version
 /// that the store has afterwards refuses it.
-fn upgrade(tx: &rusqlite::Transaction<'_>) -> Sql<()> {
+pub(super) fn upgrade(tx: &rusqlite::Transaction<'_>, root: &Root) -> Sql<()> {
     // Another process may have taken them since the caller looked.
     let Some(row) = row(tx)? else { return Ok(()) };
     let taken = usize::try_from(row.version - 1).unwrap_or(STEPS.len());
     for step in STEPS.iter().skip(taken) {
-        tx.execute_batch(step)?;
+        step(tx, root)?;
     }
     tx.execute("UPDATE store SET version = ?1", [VERSION])?;
     Ok(())
@@ -266,8 +319,17 @@ pub(super) fn row(tx: &rusqlite::Transaction<'_>) -> Sql<Option<Row>> {
 
 #[cfg(test)]
 mod tests {
+    use crate::engine::local::db::Db;
+    use crate::engine::local::files::{Files, SystemFiles};
+    use crate::engine::local::ids::BLOCK_BYTES;
+    use crate::engine::local::locks::{Locks, Mode};
+    use crate::engine::local::repair::{DatabaseRepair, repair};
+    use crate::engine::local::root::Root;
+    use crate::engine::local::store::Store;
     use crate::engine::{CreateOptions, OpenOptions};
-    use crate::{Ctl, Name, Namespace, Target};
+    use crate::{Ctl, ErrorKind, Name, Namespace, Target};
+    use std::path::Path;
+    use std::sync::Arc;
 
     #[tokio::test]
     async fn a_store_of_the_first_version_is_brought_up_to_this_one() {
@@ -310,5 +372,148 @@ mod tests {
         }
         let version: i64 = db.query_row("SELECT version FROM store", [], |row| row.get(0)).unwrap();
         assert_eq!(version, super::VERSION);
+    }
+
+    /// Makes the database as an earlier version had it.
+    fn take_back(path: &Path, version: i64) {
+        let db = rusqlite::Connection::open(path.join("store.db")).unwrap();
+        db.execute_batch(
+            "CREATE TABLE block(
+                 layer INTEGER NOT NULL REFERENCES layer, idx INTEGER NOT NULL CHECK(idx >= 0), object BLOB UNIQUE,
+                 PRIMARY KEY(layer, idx)) WITHOUT ROWID;
+             INSERT INTO block SELECT layer, idx, object FROM blocks;
+             DROP TABLE blocks;",
+        )
+        .unwrap();
+        db.execute("UPDATE store SET version = ?1", [version]).unwrap();
+        if version == 2 {
+            db.execute_batch(
+                "ALTER TABLE store DROP COLUMN line; ALTER TABLE store DROP COLUMN change;
+                 ALTER TABLE store DROP COLUMN sealed;",
+            )
+            .unwrap();
+            for later in ["identity", "store.copy"] {
+                let _ = std::fs::remove_file(path.join(later));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn s13_blocks_of_earlier_versions_are_read_written_and_missed_as_ever() {
+        let block = BLOCK_BYTES as usize;
+        for version in [2, 3] {
+            let (dir, ctl) = (tempfile::tempdir().unwrap(), &Ctl::new());
+            let (path, ns, a) = (dir.path().join("store"), Namespace::default(), Name::from_bytes("a"));
+            let (base, target) = (Name::from_bytes("base"), Target::Name(a.clone()));
+            let store = super::super::open(&path, ctl).await.unwrap();
+            store.create(&ns, &a, &CreateOptions::new(3 * BLOCK_BYTES), ctl).await.unwrap();
+            let volume = store.open(&ns, &target, &OpenOptions::write(), ctl).await.unwrap();
+            volume.write(0, vec![1; 2 * block].into(), ctl).await.unwrap();
+            volume.create_snapshot(&base, ctl).await.unwrap();
+            // A block of zeros over one of data, and a file that ends within its block.
+            volume.write_zeroes(0, BLOCK_BYTES, ctl).await.unwrap();
+            volume.write(2 * BLOCK_BYTES, vec![3; 9000].into(), ctl).await.unwrap();
+            volume.close(ctl).await.unwrap();
+            store.shutdown().await.unwrap();
+            drop((volume, store));
+            take_back(&path, version);
+
+            let store = super::super::open(&path, ctl).await.unwrap();
+            let (head, snapshot) = (OpenOptions::read(None), OpenOptions::read(Some(base)));
+            let reader = store.open(&ns, &target, &head, ctl).await.unwrap();
+            let mut expected =
+                [vec![0; block], vec![1; block], vec![3; 9000], vec![0; block - 9000]].concat();
+            assert!(reader.read(0, 3 * block, ctl).await.unwrap() == expected, "version {version}");
+            let kept = store.open(&ns, &target, &snapshot, ctl).await.unwrap();
+            assert!(kept.read(0, 2 * block, ctl).await.unwrap() == vec![1; 2 * block], "version {version}");
+            // No leaf is known, so that it is written in place; whoever reads that is told of the change.
+            let before = reader.stat(ctl).await.unwrap().modified;
+            let writer = store.open(&ns, &target, &OpenOptions::write(), ctl).await.unwrap();
+            writer.write(2 * BLOCK_BYTES + 8000, vec![4; 2000].into(), ctl).await.unwrap();
+            expected[2 * block + 8000..2 * block + 10_000].fill(4);
+            assert!(reader.read(0, 3 * block, ctl).await.unwrap() == expected, "version {version}");
+            assert_ne!(reader.stat(ctl).await.unwrap().modified, before, "version {version}");
+            writer.close(ctl).await.unwrap();
+            // The lengths are known.
+            let mut cut = 0;
+            for dir in std::fs::read_dir(path.join("objects")).unwrap() {
+                for file in std::fs::read_dir(dir.unwrap().path()).unwrap() {
+                    let file = std::fs::File::options().write(true).open(file.unwrap().path()).unwrap();
+                    file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+                    cut += 1;
+                }
+            }
+            assert_eq!(cut, 3, "version {version}");
+            for (volume, index) in [(&reader, 1), (&reader, 2), (&kept, 0)] {
+                let error = volume.read(index * BLOCK_BYTES, block, ctl).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Mismatch, "version {version}: {}", error.report());
+            }
+        }
+    }
+
+    fn of_version_3() -> (tempfile::TempDir, crate::VolumeId) {
+        let dir = tempfile::tempdir().unwrap();
+        let (ctl, store) = (Ctl::new(), Store::open(dir.path()).unwrap());
+        let (ns, web) = (Namespace::default(), Name::from_bytes("web"));
+        let id = store.create(&ns, &web, &CreateOptions::new(BLOCK_BYTES)).unwrap();
+        let open = store.open_volume(&ns, &Target::Name(web), &OpenOptions::write()).unwrap();
+        open.write(0, &vec![1; 9].into(), &ctl).unwrap();
+        open.close(&ctl).unwrap();
+        store.db.close();
+        drop((open, store));
+        take_back(dir.path(), 3);
+        (dir, id)
+    }
+
+    fn first_byte(store: &Arc<Store>, id: &crate::VolumeId) -> u8 {
+        let options = OpenOptions::read(None);
+        let open = store.open_volume(&Namespace::default(), &Target::Id(id.clone()), &options).unwrap();
+        open.read(0, 9, &Ctl::new()).unwrap()[0]
+    }
+
+    #[test]
+    fn s13_a_store_of_an_older_version_is_converted_while_nobody_has_it_open() {
+        let (dir, id) = of_version_3();
+        let root = Arc::new(Root::open(dir.path()).unwrap());
+        let files: Arc<dyn Files> = Arc::new(SystemFiles(root.clone()));
+        let (db, locks) = (Db::new(root.clone(), files), Locks::new(root.clone()));
+        for lock in ["store", "writers"] {
+            let older = locks.acquire(lock, Mode::Shared).unwrap();
+            let error = super::convert(&root, &db, &locks).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Blocked, "{lock}");
+            assert!(error.report().contains("older version"), "{}", error.report());
+            assert_eq!(db.read(super::row).unwrap().unwrap().version, 3, "{lock}");
+            drop(older);
+        }
+        // One that was open all the same fails at its next statement.
+        let older = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
+        let count = "SELECT count(*) FROM block";
+        assert_eq!(older.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+        assert_eq!(first_byte(&Store::open(dir.path()).unwrap(), &id), 1);
+        let error = older.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap_err();
+        assert!(error.to_string().contains("no such table"), "{error}");
+        // One that opens it finds a version that it does not know.
+        older.execute("UPDATE store SET version = version + 1", []).unwrap();
+        let error = Store::open(dir.path()).map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{}", error.report());
+        assert!(error.remedy().unwrap().contains("newer"), "{:?}", error.remedy());
+    }
+
+    #[test]
+    fn s13_a_store_goes_back_to_a_copy_of_an_older_version() {
+        let (dir, id) = of_version_3();
+        let (database, copy) = (dir.path().join("store.db"), dir.path().join("store.copy"));
+        std::fs::copy(&database, &copy).unwrap();
+        let aside = rusqlite::Connection::open(&copy).unwrap();
+        aside.execute("UPDATE store SET line = ''", []).unwrap();
+        drop(aside);
+        assert_eq!(first_byte(&Store::open(dir.path()).unwrap(), &id), 1);
+        std::fs::remove_file(&database).unwrap();
+        assert!(matches!(repair(dir.path()).unwrap(), DatabaseRepair::Copy { .. }));
+        assert_eq!(first_byte(&Store::open(dir.path()).unwrap(), &id), 1);
+        // Also one whose database is whole is looked through before it was converted.
+        let (dir, id) = of_version_3();
+        assert_eq!(repair(dir.path()).unwrap(), DatabaseRepair::Nothing);
+        assert_eq!(first_byte(&Store::open(dir.path()).unwrap(), &id), 1);
     }
 }

@@ -1,7 +1,7 @@
 //! Trash and removal: a name goes or comes in one transaction; data goes by way of `garbage`, so that a removal of
 //! any size is one visible step and what a crash leaves of it is unlinked later.
 
-use super::db::{Sql, int};
+use super::db::Sql;
 use super::directory::{
     id_column, missing, name_column, now, require_entry, require_free, resolve, time, usable,
 };
@@ -237,17 +237,7 @@ fn delete_volume(tx: &Transaction<'_>, id: &VolumeId) -> Sql<()> {
 
 /// Deletes a layer that nothing stands on; its objects become garbage.
 pub(super) fn delete_layer(tx: &Transaction<'_>, layer: i64) -> Sql<()> {
-    discard_blocks(tx, layer, 0)?;
+    super::blocks::discard(tx, layer, 0)?;
     tx.execute("DELETE FROM layer WHERE id = ?1", [layer])?;
-    Ok(())
-}
-
-/// Deletes a layer's rows from a block on; their objects become garbage.
-pub(super) fn discard_blocks(tx: &Transaction<'_>, layer: i64, from: u64) -> Sql<()> {
-    tx.execute(
-        "INSERT INTO garbage SELECT object FROM block WHERE layer = ?1 AND idx >= ?2 AND object IS NOT NULL",
-        (layer, int(from)),
-    )?;
-    tx.execute("DELETE FROM block WHERE layer = ?1 AND idx >= ?2", (layer, int(from)))?;
     Ok(())
 }

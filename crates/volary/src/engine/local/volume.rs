@@ -53,6 +53,10 @@ impl Volume for Handle {
         self.transfer(ctl, "read", move |open, ctl| open.read(offset, len, ctl)).await
     }
 
+    async fn read_block(&self, offset: u64, len: usize, ctl: &Ctl) -> Result<(Bytes, Option<[u8; 32]>)> {
+        self.transfer(ctl, "read", move |open, ctl| open.read_block(offset, len, ctl)).await
+    }
+
     async fn write(&self, offset: u64, data: Bytes, ctl: &Ctl) -> Result<()> {
         self.transfer(ctl, "write", move |open, ctl| open.write(offset, &data, ctl)).await
     }
@@ -68,6 +72,11 @@ impl Volume for Handle {
 
     async fn flush(&self, ctl: &Ctl) -> Result<()> {
         self.transfer(ctl, "flush", Open::flush).await
+    }
+
+    async fn record_leaves(&self, leaves: &[(u64, [u8; 32])], ctl: &Ctl) -> Result<()> {
+        let leaves = leaves.to_vec();
+        self.transfer(ctl, "record checksums", move |open, ctl| open.record_leaves(&leaves, ctl)).await
     }
 
     async fn extents(&self, offset: u64, len: u64, ctl: &Ctl) -> Result<Vec<Extent>> {

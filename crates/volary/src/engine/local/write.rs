@@ -1,14 +1,19 @@
-//! Writing: a block that the head owns in place; any other becomes a new object, whose row waits for the flush.
+//! Writing: a block that the head owns and whose leaf is not known in place; any other becomes a new object, whose row
+//! waits for the flush.
+//!
+//! A block with a leaf is copied at its first write, as a block of a parent is: that costs up to 4 MiB once, where taking
+//! the leaf away first would cost a commit, and drop the checksum without having compared it.
 
+use super::blocks::{self, Object};
 use super::files::ObjectFile;
 use super::flush::touch_modified;
 use super::handle::{Open, Unflushed, Writer};
 use super::ids::{BLOCK_BYTES, ObjectId};
 use super::layers::Source;
-use super::read::{Piece, pieces, within};
+use super::read::{Compared, Piece, pieces, within};
+use crate::digest::{self, is_zero};
 use crate::{Ctl, Result};
 use bytes::Bytes;
-use rusqlite::OptionalExtension;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -23,9 +28,21 @@ const COPY_BYTES: usize = 64 << 10;
 /// What the head has for a block.
 enum Found {
     /// An object of its own.
-    Own(ObjectId),
+    Own(Object),
     /// What shows through, or zeros.
     Seen(Source),
+}
+
+impl Found {
+    /// What a new object of the block begins with, and which object it replaces.
+    fn below(self) -> (Source, Option<ObjectId>) {
+        match self {
+            Found::Own(object) => {
+                (Source::Object { object, visible: BLOCK_BYTES, own: true }, Some(object.id))
+            }
+            Found::Seen(below) => (below, None),
+        }
+    }
 }
 
 impl Open {
@@ -79,17 +96,14 @@ impl Open {
     fn look_up(&self, writer: &Writer, index: u64) -> Result<Found> {
         let (head, row) = {
             let unflushed = writer.unflushed();
-            (unflushed.head, unflushed.rows.get(&index).copied())
+            let grown = unflushed.grown.get(&index).map(|object| Some(*object));
+            (unflushed.head, unflushed.rows.get(&index).copied().or(grown))
         };
         if let Some(row) = row {
             return Ok(row.map_or(Found::Seen(Source::Zeros), Found::Own));
         }
         self.store.db.read(|tx| {
-            let own: Option<Option<ObjectId>> = tx
-                .prepare_cached("SELECT object FROM block WHERE layer = ?1 AND idx = ?2")?
-                .query_row((head, super::db::int(index)), |row| row.get(0))
-                .optional()?;
-            Ok(match own {
+            Ok(match blocks::of_layer(tx, head, index).map_err(|fault| self.named(fault))? {
                 Some(Some(object)) => Found::Own(object),
                 Some(None) => Found::Seen(Source::Zeros),
                 None => {
@@ -107,11 +121,14 @@ impl Open {
 
     fn write_piece(&self, writer: &Writer, piece: Piece, data: &[u8]) -> Result<()> {
         match self.look_up(writer, piece.index)? {
-            Found::Own(object) => self.in_place(writer, object, |file| file.write_at(data, piece.within)),
-            Found::Seen(below) => {
+            Found::Own(object) if object.leaf.is_none() => {
+                self.in_place(writer, piece.index, object, |file| file.write_at(data, piece.within))
+            }
+            found => {
                 let whole = piece.within == 0 && piece.len >= Self::inside(writer, piece.index);
+                let (below, replaces) = found.below();
                 let below = if whole { Source::Zeros } else { below };
-                self.new_object(writer, piece.index, below, BLOCK_BYTES, |file| {
+                self.new_object(writer, piece.index, below, replaces, |file| {
                     file.write_at(data, piece.within)
                 })
             }
@@ -128,39 +145,62 @@ impl Open {
                 Ok(())
             }
             Found::Own(object) if whole => {
-                self.put_row(writer, piece.index, None, Some(object));
+                self.put_row(writer, piece.index, None, Some(object.id));
                 Ok(())
             }
-            Found::Own(object) => self.in_place(writer, object, |file| file.zero_at(piece.within, piece.len)),
-            Found::Seen(below) => self.new_object(writer, piece.index, below, BLOCK_BYTES, |file| {
-                file.zero_at(piece.within, piece.len)
-            }),
+            Found::Own(object) if object.leaf.is_none() => {
+                self.in_place(writer, piece.index, object, |file| file.zero_at(piece.within, piece.len))
+            }
+            found => {
+                let (below, replaces) = found.below();
+                self.new_object(writer, piece.index, below, replaces, |file| {
+                    file.zero_at(piece.within, piece.len)
+                })
+            }
         }
     }
 
     fn in_place(
         &self,
         writer: &Writer,
-        object: ObjectId,
+        index: u64,
+        object: Object,
         change: impl FnOnce(&dyn ObjectFile) -> std::io::Result<()>,
     ) -> Result<()> {
         self.announce(writer)?;
-        let open = writer.unflushed().dirty.get(&object).cloned();
+        let id = object.id;
+        let open = writer.unflushed().dirty.get(&id).cloned();
         let file: Arc<dyn ObjectFile> = match open {
             Some(file) => file,
             None => {
-                let opened = self.store.files.open(&self.store.object_path(object), true);
-                opened.map_err(|e| self.failed("opening an object", object, e))?.into()
+                let opened = self.store.files.open(&self.store.object_path(id), true);
+                let file = opened.map_err(|e| self.failed("opening an object", id, e))?;
+                let length = file.length().map_err(|e| self.failed("measuring an object", id, e))?;
+                if length < object.length {
+                    // Writing would put zeros where the rest of its bytes were.
+                    let what = "the file of a block is shorter than it was";
+                    return Err(self.store.damaged(&self.id, index, &object, what));
+                }
+                file.into()
             }
         };
-        let done = change(&*file);
+        let done = change(&*file).and_then(|()| file.length());
         // Afterwards: a flush that ran meanwhile may have synced the object before these bytes were in it. Also
         // what a failing write has changed must be synced.
         let mut unflushed = writer.unflushed();
-        unflushed.dirty.insert(object, file);
+        unflushed.dirty.insert(id, file);
         unflushed.changed = true;
+        if let Ok(length) = done
+            && length > object.length
+        {
+            let longer = Object { length, ..object };
+            match unflushed.rows.get_mut(&index) {
+                Some(row) => *row = Some(longer),
+                None => drop(unflushed.grown.insert(index, longer)),
+            }
+        }
         drop(unflushed);
-        done.map_err(|e| self.failed("writing an object", object, e))
+        done.map(drop).map_err(|e| self.failed("writing an object", id, e))
     }
 
     /// Notes that the data changes, once for a handle, before its first write in place: others read that at once, and it stays after a
@@ -174,52 +214,84 @@ impl Open {
         Ok(())
     }
 
-    /// Makes a block a new object: the first `keep` bytes of what is there now, and a change to it.
-    pub(super) fn new_object(
+    /// Makes a block a new object: what is there now, and a change to it. Its leaf is not known.
+    fn new_object(
         &self,
         writer: &Writer,
         index: u64,
         below: Source,
-        keep: u64,
+        replaces: Option<ObjectId>,
         change: impl FnOnce(&dyn ObjectFile) -> std::io::Result<()>,
     ) -> Result<()> {
-        let (object, file) = self.copied_object(below, keep)?;
-        if let Err(error) = change(&*file) {
-            self.discard(object);
-            return Err(self.failed("writing an object", object, error));
+        let (object, file) = self.copied_object(index, below, BLOCK_BYTES)?;
+        match change(&*file).and_then(|()| file.length()) {
+            Ok(length) => {
+                let object = Object { length, leaf: None, ..object };
+                self.put_object(writer, index, object, file, replaces);
+                Ok(())
+            }
+            Err(error) => {
+                self.discard(object.id);
+                Err(self.failed("writing an object", object.id, error))
+            }
         }
-        let mut unflushed = writer.unflushed();
-        unflushed.dirty.insert(object, file);
-        unflushed.dirs.insert(object.dir());
-        drop(unflushed);
-        self.put_row(writer, index, Some(object), None);
-        Ok(())
     }
 
-    /// A new object with the first `keep` bytes of a block; neither its bytes nor its name are durable yet.
-    pub(super) fn copied_object(&self, from: Source, keep: u64) -> Result<(ObjectId, Arc<dyn ObjectFile>)> {
-        let object = ObjectId::random()?;
-        let files = &self.store.files;
-        let file = files
-            .create(&self.store.object_path(object))
-            .map_err(|e| self.failed("making an object", object, e))?;
-        let copy = || -> std::io::Result<()> {
-            let Source::Object { object, visible, .. } = from else { return Ok(()) };
-            let from = files.open(&self.store.object_path(object), false)?;
-            let mut buffer = vec![0; visible.min(keep) as usize];
-            from.read_at(&mut buffer, 0)?;
-            for (at, part) in buffer.chunks(COPY_BYTES).enumerate() {
-                if part.iter().any(|byte| *byte != 0) {
+    /// Lets the row of a new object wait for the flush, which syncs the object and its name first.
+    pub(super) fn put_object(
+        &self,
+        writer: &Writer,
+        index: u64,
+        object: Object,
+        file: Arc<dyn ObjectFile>,
+        replaces: Option<ObjectId>,
+    ) {
+        let mut unflushed = writer.unflushed();
+        unflushed.dirty.insert(object.id, file);
+        unflushed.dirs.insert(object.id.dir());
+        drop(unflushed);
+        self.put_row(writer, index, Some(object), replaces);
+    }
+
+    /// A new object with the first `keep` bytes of a block; neither its bytes nor its name are durable yet. A copy of
+    /// what has a leaf is compared with it, and has one too.
+    pub(super) fn copied_object(
+        &self,
+        index: u64,
+        from: Source,
+        keep: u64,
+    ) -> Result<(Object, Arc<dyn ObjectFile>)> {
+        let (bytes, leaf) = match from {
+            Source::Zeros => (None, None),
+            Source::Object { object, visible, .. } => {
+                let (bytes, compared) = self.store.read_whole(&self.id, index, &object, visible)?;
+                let (kept, cut) = bytes.split_at(visible.min(keep).min(BLOCK_BYTES) as usize);
+                let leaf = match compared {
+                    Compared::Same(leaf) if is_zero(cut) => Some(leaf),
+                    Compared::Same(_) | Compared::Within => digest::leaf(kept),
+                    Compared::Not => None,
+                };
+                let kept = kept.len();
+                (Some((bytes, kept)), leaf)
+            }
+        };
+        let id = ObjectId::random()?;
+        let path = self.store.object_path(id);
+        let file = self.store.files.create(&path).map_err(|e| self.failed("making an object", id, e))?;
+        let copy = || -> std::io::Result<u64> {
+            let kept = bytes.as_ref().map_or(&[][..], |(bytes, kept)| &bytes[..*kept]);
+            for (at, part) in kept.chunks(COPY_BYTES).enumerate() {
+                if !is_zero(part) {
                     file.write_at(part, (at * COPY_BYTES) as u64)?;
                 }
             }
-            Ok(())
+            file.length()
         };
         match copy() {
-            Ok(()) => Ok((object, file.into())),
+            Ok(length) => Ok((Object { id, length, leaf }, file.into())),
             Err(error) => {
-                self.discard(object);
-                Err(self.failed("copying an object", object, error))
+                self.discard(id);
+                Err(self.failed("copying an object", id, error))
             }
         }
     }
@@ -229,13 +301,14 @@ impl Open {
         &self,
         writer: &Writer,
         index: u64,
-        row: Option<ObjectId>,
+        row: Option<Object>,
         replaces: Option<ObjectId>,
     ) {
         let mut unflushed = writer.unflushed();
-        let Unflushed { rows, dirty, replaced, changed, .. } = &mut *unflushed;
+        let Unflushed { rows, grown, dirty, replaced, changed, .. } = &mut *unflushed;
         *changed = true;
-        let fresh = rows.insert(index, row).flatten();
+        grown.remove(&index);
+        let fresh = rows.insert(index, row).flatten().map(|object| object.id);
         for object in fresh.into_iter().chain(replaces) {
             dirty.remove(&object);
         }

@@ -31,7 +31,7 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
     ),
     (
         "the object of a block is also noted as one to unlink",
-        "SELECT 'object ' || lower(hex(g.object)) FROM garbage AS g JOIN block AS b ON b.object = g.object",
+        "SELECT 'object ' || lower(hex(g.object)) FROM garbage AS g JOIN blocks AS b ON b.object = g.object",
     ),
 ];
 

@@ -62,9 +62,9 @@ fn namespace_of<'a>(
         std::future::ready(wants)
     });
     let looked = wanted.map(move |volume| async move {
-        let (store, namespace, inner) = (store.clone(), namespace.clone(), ctl.clone());
+        let (store, namespace, inner, read) = (store.clone(), namespace.clone(), ctl.clone(), options.read);
         let volume: Listed = volume?;
-        let look = blocking(move || store.check_volume(&namespace, &volume, &inner));
+        let look = blocking(move || store.check_volume(&namespace, &volume, read, &inner));
         ctl.transfer("check a volume", look).await
     });
     let pieces = looked.buffered(options.jobs.max(1));

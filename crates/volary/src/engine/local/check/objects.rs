@@ -1,11 +1,12 @@
 //! The objects that a volume's rows name.
 
-use super::super::db::{Sql, int, uint};
-use super::super::ids::ObjectId;
+use super::super::blocks::{self, Object};
+use super::super::db::{Fault, Sql, int, uint};
+use super::super::ids::BLOCK_BYTES;
 use super::super::store::Store;
-use super::Listed;
+use super::{Listed, RESTORE};
 use crate::engine::{Checked, Finding, FindingKind};
-use crate::{Ctl, Error, Namespace, Result, VolumeId};
+use crate::{Ctl, Error, ErrorKind, Namespace, Result, VolumeId};
 use rusqlite::Transaction;
 use rustix::fs::FileType;
 use std::path::Path;
@@ -13,20 +14,24 @@ use std::path::Path;
 /// How many rows are read at a time.
 const PAGE: u32 = 4096;
 
+/// Where a row is: its layer and index.
+type Place = (i64, u64);
+
 /// A block of a volume's own layers that is kept in an object.
-#[derive(Debug, Clone, Copy)]
 struct Row {
     layer: i64,
     index: u64,
-    object: ObjectId,
+    /// What the row says of it, unless the row is damaged.
+    object: std::result::Result<Object, Error>,
 }
 
 impl Store {
-    /// Looks at every object of a volume's own layers.
+    /// Looks at every object of a volume's own layers; with `read` also at the bytes of those that have a checksum.
     pub(super) fn check_volume(
         &self,
         namespace: &Namespace,
         volume: &Listed,
+        read: bool,
         ctl: &Ctl,
     ) -> Result<Vec<Checked>> {
         let id = &volume.entry.id;
@@ -36,58 +41,109 @@ impl Store {
         };
         let (mut found, mut objects, mut after) = (Vec::new(), 0_u64, (i64::MIN, 0));
         loop {
-            ctl.check("check")?;
-            let page = self.db.read(|tx| rows_after(tx, id, after))?;
-            for row in &page {
+            let (page, next) = self.db.read(|tx| rows_after(tx, id, after))?;
+            for row in page {
+                ctl.check("check")?;
                 objects += 1;
                 ctl.touch();
-                let Some(finding) = self.check_object(*row)? else { continue };
-                found.push(Checked::Finding(Box::new(finding.about(spec.clone(), id.clone()))));
+                let finding = match row.object {
+                    Ok(object) => self.check_object(id, row.index, object, read, ctl)?,
+                    Err(error) => {
+                        let subject = format!("block {} of layer {}", row.index, row.layer);
+                        Some(Finding::new(FindingKind::RowMismatch, subject, error.report(), RESTORE))
+                    }
+                };
+                let finding = finding.map(|of| of.about(spec.clone(), id.clone()));
+                found.extend(finding.map(|of| Checked::Finding(Box::new(of))));
             }
-            match page.last() {
-                Some(row) if page.len() == PAGE as usize => after = (row.layer, row.index + 1),
-                _ => break,
+            match next {
+                Some(next) => after = next,
+                None => break,
             }
         }
         let name = (!volume.trashed).then(|| volume.entry.name.clone());
         Ok([Checked::Volume { name, objects }].into_iter().chain(found).collect())
     }
 
-    /// What is wrong with an object, as long as its row names it.
-    fn check_object(&self, row: Row) -> Result<Option<Finding>> {
-        let path = row.object.path(Path::new("objects"));
-        if self.is_file(&path)? || !self.db.read(|tx| still_names(tx, row))? || self.is_file(&path)? {
-            return Ok(None);
+    /// What is wrong with an object, as long as a row says so of it.
+    fn check_object(
+        &self,
+        id: &VolumeId,
+        index: u64,
+        object: Object,
+        read: bool,
+        ctl: &Ctl,
+    ) -> Result<Option<Finding>> {
+        // What is missing or short may be replaced, or cut, by now.
+        for last in [false, true] {
+            let name = object.id.file_name();
+            let (kind, what) = match self.length_of(&object)? {
+                None => (FindingKind::ObjectMissing, "is missing".to_owned()),
+                Some(length) if length < object.length => {
+                    (FindingKind::ObjectShort, format!("has {length} bytes and had {}", object.length))
+                }
+                Some(length) => {
+                    if !(read && object.leaf.is_some()) {
+                        return Ok(None);
+                    }
+                    let compared = self.read_whole(id, index, &object, BLOCK_BYTES);
+                    ctl.advance(length);
+                    match compared {
+                        Ok(_) => return Ok(None),
+                        Err(error) if error.kind() != ErrorKind::Mismatch => return Err(error),
+                        Err(_) => (
+                            FindingKind::ObjectMismatch,
+                            "does not have the bytes that were written".to_owned(),
+                        ),
+                    }
+                }
+            };
+            if last {
+                let detail = format!("the object {name} of block {index} {what}");
+                let remedy = "put the file back from a backup of the store, or restore the volume";
+                return Ok(Some(Finding::new(kind, name, detail, remedy)));
+            }
+            if !self.still_has(&object)? {
+                break;
+            }
         }
-        let object = row.object.file_name();
-        let detail = format!("the object {object} of block {} is missing", row.index);
-        let remedy = "put the file back from a backup of the store, or restore the volume";
-        Ok(Some(Finding::new(FindingKind::ObjectMissing, object, detail, remedy)))
+        Ok(None)
     }
 
-    fn is_file(&self, path: &Path) -> Result<bool> {
+    /// How long an object's file is, if there is one.
+    fn length_of(&self, object: &Object) -> Result<Option<u64>> {
+        let path = object.id.path(Path::new("objects"));
         let stat = self
             .root
-            .stat(path)
+            .stat(&path)
             .map_err(|error| Error::io("looking at an object", error).context("object", path.display()))?;
-        Ok(stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file()))
+        let file = stat.filter(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
+        Ok(file.map(|stat| uint(stat.st_size)))
     }
 }
 
-fn rows_after(tx: &Transaction<'_>, id: &VolumeId, (layer, index): (i64, u64)) -> Sql<Vec<Row>> {
-    let mut select = tx.prepare_cached(
-        "SELECT b.layer, b.idx, b.object FROM layer AS l JOIN block AS b ON b.layer = l.id
-         WHERE l.volume = ?1 AND b.object IS NOT NULL AND (b.layer, b.idx) >= (?2, ?3)
-         ORDER BY b.layer, b.idx LIMIT ?4",
-    )?;
-    let row = |row: &rusqlite::Row<'_>| {
-        Ok(Row { layer: row.get(0)?, index: uint(row.get(1)?), object: row.get(2)? })
-    };
-    let rows = select.query_map((id.as_str(), layer, int(index), PAGE), row)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-fn still_names(tx: &Transaction<'_>, row: Row) -> Sql<bool> {
-    let mut select = tx.prepare_cached("SELECT 1 FROM block WHERE object = ?1")?;
-    Ok(select.exists([row.object])?)
+/// The rows of a volume's own layers from one on, and where to go on after so many.
+fn rows_after(tx: &Transaction<'_>, id: &VolumeId, (layer, index): Place) -> Sql<(Vec<Row>, Option<Place>)> {
+    // A row of zeros may be one that had an object.
+    let sql = format!(
+        "SELECT {}, b.layer FROM layer AS l JOIN blocks AS b ON b.layer = l.id
+         WHERE l.volume = ?1 AND (b.layer, b.idx) >= (?2, ?3) ORDER BY b.layer, b.idx LIMIT ?4",
+        blocks::COLUMNS
+    );
+    let mut select = tx.prepare_cached(&sql)?;
+    let mut rows = select.query((id.as_str(), layer, int(index), PAGE))?;
+    let (mut found, mut count, mut next) = (Vec::new(), 0, None);
+    while let Some(row) = rows.next()? {
+        let (layer, index) = (row.get(5)?, uint(row.get(0)?));
+        count += 1;
+        next = Some((layer, index + 1));
+        let object = match blocks::parse(row, layer) {
+            Ok((_, Some(object))) => Ok(object),
+            Ok((_, None)) => continue,
+            Err(Fault::Ours(error)) => Err(error),
+            Err(fault) => return Err(fault),
+        };
+        found.push(Row { layer, index, object });
+    }
+    Ok((found, next.filter(|_| count == PAGE)))
 }

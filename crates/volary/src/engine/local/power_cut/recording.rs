@@ -129,7 +129,7 @@ struct Recorded {
 }
 
 impl ObjectFile for Recorded {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.inner.read_at(buffer, offset)
     }
 
@@ -141,6 +141,10 @@ impl ObjectFile for Recorded {
         self.inner.zero_at(offset, len)
     }
 
+    fn cut_at(&self, length: u64) -> io::Result<()> {
+        self.inner.cut_at(length)
+    }
+
     fn sync(&self) -> io::Result<()> {
         let mut durable = self.of.durable.lock().unwrap();
         if let Ok(bytes) = std::fs::read(&self.path) {
@@ -148,6 +152,10 @@ impl ObjectFile for Recorded {
         }
         self.of.cut(&mut durable);
         Ok(())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.inner.length()
     }
 
     fn allocated_bytes(&self) -> io::Result<u64> {
