@@ -18,8 +18,12 @@ mod hostile;
 mod inspect;
 #[path = "local/memory.rs"]
 mod memory;
+#[path = "local/read_only.rs"]
+mod read_only;
 #[path = "local/rot.rs"]
 mod rot;
+#[path = "local/small_disk.rs"]
+mod small_disk;
 
 fn bench() -> harness::Bench {
     harness::Bench::new()

@@ -54,6 +54,7 @@ pub struct Ctl {
     cancel: CancellationToken,
     progress: Arc<dyn Progress>,
     moved: Arc<AtomicU64>,
+    removes: bool,
 }
 
 impl Ctl {
@@ -70,6 +71,7 @@ impl Ctl {
             cancel: CancellationToken::new(),
             progress: Arc::new(Unwatched),
             moved: Arc::default(),
+            removes: false,
         }
     }
 
@@ -111,10 +113,23 @@ impl Ctl {
         self
     }
 
-    /// The same bounds for undoing what a cancelled or failed operation began: not cancelled, not watched.
+    /// The same bounds for undoing what a cancelled or failed operation began: not cancelled, not watched; it makes room as
+    /// a removal does ([`for_removal`](Ctl::for_removal)).
     #[must_use]
     pub fn for_cleanup(&self) -> Self {
-        Ctl { timeout: self.timeout, stall: self.stall, ..Ctl::new() }
+        Ctl { timeout: self.timeout, stall: self.stall, ..Ctl::new() }.for_removal()
+    }
+
+    /// The same for an operation that makes room: on a full disk a local store does its small steps, such as its records in the
+    /// journal, in the room that is kept for that.
+    #[must_use]
+    pub fn for_removal(&self) -> Self {
+        Ctl { removes: true, ..self.clone() }
+    }
+
+    /// Whether the operation makes room.
+    pub(crate) fn removes(&self) -> bool {
+        self.removes
     }
 
     /// The token that cancels this operation.

@@ -1,38 +1,13 @@
-//! A disk that fills up in mid-import.
+//! A disk that is full: in mid-import, and before.
 
 use crate::harness::{Bench, ended, signal};
+use crate::small_disk::SmallDisk;
 use rustix::process::Signal;
-
-/// A file system of its own, small enough to fill.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn new(mebibytes: u32) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let options = format!("size={mebibytes}m,mode=0700");
-        let options = std::ffi::CString::new(options).unwrap();
-        rustix::mount::mount(
-            "tmpfs",
-            dir.path(),
-            "tmpfs",
-            rustix::mount::MountFlags::empty(),
-            Some(&*options),
-        )
-        .unwrap();
-        SmallDisk(dir)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = rustix::mount::unmount(self.0.path(), rustix::mount::UnmountFlags::DETACH);
-    }
-}
 
 #[test]
 fn a_full_disk_exits_10_and_leaves_nothing() {
     let disk = SmallDisk::new(400);
-    let bench = Bench::with_store(disk.0.path().join("store"));
+    let bench = Bench::with_store(disk.store());
     let image = bench.image("disk.raw", 104);
     // Refused before anything is made: the space is counted first.
     let refused = bench.run(&["import", image.to_str().unwrap(), "web"]);
@@ -43,11 +18,166 @@ fn a_full_disk_exits_10_and_leaves_nothing() {
     let mut child = bench.start(&["import", image.to_str().unwrap(), "web"]);
     bench.wait_for_objects(&mut child);
     signal(&child, Signal::STOP);
-    let filler = disk.0.path().join("filler");
+    let filler = disk.path().join("filler");
     std::fs::write(&filler, vec![1; 400 << 20]).unwrap_err();
     signal(&child, Signal::CONT);
     let full = ended(child.wait_with_output().unwrap());
     std::fs::remove_file(filler).unwrap();
     assert_eq!(full.code, Some(10), "{}", full.stderr);
+    bench.assert_empty();
+}
+
+/// A store with a volume that has a snapshot, one beside it, and an empty one.
+fn kept(disk: &SmallDisk) -> Bench {
+    let bench = Bench::with_store(disk.store());
+    let image = bench.image("disk.raw", 2);
+    let image = image.to_str().unwrap();
+    bench.ok(&["import", image, "web"]);
+    bench.ok(&["snap", "create", "web@s"]);
+    bench.ok(&["import", image, "other"]);
+    bench.ok(&["create", "empty", "--size", "1G"]);
+    bench
+}
+
+/// All that only reads, without a word on standard error.
+fn assert_read(bench: &Bench, round: usize) {
+    let out = bench.path(&format!("out-{round}.raw"));
+    let out = out.to_str().unwrap();
+    let reads: [&[&str]; 9] = [
+        &["ls"],
+        &["ls", "-l"],
+        &["info", "web"],
+        &["export", "web", out],
+        &["verify", "other"],
+        &["snap", "ls", "web"],
+        &["trash", "ls"],
+        &["pending"],
+        &["reap"],
+    ];
+    for args in reads {
+        let ended = bench.run(args);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{args:?}");
+    }
+    // It tells what it looked at; the room that is kept is no finding.
+    bench.ok(&["check", "--read"]);
+    let same = std::fs::read(out).unwrap() == std::fs::read(bench.path("disk.raw")).unwrap();
+    assert!(same, "other bytes were exported");
+}
+
+/// All that needs room, which changes nothing and names the remedy.
+fn assert_refused(bench: &Bench) {
+    let image = bench.path("disk.raw");
+    let refused: [&[&str]; 6] = [
+        &["create", "more", "--size", "1G"],
+        &["import", image.to_str().unwrap(), "more"],
+        &["snap", "create", "web@more"],
+        &["cp", "web", "more"],
+        &["mv", "other", "more"],
+        &["meta", "set", "web", "a", "b"],
+    ];
+    let before = bench.ok(&["ls"]);
+    for args in refused {
+        let ended = bench.run(args);
+        assert_eq!(ended.code, Some(10), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("make room"), "{args:?}: {}", ended.stderr);
+    }
+    assert_eq!(bench.ok(&["ls"]), before);
+}
+
+/// Whether the store keeps all the room for removals.
+fn reserved(disk: &SmallDisk) -> bool {
+    let room = disk.store().join("reserve/room").metadata().map_or(0, |file| file.len());
+    room > 4 << 20 && disk.store().join("reserve/inode-15").exists()
+}
+
+#[test]
+fn s01_on_a_full_disk_reading_goes_on_and_what_needs_room_changes_nothing() {
+    let disk = SmallDisk::new(100);
+    let bench = kept(&disk);
+    assert!(reserved(&disk));
+    disk.fill();
+    for round in 0..3 {
+        assert_read(&bench, round);
+        assert_refused(&bench);
+        assert!(reserved(&disk), "reading took of the room for removals");
+    }
+}
+
+#[test]
+fn s02_on_a_full_disk_removing_works_and_makes_room() {
+    let disk = SmallDisk::new(100);
+    let bench = kept(&disk);
+    let empty: Vec<String> = (0..20).map(|number| format!("empty-{number}")).collect();
+    for name in &empty {
+        bench.ok(&["create", name, "--size", "1G"]);
+    }
+    disk.fill();
+    // What frees nothing leaves the room for the next.
+    for name in &empty {
+        bench.ok(&["rm", name]);
+    }
+    assert_refused(&bench);
+    bench.ok(&["snap", "rm", "web@s"]);
+    bench.ok(&["snap", "ls", "web"]);
+    assert_refused(&bench);
+    bench.ok(&["rm", "other"]);
+    bench.ok(&["rm", "--purge-snapshots", "web"]);
+    let image = bench.path("disk.raw");
+    bench.ok(&["import", image.to_str().unwrap(), "more"]);
+    assert!(reserved(&disk), "the room is not taken again");
+    bench.ok(&["verify", "more"]);
+    disk.empty();
+    disk.fill();
+    bench.ok(&["rm", "more"]);
+    bench.ok(&["rm", "empty"]);
+    bench.assert_empty();
+}
+
+#[test]
+fn s02_without_the_room_that_is_kept_reading_goes_on_and_removing_says_what_is_missing() {
+    let disk = SmallDisk::new(100);
+    let bench = kept(&disk);
+    std::fs::remove_dir_all(disk.store().join("reserve")).unwrap();
+    disk.fill();
+    assert_read(&bench, 0);
+    assert_refused(&bench);
+    let ended = bench.run(&["rm", "web", "--purge-snapshots"]);
+    assert_eq!(ended.code, Some(10), "{}", ended.stderr);
+    assert_read(&bench, 1);
+    disk.empty();
+    bench.ok(&["ls"]);
+    assert!(reserved(&disk), "the room is not taken again");
+}
+
+#[test]
+fn s04_on_a_full_disk_a_reaper_settles_what_was_killed() {
+    let disk = SmallDisk::new(200);
+    let bench = Bench::with_store(disk.store());
+    let image = bench.image("disk.raw", 32);
+    let mut child = bench.start(&["import", image.to_str().unwrap(), "web"]);
+    bench.wait_for_objects(&mut child);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    disk.fill();
+    assert_ne!(bench.json(&["pending"]), serde_json::json!([]));
+    bench.ok(&["reap"]);
+    assert_eq!(bench.json(&["pending"]), serde_json::json!([]));
+    bench.assert_empty();
+}
+
+#[test]
+fn s02_without_a_free_inode_reading_and_removing_go_on() {
+    let disk = SmallDisk::new(100);
+    let bench = kept(&disk);
+    disk.take_inodes();
+    for round in 0..2 {
+        assert_read(&bench, round);
+        let ended = bench.run(&["import", bench.path("disk.raw").to_str().unwrap(), "more"]);
+        assert_eq!(ended.code, Some(10), "{}", ended.stderr);
+        assert!(ended.stderr.contains("make room"), "{}", ended.stderr);
+    }
+    bench.ok(&["rm", "--purge-snapshots", "web"]);
+    bench.ok(&["rm", "other"]);
+    bench.ok(&["rm", "empty"]);
     bench.assert_empty();
 }

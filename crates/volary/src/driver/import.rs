@@ -340,7 +340,8 @@ pub(crate) fn require_room(data_bytes: u64, pool: Option<&PoolInfo>) -> Result<(
         Some(available_bytes) if data_bytes > available_bytes => {
             Err(Error::new(ErrorKind::NoSpace, "the pool has no room for the data")
                 .context("needed_bytes", data_bytes)
-                .context("available_bytes", available_bytes))
+                .context("available_bytes", available_bytes)
+                .hint("make room in the pool, or remove volumes: `volary rm`"))
         }
         _ => Ok(()),
     }

@@ -107,6 +107,7 @@ impl Store {
     ) -> Result<RemoveReport> {
         spec.require_head()?;
         options.defer.map_or(Ok(()), require_keep)?;
+        let ctl = &ctl.for_removal();
         let details = json!({
             "purge_snapshots": options.purge_snapshots,
             "flatten_children": options.flatten_children,

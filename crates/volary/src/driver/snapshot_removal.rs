@@ -77,6 +77,7 @@ impl Store {
         options: SnapshotRemoveOptions,
         ctl: &Ctl,
     ) -> Result<SnapshotOutcome> {
+        let ctl = &ctl.for_removal();
         let name = spec.required_snapshot()?;
         let details = json!({"force": options.force, "flatten_children": options.flatten_children});
         let audit = Audit::begin("snapshot_remove", spec, &details);
@@ -137,6 +138,7 @@ impl Store {
         options: SnapshotRemoveOptions,
         ctl: &Ctl,
     ) -> Result<Vec<SnapshotOutcome>> {
+        let ctl = &ctl.for_removal();
         spec.require_head()?;
         let details = json!({"force": options.force, "flatten_children": options.flatten_children});
         let audit = Audit::begin("snapshot_purge", spec, &details);

@@ -211,6 +211,7 @@ impl Store {
     /// `Usage` unless the spec is an id; what reading fails with. What is in the way is in the report.
     #[tracing::instrument(name = "trash_remove", skip_all, fields(volume = %spec))]
     pub async fn trash_remove(&self, spec: &VolumeSpec, force: bool, ctl: &Ctl) -> Result<RemoveReport> {
+        let ctl = &ctl.for_removal();
         let id = trash_id(spec)?;
         let audit = Audit::begin("trash_remove", spec, &json!({"force": force}));
         let removed = async {
@@ -255,6 +256,7 @@ impl Store {
         max: usize,
         ctl: &Ctl,
     ) -> Result<Vec<RemoveReport>> {
+        let ctl = &ctl.for_removal();
         let due = self.due(namespace, all, ctl).await?;
         if due.is_empty() {
             return Ok(Vec::new());

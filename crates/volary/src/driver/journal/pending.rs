@@ -179,6 +179,7 @@ impl Store {
     /// `Blocked` while its owner may be at work, unless `force`d.
     #[tracing::instrument(name = "pending_forget", skip_all, fields(intent = id, force))]
     pub async fn forget(&self, namespace: &Namespace, id: &str, force: bool, ctl: &Ctl) -> Result<bool> {
+        let ctl = &ctl.for_removal();
         let Some(Found { record, read }) = self.found(namespace, id, ctl).await? else { return Ok(false) };
         let owner = read.ok().and_then(|read| read.owner);
         if let Some(owner) = owner.filter(|owner| !owner.is_gone() && !force) {

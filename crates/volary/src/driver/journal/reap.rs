@@ -224,6 +224,7 @@ impl Reaper {
             report.error = intent.last_error;
             return Ok(report);
         }
+        let ctl = &ctl.for_removal();
         let engine = self.store.shared_engine();
         let Some(ours) = Intent::take_over(engine, &record, intent.clone(), ctl).await? else {
             // Another reaper, or the owner after all, was quicker.

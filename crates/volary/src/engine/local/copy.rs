@@ -45,7 +45,7 @@ impl Store {
 
     /// The same, and says whether a copy was made.
     pub(super) fn copy_if_due(&self, now: i64) -> Result<bool> {
-        if !self.may_copy(now) || self.change()? <= self.identity().change {
+        if self.root.is_read_only() || !self.may_copy(now) || self.change()? <= self.identity().change {
             return Ok(false);
         }
         // Another process makes one.
@@ -60,7 +60,8 @@ impl Store {
         }
         let (dir, begun) = (self.line_dir(), Instant::now());
         let lost = self.lost_of(&dir)?;
-        let change = self.copy()?;
+        // Once there is a later copy, objects that no row names can go: that makes room.
+        let change = if lost.is_empty() { self.copy()? } else { self.in_reserve(|| self.copy())? };
         let mut identity = self.identity();
         identity.change = change;
         identity.copied = now;

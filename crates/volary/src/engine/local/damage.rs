@@ -58,7 +58,7 @@ fn image(of: &Path) -> tempfile::TempDir {
     for first in 0..=u8::MAX {
         std::fs::create_dir(dir.path().join("objects").join(hex::encode([first]))).unwrap();
     }
-    for file in files(of) {
+    for file in files(of).into_iter().filter(|file| !file.starts_with(of.join("reserve"))) {
         let to = dir.path().join(file.strip_prefix(of).unwrap());
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
         std::fs::copy(&file, to).unwrap();
@@ -92,7 +92,7 @@ fn scenes() -> [tempfile::TempDir; 2] {
     assert!(store.copy_if_due(now() + 2 * MINUTE).unwrap());
     store.db.close();
     drop(store);
-    assert!(!dir.path().join("store.db-wal").exists());
+    assert_eq!(dir.path().join("store.db-wal").metadata().unwrap().len(), 0);
     [living, dir]
 }
 
@@ -134,7 +134,8 @@ fn s13_no_file_of_a_store_is_lost_or_changed_without_a_word() {
                 let told = format!("{how} {}", part.display());
                 let theirs = other.path().join(part);
                 // A log over another database than its own SQLite cannot tell.
-                let under_log = part == Path::new("store.db") && scene.path().join("store.db-wal").exists();
+                let log = scene.path().join("store.db-wal");
+                let under_log = part == Path::new("store.db") && log.metadata().unwrap().len() > 0;
                 if how == "swap" && (!theirs.exists() || under_log) {
                     continue;
                 }

@@ -1,22 +1,15 @@
-//! The database: a few idle connections, transactions, and the one place where SQLite's errors become kinds.
+//! The database: its transactions, and the one place where SQLite's errors become kinds.
 
+use super::connections::Connections;
 use super::files::Files;
-use super::identity::{REMEDY, refused};
-use super::root::{Place, Root};
+use super::identity::REMEDY;
+use super::root::Root;
 use crate::{Error, ErrorKind, Result};
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
-
-/// Longer than any transaction here takes; who waits longer is told that the store is busy.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two tries where SQLite does not wait by itself.
-const BUSY_PAUSE: Duration = Duration::from_millis(10);
-/// As many as commands usually do at once; more are opened when needed, and closed afterwards.
-const IDLE_CONNECTIONS: usize = 8;
 
 /// What goes wrong inside a transaction: SQLite's error, or one of ours.
 pub(super) enum Fault {
@@ -49,14 +42,11 @@ impl From<Fault> for Error {
     }
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    // The index of the log is just being made by somebody who may write it.
+    let made = [rusqlite::ffi::SQLITE_READONLY_RECOVERY, rusqlite::ffi::SQLITE_READONLY_CANTINIT];
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
-}
-
-/// The last process that closed the database has removed its log while it was opened here, and a new one was made.
-fn busy() -> rusqlite::Error {
-    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
-    rusqlite::Error::SqliteFailure(code, Some("the database's files changed while they were opened".into()))
+        || error.sqlite_error().is_some_and(|error| made.contains(&error.extended_code))
 }
 
 /// Whether SQLite found what it or this code never wrote: pages, tables or values.
@@ -75,6 +65,12 @@ fn is_damage(error: &rusqlite::Error) -> bool {
     }
 }
 
+pub(super) fn no_space() -> Error {
+    Error::new(ErrorKind::NoSpace, NO_SPACE)
+}
+
+const NO_SPACE: &str = "no space left for the store's database";
+
 pub(super) fn sqlite_error(error: rusqlite::Error) -> Error {
     let kind = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => ErrorKind::NoSpace,
@@ -86,7 +82,7 @@ pub(super) fn sqlite_error(error: rusqlite::Error) -> Error {
         _ => ErrorKind::Internal,
     };
     let message = match kind {
-        ErrorKind::NoSpace => "no space left for the store's database",
+        ErrorKind::NoSpace => NO_SPACE,
         ErrorKind::Blocked => "the store's database is busy",
         ErrorKind::Permission => "the store's database cannot be opened or written",
         ErrorKind::Mismatch => "the store's database is not whole",
@@ -98,8 +94,7 @@ pub(super) fn sqlite_error(error: rusqlite::Error) -> Error {
 
 /// The store's database; any number of threads may use it at once.
 pub(super) struct Db {
-    root: Arc<Root>,
-    idle: Mutex<Vec<Connection>>,
+    connections: Connections,
     files: Arc<dyn Files>,
     /// Whether this process has changed the database.
     changed: AtomicBool,
@@ -109,74 +104,36 @@ pub(super) struct Db {
 
 impl Db {
     pub(super) fn new(root: Arc<Root>, files: Arc<dyn Files>) -> Self {
-        Db { root, idle: Mutex::default(), files, changed: AtomicBool::new(false), markers: Mutex::default() }
-    }
-
-    fn connect(&self) -> Sql<Connection> {
-        let begun = Instant::now();
-        loop {
-            match self.try_connect() {
-                // Whoever turns a new database to its log, or is the last to close it, has it alone for a moment, and for
-                // that SQLite does not wait by itself.
-                Err(Fault::Sqlite(error)) if is_busy(&error) && begun.elapsed() < BUSY_TIMEOUT => {
-                    std::thread::sleep(BUSY_PAUSE);
-                }
-                connected => return connected,
-            }
+        Db {
+            connections: Connections::new(root),
+            files,
+            changed: AtomicBool::new(false),
+            markers: Mutex::default(),
         }
     }
 
-    fn try_connect(&self) -> Sql<Connection> {
-        let before = self.database()?;
-        if before[0].is_none() {
-            return Err(refused(&self.root, "the store's database is missing").into());
+    fn error(&self, fault: Fault) -> Error {
+        match (self.connections.lacks_room(&fault), fault) {
+            (true, Fault::Sqlite(error) | Fault::Commit(error)) => no_space().because(error),
+            (_, fault) => fault.into(),
         }
-        let connection = Connection::open_with_flags(
-            self.root.path().join("store.db"),
-            OpenFlags::SQLITE_OPEN_READ_WRITE
-                | OpenFlags::SQLITE_OPEN_NOFOLLOW
-                | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        connection.set_prepared_statement_cache_capacity(64);
-        // SQLite opens the log at the first look into the database.
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-        for (before, after) in before.into_iter().zip(self.database()?) {
-            if before.is_some() && before != after {
-                return Err(busy().into());
-            }
-        }
-        Ok(connection)
-    }
-
-    fn database(&self) -> Result<[Option<Place>; 3]> {
-        self.root.database().map_err(|e| {
-            Error::io("looking for the store's database", e).context("store", self.root.path().display())
-        })
     }
 
     fn with<T>(&self, behavior: TransactionBehavior, f: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Sql<T> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => self.connect()?,
+        let mut taken = match behavior {
+            TransactionBehavior::Deferred => self.connections.take_to_read()?,
+            _ => self.connections.take_to_write()?,
         };
-        let transaction = connection.transaction_with_behavior(behavior)?;
+        let transaction = taken.connection.transaction_with_behavior(behavior)?;
         let value = f(&transaction)?;
         transaction.commit().map_err(Fault::Commit)?;
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_CONNECTIONS {
-            idle.push(connection);
-        }
+        self.connections.put_back(taken);
         Ok(value)
     }
 
     /// Reads from one consistent state.
     pub(super) fn read<T>(&self, f: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T> {
-        Ok(self.with(TransactionBehavior::Deferred, f)?)
+        self.with(TransactionBehavior::Deferred, f).map_err(|fault| self.error(fault))
     }
 
     /// Changes the database in one durable step; nothing changes when `f` fails.
@@ -212,7 +169,7 @@ impl Db {
         // SQLite says these two before the commit's last page is written.
         let sure = [Some(ErrorCode::DiskFull), Some(ErrorCode::DatabaseBusy)];
         let unsure = matches!(&fault, Fault::Commit(error) if !sure.contains(&error.sqlite_error_code()));
-        let error = Error::from(fault);
+        let error = self.error(fault);
         if unsure {
             doubt(&error);
         }
@@ -221,7 +178,7 @@ impl Db {
 
     /// Makes or changes the tables themselves: the same as a write, but for what counts the changes.
     pub(super) fn lay_out<T>(&self, f: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T> {
-        Ok(self.with(TransactionBehavior::Immediate, f)?)
+        self.with(TransactionBehavior::Immediate, f).map_err(|fault| self.error(fault))
     }
 
     /// Whether this process has changed the database.
@@ -247,19 +204,25 @@ impl Db {
 
     /// Fails unless every page, row and index agrees with the others; reads all of it.
     pub(super) fn check_whole(&self) -> Result<()> {
-        let connection = self.connect()?;
+        let connection = self.connections.connect().map_err(|fault| self.error(fault))?;
         super::copy::require_whole(&connection)
     }
 
     /// Copies the database from one consistent state.
     pub(super) fn copy_to(&self, to: &mut Connection) -> Result<()> {
-        let from = self.connect()?;
+        let from = self.connections.connect().map_err(|fault| self.error(fault))?;
         super::copy::copy_all(&from, to).map_err(sqlite_error)
     }
 
-    /// Closes the idle connections.
+    /// Closes the idle connections, and empties the log unless others still need it.
     pub(super) fn close(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.connections.close();
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

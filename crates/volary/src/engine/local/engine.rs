@@ -1,9 +1,9 @@
 //! [`Engine`] over an open store: each method does its work on a thread, bounded by its `Ctl`.
 
-use super::blocking;
 use super::directory::{MAX_VOLUME_BYTES, now};
 use super::store::Store;
 use super::volume::Handle;
+use super::{blocking, reserve};
 use crate::engine::*;
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use async_trait::async_trait;
@@ -31,10 +31,15 @@ impl Local {
         &self,
         ctl: &Ctl,
         step: &'static str,
-        work: impl FnOnce(&Arc<Store>) -> Result<T> + Send + 'static,
+        work: impl Fn(&Arc<Store>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let store = self.store.clone();
-        let result = ctl.call(step, blocking(move || work(&store))).await;
+        let (store, removes) = (self.store.clone(), ctl.removes());
+        let result = ctl
+            .call(
+                step,
+                blocking(move || if removes { store.in_reserve(|| work(&store)) } else { work(&store) }),
+            )
+            .await;
         self.copy_meanwhile();
         result
     }
@@ -47,7 +52,10 @@ impl Local {
         let mut copying = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
         if copying.as_ref().is_none_or(JoinHandle::is_finished) {
             let store = self.store.clone();
-            *copying = Some(tokio::task::spawn_blocking(move || store.copy_or_warn(now())));
+            *copying = Some(tokio::task::spawn_blocking(move || {
+                store.copy_or_warn(now());
+                reserve::keep(&store.root);
+            }));
         }
     }
 }
@@ -188,7 +196,8 @@ impl Engine for Local {
     async fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<()> {
         let (namespace, volume, store, inner) =
             (namespace.clone(), volume.clone(), self.store.clone(), ctl.clone());
-        ctl.transfer("remove a volume", blocking(move || store.remove(&namespace, &volume, &inner))).await
+        let remove = blocking(move || store.in_reserve(|| store.remove(&namespace, &volume, &inner)));
+        ctl.transfer("remove a volume", remove).await
     }
 
     async fn trash(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<TrashEntry>> {
@@ -220,7 +229,8 @@ impl Engine for Local {
 
     async fn trash_remove(&self, namespace: &Namespace, id: &VolumeId, force: bool, ctl: &Ctl) -> Result<()> {
         let (namespace, id, store, inner) = (namespace.clone(), id.clone(), self.store.clone(), ctl.clone());
-        let remove = blocking(move || store.trash_remove(&namespace, &id, force, &inner));
+        let remove =
+            blocking(move || store.in_reserve(|| store.trash_remove(&namespace, &id, force, &inner)));
         ctl.transfer("remove from trash", remove).await
     }
 
@@ -294,6 +304,10 @@ impl Engine for Local {
         blocking(move || {
             store.copy_or_warn(now());
             store.db.close();
+            // The log of the database has given up what it took of the disk.
+            if !store.root.is_read_only() {
+                reserve::keep(&store.root);
+            }
             Ok(())
         })
         .await

@@ -170,8 +170,7 @@ impl Scene {
 #[test]
 fn a_snapshot_whose_commit_is_in_doubt_is_never_written_to() {
     let (scene, open) = Scene::with_volume();
-    // The first is a flush.
-    scene.fail_commit(2);
+    scene.fail_commit(1);
     open.create_snapshot(&name("s"), &scene.ctl).unwrap_err();
     scene.refuses_writes(&open);
     drop(open);
@@ -190,7 +189,7 @@ fn a_rollback_or_resize_whose_commit_is_in_doubt_leaves_no_handle_that_writes() 
     open.create_snapshot(&name("s"), &scene.ctl).unwrap();
     scene.write(&open, 0, 2);
     open.flush(&scene.ctl).unwrap();
-    scene.fail_commit(2);
+    scene.fail_commit(1);
     open.rollback(&name("s"), &scene.ctl).unwrap_err();
     scene.refuses_writes(&open);
     drop(open);

@@ -32,8 +32,11 @@ impl Open {
         self.flush_alone(writer, ctl)
     }
 
-    /// The same when the caller has the gate alone.
+    /// The same when the caller has the gate alone. Where nothing was written the database is left alone too.
     pub(super) fn flush_alone(&self, writer: &Writer, ctl: &Ctl) -> Result<()> {
+        if writer.unflushed().is_empty() {
+            return Ok(());
+        }
         self.flush_with(writer, ctl, |_| Ok(()))
     }
 

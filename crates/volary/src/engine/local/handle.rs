@@ -120,6 +120,13 @@ impl Writer {
 }
 
 impl Unflushed {
+    /// Whether a flush has nothing to do.
+    pub(super) fn is_empty(&self) -> bool {
+        let Unflushed { rows, grown, dirty, dirs, replaced, changed, .. } = self;
+        let nothing_new = rows.is_empty() && grown.is_empty() && replaced.is_empty();
+        nothing_new && dirty.is_empty() && dirs.is_empty() && !changed
+    }
+
     pub(super) fn sound(&self) -> Result<()> {
         match &self.poisoned {
             None => Ok(()),

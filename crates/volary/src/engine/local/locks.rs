@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Others hold a lock for as short as one transaction when they only check; a refusal before that would be spurious.
-const PATIENCE: Duration = Duration::from_millis(100);
+pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 /// How long a sweep of the store may keep writers waiting.
 pub(super) const SWEEP_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -55,7 +55,11 @@ impl Locks {
 
     pub(super) fn acquire_within(&self, name: &str, mode: Mode, patience: Duration) -> Result<Lock> {
         let failed = |e| Error::io("locking", e).context("lock", self.0.path().join(path(name)).display());
-        let file = self.0.file(&path(name), OFlags::RDWR | OFlags::CREATE).map_err(failed)?;
+        if mode == Mode::Exclusive {
+            self.0.require_writable()?;
+        }
+        let flags = if self.0.is_read_only() { OFlags::RDONLY } else { OFlags::RDWR | OFlags::CREATE };
+        let file = self.0.file(&path(name), flags).map_err(failed)?;
         let place = place(&file).map_err(failed)?;
         let operation = match mode {
             Mode::Shared => FlockOperation::NonBlockingLockShared,
@@ -75,6 +79,16 @@ impl Locks {
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(failed(error.into())),
             }
+        }
+    }
+
+    /// Takes a share to read with; none when its file is not there and cannot be made, on a full disk or a read-only one.
+    /// What is then removed meanwhile ends the reading with an error.
+    pub(super) fn acquire_to_read(&self, name: &str, patience: Duration) -> Result<Option<Lock>> {
+        match self.acquire_within(name, Mode::Shared, patience) {
+            Err(error) if error.kind() == ErrorKind::NoSpace => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound && self.0.is_read_only() => Ok(None),
+            lock => lock.map(Some),
         }
     }
 

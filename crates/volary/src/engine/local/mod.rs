@@ -14,6 +14,7 @@ mod blocks;
 mod check;
 mod children;
 mod clone;
+mod connections;
 mod copy;
 #[cfg(test)]
 mod damage;
@@ -36,6 +37,7 @@ mod layers;
 mod leaves;
 mod lockers;
 mod locks;
+mod log_index;
 mod lost;
 mod opening;
 mod pools;
@@ -44,6 +46,7 @@ mod power_cut;
 mod read;
 mod records;
 mod repair;
+mod reserve;
 mod resize;
 mod root;
 mod schema;
@@ -64,7 +67,8 @@ use std::sync::Arc;
 /// Opens the store in a directory, and makes it when it is not there yet.
 ///
 /// # Errors
-/// `Permission` also when another user owns the directory or could change where its path leads; `NoSpace`; `Unsupported` on a network file system or for a store of a newer version.
+/// `Permission` also when another user owns the directory or could change where its path leads, and on a read-only file system
+/// for a store that is not there or of an earlier version; `NoSpace`; `Unsupported` on a network file system or for a store of a newer version.
 pub async fn open(path: &Path, ctl: &Ctl) -> Result<Arc<dyn Engine>> {
     let path = path.to_owned();
     let opened = blocking(move || store::Store::open(&path));
@@ -74,7 +78,15 @@ pub async fn open(path: &Path, ctl: &Ctl) -> Result<Arc<dyn Engine>> {
 /// Runs what blocks on a thread for that, once it is polled: what was cancelled before never begins. Dropping the
 /// future later drops the result; the work runs to its end.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
+    let done = tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|e| Err(Error::new(ErrorKind::Internal, "a thread of the store failed").because(e)))
+        .unwrap_or_else(|e| Err(Error::new(ErrorKind::Internal, "a thread of the store failed").because(e)));
+    done.map_err(|error| match error.kind() {
+        ErrorKind::NoSpace => error.hint(NO_SPACE),
+        _ => error,
+    })
 }
+
+/// What helps when the disk is full.
+const NO_SPACE: &str = "make room on the store's disk (space, inodes, quota), or remove volumes, which works on a full \
+     disk too: `volary rm`";

@@ -5,7 +5,7 @@ use super::directory::{missing, resolve};
 use super::handle::{Held, Open, Writer};
 use super::layers::head;
 use super::lockers::require_unlocked;
-use super::locks::{Lock, Mode, SWEEP_PATIENCE};
+use super::locks::{Mode, PATIENCE, SWEEP_PATIENCE};
 use super::store::Store;
 use crate::engine::OpenOptions;
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
@@ -82,7 +82,8 @@ impl Store {
     }
 
     fn open_to_read(self: &Arc<Self>, id: &VolumeId, snapshot: Option<&Name>) -> Result<Open> {
-        let mut locks: Vec<Lock> = vec![self.locks.acquire(&format!("{id}.r"), Mode::Shared)?];
+        let mut locks = Vec::new();
+        locks.extend(self.locks.acquire_to_read(&format!("{id}.r"), PATIENCE)?);
         let find = || {
             self.db.read(|tx| {
                 head(tx, id)?;
@@ -91,7 +92,7 @@ impl Store {
         };
         let mut row = find()?;
         if let Some(snapshot) = row {
-            locks.push(self.locks.acquire(&snapshot_lock(id, snapshot), Mode::Shared)?);
+            locks.extend(self.locks.acquire_to_read(&snapshot_lock(id, snapshot), PATIENCE)?);
             row = find()?.filter(|now| *now == snapshot);
             if row.is_none() {
                 return Err(missing("snapshot", snapshot));

@@ -83,7 +83,7 @@ pub(super) fn repair(path: &Path) -> Result<DatabaseRepair> {
         {
             let is_new = identity.is_none();
             let identity = identity.unwrap_or_else(|| row.identity());
-            let store = Store::assemble(root, files, locks, alone, identity);
+            let store = Store::assemble(root, files, locks, Some(alone), identity);
             store.db.lay_out(|tx| schema::upgrade(tx, &store.root))?;
             store.bring_back_lost()?;
             if !is_new {
@@ -103,7 +103,7 @@ pub(super) fn repair(path: &Path) -> Result<DatabaseRepair> {
             let floor = identity.as_ref().map_or(0, |identity| identity.change).max(noted);
             let id = identity.map(|identity| identity.id);
             let identity = go_back(&root, id.as_deref(), floor)?;
-            let store = Store::assemble(root, files, locks, alone, identity.clone());
+            let store = Store::assemble(root, files, locks, Some(alone), identity.clone());
             store.db.lay_out(|tx| schema::upgrade(tx, &store.root))?;
             store.move_orphans(&line_dir(&line))?;
             store.bring_back_lost()?;

@@ -3,7 +3,7 @@
 
 use super::ids::dir_path;
 use crate::{Error, ErrorKind, Result, escape};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, StatVfsMountFlags};
 use rustix::io::Errno;
 use rustix::process::Uid;
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 const DATABASE: [&str; 3] = ["store.db", "store.db-wal", "store.db-shm"];
 /// What else is in a store, when it is there: files, then directories; those of objects besides.
 const FILES: [&str; 3] = ["store.db-journal", "store.copy", "identity"];
-const DIRECTORIES: [&str; 4] = ["objects", "locks", "locks/unclean", "lost"];
+const DIRECTORIES: [&str; 5] = ["objects", "locks", "locks/unclean", "lost", "reserve"];
 /// As many links as the kernel follows in one path.
 const MAX_LINKS: usize = 40;
 const OTHERS: u32 = 0o077;
@@ -34,6 +34,7 @@ pub(super) struct Root {
     dir: OwnedFd,
     path: PathBuf,
     owner: Uid,
+    read_only: bool,
     /// Whether it was reported that the store was open to other users.
     reported: AtomicBool,
 }
@@ -53,7 +54,9 @@ impl Root {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = rustix::fs::open(&path, flags, Mode::empty()).map_err(failed)?;
         let stat = rustix::fs::fstat(&dir).map_err(failed)?;
-        let root = Root { dir, path, owner, reported: AtomicBool::new(false) };
+        let mount = rustix::fs::fstatvfs(&dir).map_err(failed)?;
+        let read_only = mount.f_flag.contains(StatVfsMountFlags::RDONLY);
+        let root = Root { dir, path, owner, read_only, reported: AtomicBool::new(false) };
         root.require_owner(&stat, &root.path)?;
         if stat.st_mode & OTHERS != 0 {
             root.narrow_directory(&stat)?;
@@ -65,6 +68,21 @@ impl Root {
     /// The absolute path, without links.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether nothing can be written below it, since its file system was mounted so.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// Fails on a file system that is mounted to be read only.
+    pub(super) fn require_writable(&self) -> Result<()> {
+        if !self.read_only {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Permission, "the store's file system is mounted to be read only")
+            .context("store", show(&self.path))
+            .hint("mount it so that it can be written, and try again; until then the store can be read"))
     }
 
     /// Opens a file, or makes it when the flags say so, readable by its owner alone.
@@ -279,6 +297,11 @@ impl Root {
             );
         }
     }
+}
+
+/// Whether something failed for want of space, of inodes or of quota.
+pub(super) fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn denied(why: impl Into<String>) -> io::Error {

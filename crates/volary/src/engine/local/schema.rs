@@ -118,21 +118,28 @@ impl Row {
 ///
 /// # Errors
 /// `Mismatch` when the database is missing, or is not the one that belongs here; `Blocked` while another process repairs it, or
-/// uses it when it is of an older version.
-pub(super) fn prepare(root: &Root, db: &Db, files: &dyn Files, locks: &Locks) -> Result<(Lock, Identity)> {
+/// uses it when it is of an older version; `Permission` when it must be made or brought up to date on a read-only file system.
+pub(super) fn prepare(
+    root: &Root,
+    db: &Db,
+    files: &dyn Files,
+    locks: &Locks,
+) -> Result<(Option<Lock>, Identity)> {
     if Identity::read(root)?.is_none() {
+        require_made(root)?;
         make(root, db, files, locks)?;
     }
     let begun = Instant::now();
     loop {
-        let lock = locks.acquire_within("store", Mode::Shared, SWEEP_PATIENCE)?;
+        let lock = locks.acquire_to_read("store", SWEEP_PATIENCE)?;
         let (identity, row) = belonging(root, db)?;
         if row.version == VERSION {
-            if !row.sealed {
+            if !row.sealed && !root.is_read_only() {
                 db.lay_out(seal)?;
             }
             return Ok((lock, identity));
         }
+        require_made(root)?;
         drop(lock);
         match convert(root, db, locks) {
             // Another process of this version may be at it.
@@ -186,6 +193,20 @@ fn convert(root: &Root, db: &Db, locks: &Locks) -> Result<()> {
     // Not before the database is known to belong here: a step looks at the files beside it.
     belonging(root, db)?;
     db.lay_out(|tx| upgrade(tx, root))
+}
+
+/// What helps where something must be written before a store can be read.
+pub(super) const MADE_WRITABLE: &str = "mount it so that it can be written, and run `volary ls` once; from then on the store can be \
+     read where it cannot be written";
+
+/// Refuses to make a store, or to bring one up to date, where nothing can be written.
+fn require_made(root: &Root) -> Result<()> {
+    if !root.is_read_only() {
+        return Ok(());
+    }
+    let why =
+        "there is no store, or one of an earlier version, and its file system is mounted to be read only";
+    Err(Error::new(ErrorKind::Permission, why).context("store", root.path().display()).hint(MADE_WRITABLE))
 }
 
 /// The refusal of a store in which the file is missing that says which it is.
@@ -260,8 +281,12 @@ fn make_directories(root: &Root, files: &dyn Files) -> io::Result<()> {
 
 /// Whether there is something of a store for which there must have been a database.
 fn has_content(root: &Root) -> io::Result<bool> {
-    let log = if root.stat(Path::new("store.db"))?.is_none() { Some("store.db-wal") } else { None };
-    for name in [super::copy::COPY, "lost"].into_iter().chain(log) {
+    // An empty log is left by whoever closes a database.
+    let log = root.stat(Path::new("store.db-wal"))?.is_some_and(|log| log.st_size > 0);
+    if log && root.stat(Path::new("store.db"))?.is_none() {
+        return Ok(true);
+    }
+    for name in [super::copy::COPY, "lost"] {
         if root.stat(Path::new(name))?.is_some() {
             return Ok(true);
         }

@@ -6,8 +6,8 @@ use super::identity::Identity;
 use super::ids::{ObjectId, dir_path};
 use super::locks::{Lock, Locks, refuse_network};
 use super::root::Root;
-use super::schema;
-use crate::{Error, Result};
+use super::{reserve, schema};
+use crate::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,7 +19,7 @@ pub(super) struct Store {
     pub(super) locks: Locks,
     identity: Mutex<Identity>,
     /// Shared by all that use the store; who repairs its database holds it exclusively.
-    _held: Lock,
+    _held: Option<Lock>,
 }
 
 impl Store {
@@ -36,7 +36,10 @@ impl Store {
         let (shared, identity) = schema::prepare(&root, &db, &*files, &locks)?;
         drop(db);
         let store = Arc::new(Store::assemble(root, files, locks, shared, identity));
-        store.sweep();
+        if !store.root.is_read_only() {
+            store.sweep();
+            reserve::keep(&store.root);
+        }
         Ok(store)
     }
 
@@ -45,7 +48,7 @@ impl Store {
         root: Arc<Root>,
         files: Arc<dyn Files>,
         locks: Locks,
-        held: Lock,
+        held: Option<Lock>,
         identity: Identity,
     ) -> Store {
         Store {
@@ -76,6 +79,19 @@ impl Store {
         let identity = Identity::read(&self.root)?;
         self.set_identity(identity.ok_or_else(|| super::schema::identity_missing(&self.root))?);
         Ok(())
+    }
+
+    /// Does something that makes room, or is a step of that; when there is no room for it, again with what is kept
+    /// for that.
+    pub(super) fn in_reserve<T>(&self, work: impl Fn() -> Result<T>) -> Result<T> {
+        match work() {
+            Err(error) if error.kind() == ErrorKind::NoSpace && reserve::release(&self.root) => {
+                let done = work();
+                reserve::keep(&self.root);
+                done
+            }
+            done => done,
+        }
     }
 
     /// How many changes the database has seen.

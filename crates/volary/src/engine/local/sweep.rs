@@ -60,7 +60,8 @@ pub(super) fn forget_markers(root: &Root) -> io::Result<()> {
 impl Store {
     /// Finishes what was left over, as far as that is possible now; what fails is left to the next opener.
     pub(super) fn sweep(&self) {
-        let swept = self.collect_garbage(&Ctl::new()).and_then(|()| self.sweep_orphans());
+        let sweep = || self.collect_garbage(&Ctl::new()).and_then(|()| self.sweep_orphans());
+        let swept = self.in_reserve(sweep);
         if let Err(error) = swept {
             tracing::warn!(store = %self.path().display(), error = %error.report(), "objects are left to sweep");
         }

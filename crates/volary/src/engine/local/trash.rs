@@ -171,13 +171,14 @@ impl Store {
                 self.unlink(*object)?;
                 ctl.touch();
             }
-            self.db.write(|tx| {
+            let forget = |tx: &Transaction<'_>| {
                 let mut delete = tx.prepare_cached("DELETE FROM garbage WHERE object = ?1")?;
                 for object in &batch {
                     delete.execute([object])?;
                 }
                 Ok(())
-            })?;
+            };
+            self.in_reserve(|| self.db.write(forget))?;
         }
     }
 

@@ -26,10 +26,11 @@ impl Handle {
         &self,
         ctl: &Ctl,
         step: &'static str,
-        work: impl FnOnce(&Open) -> Result<T> + Send + 'static,
+        work: impl Fn(&Open) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let open = self.0.clone();
-        ctl.call(step, blocking(move || work(&open))).await
+        let (open, removes) = (self.0.clone(), ctl.removes());
+        let call = move || if removes { open.store.in_reserve(|| work(&open)) } else { work(&open) };
+        ctl.call(step, blocking(call)).await
     }
 
     async fn transfer<T: Send + 'static>(
@@ -120,7 +121,9 @@ impl Volume for Handle {
 
     async fn remove_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
         let snapshot = snapshot.clone();
-        self.transfer(ctl, "remove a snapshot", move |open, ctl| open.remove_snapshot(&snapshot, ctl)).await
+        let remove =
+            move |open: &Open, ctl: &Ctl| open.store.in_reserve(|| open.remove_snapshot(&snapshot, ctl));
+        self.transfer(ctl, "remove a snapshot", remove).await
     }
 
     async fn protect_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
