@@ -278,6 +278,23 @@ fn s02_s04_what_cannot_be_unlinked_fails_no_call_that_took_effect() {
     scene.assert_objects_after_sweep(0);
 }
 
+#[test]
+fn s13_only_what_another_handle_wrote_is_synced_before_it_gets_a_leaf() {
+    let (scene, open) = Scene::with_volume();
+    let ones = crate::leaf(&[1; BLOCK_BYTES as usize]).unwrap();
+    scene.files.syncs.store(true, SeqCst);
+    open.record_leaves(&[(0, ones)], &scene.ctl).unwrap();
+    open.close(&scene.ctl).unwrap();
+    let later = scene.open();
+    later.record_leaves(&[(0, ones)], &scene.ctl).unwrap();
+    let error = later.record_leaves(&[(1, ones)], &scene.ctl).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSpace, "{}", error.report());
+    scene.files.syncs.store(false, SeqCst);
+    later.record_leaves(&[(1, ones)], &scene.ctl).unwrap();
+    assert_eq!(later.read_block(BLOCK_BYTES, BLOCK_BYTES as usize, &scene.ctl).unwrap().1, Some(ones));
+    later.close(&scene.ctl).unwrap();
+}
+
 impl Scene {
     /// Imports 32 MiB, with a snapshot, and says what came of it.
     async fn import(&self) -> ErrorKind {

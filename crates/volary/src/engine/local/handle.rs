@@ -62,6 +62,8 @@ pub(super) struct Unflushed {
     pub(super) grown: BTreeMap<u64, Object>,
     /// Objects with bytes to sync.
     pub(super) dirty: BTreeMap<ObjectId, Arc<dyn ObjectFile>>,
+    /// Objects that this handle has synced since leaves were last recorded, as far as they are remembered.
+    pub(super) synced: BTreeSet<ObjectId>,
     /// Directories with names to sync.
     pub(super) dirs: BTreeSet<u8>,
     /// Objects that the rows to put replace.

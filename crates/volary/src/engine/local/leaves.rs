@@ -21,8 +21,11 @@ impl Open {
         };
         let found = self.store.db.read(|tx| self.without_leaves(tx, leaves))?;
         let found: BTreeSet<ObjectId> = found.into_iter().map(|(object, _)| object).collect();
-        // A writer that was killed may have left bytes in memory that no flush made durable.
-        self.sync_for_leaves(found.iter().copied().collect(), ctl)?;
+        // A writer that was killed may have left bytes in memory that no flush made durable. What this handle has synced is
+        // not synced again: each time would wait for the disk, though nothing is to be written.
+        let synced = self.writer.as_ref().map(|writer| std::mem::take(&mut writer.unflushed().synced));
+        let synced = synced.unwrap_or_default();
+        self.sync_for_leaves(found.difference(&synced).copied().collect(), ctl)?;
         self.store.db.write(|tx| self.put_leaves(tx, leaves, &found))
     }
 
