@@ -10,6 +10,7 @@ mod fuzz;
 mod generate;
 mod guarantees;
 mod images;
+mod lanes;
 mod matrix;
 mod nova;
 mod package;

@@ -1,7 +1,8 @@
 //! `cargo xtask shake`: tests on Ceph with random pauses around the locks of Ceph's libraries, and freed memory filled.
 
 use crate::cluster;
-use crate::test::{CONF, FEATURES};
+use crate::lanes::TestBinary;
+use crate::test::CONF;
 use crate::tools::{self, Outcome, cargo, root, target};
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -85,14 +86,14 @@ fn run_on(shake: &Shake, conf: &Path) -> Outcome {
     let logs = target()?.join("shake");
     fs::create_dir_all(&logs)?;
     let shaker = Shaker::build(&logs)?;
-    let binaries = TestBinary::build(&[("rbd", "cluster"), ("volary", "ceph")])?;
+    let binaries = TestBinary::find(&[("rbd", "cluster"), ("volary", "ceph")])?;
     let mut failed = 0;
     for seed in shake.first..shake.first.saturating_add(shake.seeds) {
         for binary in &binaries {
             let name = &binary.crate_name;
             let log = logs.join(format!("{name}-{seed}.log"));
-            let mut command = binary.command(conf);
-            command.args(&shake.names);
+            let mut command = binary.command();
+            command.env(CONF, conf).args(&shake.names);
             shaker.shake(&mut command, &format!("{}:{}:{seed}", shake.one_in, shake.microseconds));
             let begun = Instant::now();
             let ended = watch(&mut command, &log, Duration::from_secs(shake.limit_seconds))?;
@@ -132,49 +133,5 @@ pub(crate) fn watch(command: &mut Command, log: &Path, limit: Duration) -> Outco
             return Ok(Some("hung".to_owned()));
         }
         std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// A test binary.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct TestBinary {
-    pub(crate) crate_name: String,
-    pub(crate) test: String,
-    pub(crate) path: PathBuf,
-    /// Where cargo would run it.
-    pub(crate) directory: PathBuf,
-}
-
-impl TestBinary {
-    /// Builds all tests, as `cargo xtask test` does, and finds some by crate and name.
-    pub(crate) fn build(wanted: &[(&str, &str)]) -> Outcome<Vec<TestBinary>> {
-        let mut build = cargo(&["test", "--workspace", "--locked", "--no-run"]);
-        build.args(FEATURES).arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
-        let built = tools::output(&mut build)?;
-        let messages =
-            built.lines().map(serde_json::from_str).collect::<Result<Vec<serde_json::Value>, _>>()?;
-        let find = |&(crate_name, test): &(&str, &str)| {
-            let manifest = format!("crates/{crate_name}/Cargo.toml");
-            let here = messages.iter().find(|message| {
-                let of_crate =
-                    message["manifest_path"].as_str().is_some_and(|path| path.ends_with(&manifest));
-                of_crate && message["target"]["name"] == test && message["executable"].is_string()
-            });
-            let path = here.and_then(|message| message["executable"].as_str()).map(PathBuf::from);
-            Ok(TestBinary {
-                crate_name: crate_name.to_owned(),
-                test: test.to_owned(),
-                path: path.ok_or_else(|| format!("cargo built no test {test} of {crate_name}"))?,
-                directory: root().join("crates").join(crate_name),
-            })
-        };
-        wanted.iter().map(find).collect()
-    }
-
-    /// Runs it, on a cluster.
-    pub(crate) fn command(&self, conf: &Path) -> Command {
-        let mut command = Command::new(&self.path);
-        command.current_dir(&self.directory).env(CONF, conf);
-        command
     }
 }

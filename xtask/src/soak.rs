@@ -1,8 +1,9 @@
 //! `cargo xtask soak`: the tests of kills and races, and those of handles, for as long as one likes.
 
 use crate::cluster;
+use crate::lanes::TestBinary;
 use crate::matrix::{self, Plan, Release};
-use crate::shake::{Shaker, TestBinary, watch};
+use crate::shake::{Shaker, watch};
 use crate::test::{CONF, FEATURES};
 use crate::tools::{self, Outcome, cargo, root, target};
 use clap::Args;
@@ -66,15 +67,15 @@ impl Handles {
         let logs = target()?.join("shake").join(of);
         fs::create_dir_all(&logs)?;
         let shaker = Shaker::build(&logs)?;
-        let [binary] = <[_; 1]>::try_from(TestBinary::build(&[("rbd", "handles")])?)
+        let [binary] = <[_; 1]>::try_from(TestBinary::find(&[("rbd", "handles")])?)
             .map_err(|_| "cargo built more than one test")?;
         Ok(Handles { binary, shaker, log: logs.join("handles.log"), lasting, seed })
     }
 
     /// Runs it; its last line says what it did.
     pub(crate) fn run(&self, conf: &Path) -> Outcome {
-        let mut command = self.binary.command(conf);
-        command.env("VOLARY_SOAK_SECONDS", self.lasting.as_secs().to_string());
+        let mut command = self.binary.command();
+        command.env(CONF, conf).env("VOLARY_SOAK_SECONDS", self.lasting.as_secs().to_string());
         command.env("VOLARY_SOAK_SEED", self.seed.to_string());
         let pauses = format!("{PAUSES}:{}", self.seed);
         let ended = watch(self.shaker.shake(&mut command, &pauses), &self.log, self.lasting + GRACE)?;

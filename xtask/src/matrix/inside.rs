@@ -1,9 +1,9 @@
 //! What runs inside the root of a release: clusters, and test binaries, one after the other.
 
 use crate::cluster;
-use crate::shake::TestBinary;
+use crate::lanes::TestBinary;
 use crate::soak::Handles;
-use crate::test::{FAULTS, QEMU_IMG};
+use crate::test::{CONF, FAULTS, QEMU_IMG};
 use crate::tools::{self, Outcome};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -69,8 +69,12 @@ fn run_tests(plan: &Tests) -> Outcome {
     let begun = Instant::now();
     let mut log = File::create(&plan.log)?;
     for binary in &plan.binaries {
-        let mut command = binary.command(&tests.conf());
-        command.args(&plan.filter).env(FAULTS, faults.conf()).env(QEMU_IMG, "/usr/bin/qemu-img");
+        let mut command = binary.command();
+        command
+            .args(&plan.filter)
+            .env(CONF, tests.conf())
+            .env(FAULTS, faults.conf())
+            .env(QEMU_IMG, "/usr/bin/qemu-img");
         let name = format!("{}/{}", binary.crate_name, binary.test);
         run_one(&mut command, &name, &mut log, &mut figures)?;
     }

@@ -11,7 +11,7 @@ pub(crate) use root::Release;
 
 use root::Root;
 
-use crate::shake::TestBinary;
+use crate::lanes::TestBinary;
 use crate::tools::{self, Outcome, target};
 use clap::{Args, ValueEnum};
 use inside::{Figures, Tests};
@@ -38,7 +38,7 @@ const TESTS: &[(&str, &str)] =
 
 /// Runs the tests on each release, and prints a table of what came out; fails when a test failed.
 pub(crate) fn run(matrix: &Matrix) -> Outcome {
-    let binaries = TestBinary::build(TESTS)?;
+    let binaries = TestBinary::find(TESTS)?;
     let mut all = Vec::new();
     for release in Release::value_variants().iter().filter(|release| matrix.release.contains(release)) {
         let root = Root::of(*release)?;

@@ -14,7 +14,13 @@ use volary::{
 const BLOCK: usize = 4 << 20;
 
 fn data(blocks: usize) -> Bytes {
-    (0..blocks * BLOCK).map(|at| (at / BLOCK + at % 251 + 1) as u8).collect::<Vec<_>>().into()
+    let block = |number: usize| {
+        let pattern: Vec<u8> = (0..251).map(|at| (number + at + 1) as u8).collect();
+        let mut block = pattern.repeat(BLOCK / pattern.len() + 1);
+        block.truncate(BLOCK);
+        block
+    };
+    (0..blocks).map(block).collect::<Vec<_>>().concat().into()
 }
 
 async fn open(scene: &Scene, spec: &VolumeSpec, options: OpenOptions) -> Arc<dyn Volume> {

@@ -1,0 +1,147 @@
+//! The tests, in two lanes side by side: those on the cluster wait much, and the others compute meanwhile.
+//!
+//! What works on one cluster runs one binary after the other, as `cargo test` would have it.
+
+use crate::guarantees::Seen;
+use crate::test::FEATURES;
+use crate::tools::{self, Outcome, cargo, target};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+/// The tests that need the cluster, all but those that have one of their own: crate and name.
+const ON_THE_CLUSTER: &[(&str, &str)] =
+    &[("volary-cli", "ceph"), ("volary", "ceph"), ("rbd", "cluster"), ("rbd", "leaks"), ("rbd", "handles")];
+
+/// A test binary.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TestBinary {
+    pub(crate) crate_name: String,
+    pub(crate) test: String,
+    /// Where cargo would run it: the directory of its crate.
+    directory: PathBuf,
+    /// Its file, below that.
+    source: PathBuf,
+    path: PathBuf,
+}
+
+impl TestBinary {
+    /// Builds all tests and the command that they run, once for everything that follows.
+    pub(crate) fn build() -> Outcome<Vec<TestBinary>> {
+        let mut build = cargo(&["test", "--workspace", "--locked", "--no-run"]);
+        build.args(FEATURES).arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
+        let built = tools::output(&mut build)?;
+        let mut all = Vec::new();
+        for message in built.lines() {
+            let message: serde_json::Value = serde_json::from_str(message)?;
+            let text = |pointer: &str| message.pointer(pointer).and_then(serde_json::Value::as_str);
+            let (Some(path), Some(manifest), Some(test), Some(source)) =
+                (text("/executable"), text("/manifest_path"), text("/target/name"), text("/target/src_path"))
+            else {
+                continue;
+            };
+            if message["profile"]["test"] == true {
+                let directory = Path::new(manifest).parent().ok_or("a manifest without directory")?;
+                all.push(TestBinary {
+                    crate_name: directory.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                    test: test.to_owned(),
+                    directory: directory.to_owned(),
+                    source: Path::new(source).strip_prefix(directory)?.to_owned(),
+                    path: path.into(),
+                });
+            }
+        }
+        Ok(all)
+    }
+
+    /// Builds all tests, and finds some by crate and name.
+    pub(crate) fn find(wanted: &[(&str, &str)]) -> Outcome<Vec<TestBinary>> {
+        let all = TestBinary::build()?;
+        let find = |&(crate_name, test): &(&str, &str)| {
+            let found = all.iter().find(|of| of.crate_name == crate_name && of.test == test);
+            Ok(found.ok_or_else(|| format!("cargo built no test {test} of {crate_name}"))?.clone())
+        };
+        wanted.iter().map(find).collect()
+    }
+
+    /// Runs it where cargo would.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command.current_dir(&self.directory).stdin(Stdio::null());
+        command
+    }
+
+    fn is_on_the_cluster(&self) -> bool {
+        ON_THE_CLUSTER.contains(&(self.crate_name.as_str(), self.test.as_str()))
+    }
+
+    /// As `cargo test` names it.
+    fn heading(&self) -> String {
+        let unit = if self.source.starts_with("src") { "unittests " } else { "" };
+        format!("     Running {unit}{} ({})", self.source.display(), self.path.display())
+    }
+}
+
+struct Ended {
+    heading: String,
+    output: String,
+    failed: bool,
+}
+
+fn run_one(binary: &TestBinary, logs: &Path, environment: &[(&str, PathBuf)]) -> Outcome<Ended> {
+    let log = logs.join(format!("{}-{}.log", binary.crate_name, binary.test));
+    let file = File::create(&log)?;
+    let mut command = binary.command();
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    for variable in ["CEPH_ARGS", "CEPH_LIB", "CEPH_KEYRING", "CEPH_CONF"] {
+        command.env_remove(variable);
+    }
+    let status = command.stdout(file.try_clone()?).stderr(file).status()?;
+    let output = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
+    Ok(Ended { heading: binary.heading(), output, failed: !status.success() })
+}
+
+/// Runs all tests and shows what each binary prints when it ends; remembers which tests passed.
+pub(crate) fn run(binaries: Vec<TestBinary>, environment: &[(&str, PathBuf)]) -> Outcome<Seen> {
+    let logs = target()?.join("tests");
+    fs::create_dir_all(&logs)?;
+    eprintln!("xtask: what the tests print goes to {} meanwhile", logs.display());
+    let lanes: (Vec<_>, Vec<_>) = binaries.into_iter().partition(TestBinary::is_on_the_cluster);
+    let (mut seen, mut failed) = (Seen::default(), Vec::new());
+    let mut show = |ended: Ended| {
+        println!("{}\n{}", ended.heading, ended.output);
+        seen.line(&ended.heading);
+        ended.output.lines().for_each(|line| seen.line(line));
+        failed.extend(ended.failed.then(|| ended.heading.trim().to_owned()));
+    };
+    thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        for lane in [lanes.0, lanes.1] {
+            let (sender, logs) = (sender.clone(), &logs);
+            scope.spawn(move || {
+                for binary in &lane {
+                    // An error as text, which may cross threads.
+                    let ended = run_one(binary, logs, environment).map_err(|error| error.to_string());
+                    if sender.send(ended).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for ended in receiver {
+            show(ended?);
+        }
+        Outcome::Ok(())
+    })?;
+    // Last, so that the closing lines of `cargo test` close the output.
+    let mut docs = cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--doc"]);
+    let docs = docs.args(FEATURES).stdout(Stdio::piped()).stderr(Stdio::inherit()).output()?;
+    let heading = "   Doc-tests of the workspace".to_owned();
+    let output = String::from_utf8_lossy(&docs.stdout).into_owned();
+    show(Ended { heading, output, failed: !docs.status.success() });
+    if failed.is_empty() { Ok(seen) } else { Err(format!("failed:\n  {}", failed.join("\n  ")).into()) }
+}
