@@ -151,6 +151,15 @@ fn the_architecture_page_names_files_that_exist() {
     none(&paths.filter(|word| !known(word)).map(|word| format!("{word} is not there")).collect::<Vec<_>>());
 }
 
+/// Whether a line of a page is the heading that a link names: in lower case, with `-` for spaces and without punctuation.
+fn is_heading(line: &str, link: &str) -> bool {
+    let Some(text) = line.strip_prefix('#').map(|rest| rest.trim_start_matches('#').trim()) else {
+        return false;
+    };
+    let kept = text.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).eq(link.chars())
+}
+
 #[test]
 fn pages_link_to_files_that_exist() {
     let mut pages = vec!["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
@@ -171,7 +180,12 @@ fn pages_link_to_files_that_exist() {
         let text = fs::read_to_string(root().join(page)).unwrap();
         let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
         for (link, _) in links.filter(|(link, _)| !link.contains("://")) {
-            if !root().join(page).parent().unwrap().join(link).exists() {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target =
+                if file.is_empty() { root().join(page) } else { root().join(page).with_file_name(file) };
+            let has_heading =
+                || fs::read_to_string(&target).unwrap().lines().any(|line| is_heading(line, heading));
+            if !target.exists() || !(heading.is_empty() || has_heading()) {
                 found.push(format!("{page}: {link}"));
             }
         }
