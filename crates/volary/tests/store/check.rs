@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use volary::engine::{Engine, FindingKind};
+use volary::engine::{CreateOptions, Engine, FindingKind};
 use volary::{CheckRequest, Ctl, ErrorKind, Namespace, SliceChecker, Store, StoreCheckReport};
 use volary_testkit::fault::{Fault, Faulty};
 
@@ -55,6 +55,20 @@ async fn what_only_one_of_two_looks_has_is_no_finding() {
     let report = check(&scene, &store).await;
     assert_eq!((kinds(&report), report.complete, report.volumes), (vec![], true, 1));
     assert_eq!(scene.store.pending(&scene.home(), &scene.ctl).await.unwrap().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_is_called_nobodys_only_when_the_whole_journal_was_read() {
+    let scene = Scene::new().await;
+    let staging = volary::Name::new("volary-staging-0").unwrap();
+    let options = CreateOptions::new(8 << 20).in_trash(Duration::from_secs(3600));
+    let id = scene.engine.create(&scene.home(), &staging, &options, &scene.ctl).await.unwrap();
+    assert_eq!(kinds(&check(&scene, &scene.store).await), [FindingKind::StagingWithoutIntent]);
+    put(&scene).await;
+    assert_eq!(kinds(&check(&scene, &scene.store).await), [FindingKind::RecordInvalid]);
+    take_away(&scene).await;
+    scene.engine.trash_remove(&scene.home(), &id, true, &scene.ctl).await.unwrap();
+    assert_eq!(kinds(&check(&scene, &scene.store).await), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,8 @@ pub(super) struct Journal {
     pub(super) pending: u64,
     /// Records that cannot be read or may not be carried out.
     pub(super) invalid: Vec<Finding>,
+    /// Whether an operation may be missing from what was read: a record cannot be read, or there are too many.
+    pub(super) unread: bool,
     volumes: HashSet<VolumeId>,
     staging: HashSet<Name>,
 }
@@ -56,7 +58,9 @@ impl Store {
             }
             after = page.next;
         }
-        for intent in self.intents(namespace, |_| true, ctl).await?.found {
+        let intents = self.intents(namespace, |_| true, ctl).await?;
+        journal.unread = intents.unread;
+        for intent in intents.found {
             journal.volumes.extend(intent.volume_id().cloned());
             journal.staging.extend(intent.staging().cloned());
         }

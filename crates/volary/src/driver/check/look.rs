@@ -113,9 +113,12 @@ impl Store {
             let journal = self.journal(namespace, ctl).await?;
             look.pending = journal.pending;
             look.findings.retain(|of| !journal.is_about(of, &trash));
-            // Neither is told by names: only the first of several slices has them.
+            // Slices go by the names of volumes, which these findings have none of: the first slice reports them.
             if options.after.is_none() {
-                look.findings.extend(staged_by_nobody(namespace, &trash, &journal));
+                // A record that was not read may be of the operation that makes the target.
+                if !journal.unread {
+                    look.findings.extend(staged_by_nobody(namespace, &trash, &journal));
+                }
                 look.findings.extend(journal.invalid);
             }
         }
