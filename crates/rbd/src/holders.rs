@@ -219,6 +219,39 @@ impl Image {
         .await
     }
 
+    /// Takes the exclusive-lock feature's lock, and keeps it from all other clients until it is released or the image is closed. What
+    /// needs the lock after that release does not take it by itself any more.
+    ///
+    /// # Errors
+    /// EINVAL without the feature; EROFS, EAGAIN or EBUSY while another client has it.
+    ///
+    /// C: `rbd_lock_acquire`.
+    #[doc(alias = "rbd_lock_acquire")]
+    pub async fn acquire_lock(&self, limit: Duration) -> Result<()> {
+        self.run("rbd_lock_acquire", limit, |image| {
+            let exclusive = sys::RBD_LOCK_MODE_EXCLUSIVE;
+            // SAFETY: an open image.
+            unsafe { call!(image.io.on.library, image.at, rbd_lock_acquire(image.raw.0, exclusive)) }
+                .map(drop)
+        })
+        .await
+    }
+
+    /// Releases the exclusive-lock feature's lock, after all that was written is safe.
+    ///
+    /// # Errors
+    /// EINVAL when this image does not have it.
+    ///
+    /// C: `rbd_lock_release`.
+    #[doc(alias = "rbd_lock_release")]
+    pub async fn release_lock(&self, limit: Duration) -> Result<()> {
+        self.run("rbd_lock_release", limit, |image| {
+            // SAFETY: an open image.
+            unsafe { call!(image.io.on.library, image.at, rbd_lock_release(image.raw.0)) }.map(drop)
+        })
+        .await
+    }
+
     /// The owners of the exclusive-lock feature's lock: none, or one.
     ///
     /// # Errors

@@ -69,8 +69,8 @@ symbols! {
     rbd_trash_move rbd_trash_list rbd_trash_list_cleanup rbd_trash_get rbd_trash_get_cleanup rbd_trash_restore
     rbd_trash_remove_with_progress
     rbd_diff_iterate2
-    rbd_watchers_list rbd_watchers_list_cleanup rbd_list_lockers rbd_lock_exclusive rbd_lock_shared rbd_unlock rbd_break_lock rbd_lock_get_owners rbd_lock_get_owners_cleanup
-    rbd_lock_break rbd_get_group rbd_group_info_cleanup
+    rbd_watchers_list rbd_watchers_list_cleanup rbd_list_lockers rbd_lock_exclusive rbd_lock_shared rbd_unlock rbd_break_lock
+    rbd_lock_acquire rbd_lock_release rbd_lock_get_owners rbd_lock_get_owners_cleanup rbd_lock_break rbd_get_group rbd_group_info_cleanup
     rbd_mirror_image_get_info rbd_mirror_image_get_info_cleanup
     rbd_namespace_create rbd_namespace_remove rbd_namespace_list rbd_namespace_exists
     rbd_aio_create_completion rbd_aio_release rbd_aio_get_return_value

@@ -921,6 +921,12 @@ pub struct Table {
         ) -> ::std::os::raw::c_int,
         ::libloading::Error,
     >,
+    pub rbd_lock_acquire: Result<
+        unsafe extern "C" fn(image: rbd_image_t, lock_mode: rbd_lock_mode_t) -> ::std::os::raw::c_int,
+        ::libloading::Error,
+    >,
+    pub rbd_lock_release:
+        Result<unsafe extern "C" fn(image: rbd_image_t) -> ::std::os::raw::c_int, ::libloading::Error>,
     pub rbd_lock_get_owners: Result<
         unsafe extern "C" fn(
             image: rbd_image_t,
@@ -1376,6 +1382,8 @@ impl Table {
         let rbd_get_parent = __library.get(b"rbd_get_parent\0").map(|sym| *sym);
         let rbd_get_flags = __library.get(b"rbd_get_flags\0").map(|sym| *sym);
         let rbd_get_group = __library.get(b"rbd_get_group\0").map(|sym| *sym);
+        let rbd_lock_acquire = __library.get(b"rbd_lock_acquire\0").map(|sym| *sym);
+        let rbd_lock_release = __library.get(b"rbd_lock_release\0").map(|sym| *sym);
         let rbd_lock_get_owners = __library.get(b"rbd_lock_get_owners\0").map(|sym| *sym);
         let rbd_lock_get_owners_cleanup = __library.get(b"rbd_lock_get_owners_cleanup\0").map(|sym| *sym);
         let rbd_lock_break = __library.get(b"rbd_lock_break\0").map(|sym| *sym);
@@ -1515,6 +1523,8 @@ impl Table {
             rbd_get_parent,
             rbd_get_flags,
             rbd_get_group,
+            rbd_lock_acquire,
+            rbd_lock_release,
             rbd_lock_get_owners,
             rbd_lock_get_owners_cleanup,
             rbd_lock_break,
@@ -2295,6 +2305,16 @@ impl Table {
             group_info,
             group_info_size,
         )
+    }
+    pub unsafe fn rbd_lock_acquire(
+        &self,
+        image: rbd_image_t,
+        lock_mode: rbd_lock_mode_t,
+    ) -> ::std::os::raw::c_int {
+        (self.rbd_lock_acquire.as_ref().expect("Expected function, got error."))(image, lock_mode)
+    }
+    pub unsafe fn rbd_lock_release(&self, image: rbd_image_t) -> ::std::os::raw::c_int {
+        (self.rbd_lock_release.as_ref().expect("Expected function, got error."))(image)
     }
     pub unsafe fn rbd_lock_get_owners(
         &self,

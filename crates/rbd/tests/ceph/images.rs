@@ -247,6 +247,25 @@ async fn a_writer_whose_lock_was_broken_is_fenced() {
 }
 
 #[tokio::test]
+async fn the_exclusive_lock_is_kept_from_others_until_it_is_released() {
+    let (one, two) = (connect().await, connect().await);
+    let namespace = own_namespace(&one).await;
+    let pool = one.pool(b"rbd", &namespace, LIMIT).await.unwrap();
+    pool.create(b"disk", MIB, &ImageOptions::default(), LIMIT).await.unwrap();
+    let image = pool.open(b"disk", None, LIMIT).await.unwrap();
+    let there = two.pool(b"rbd", &namespace, LIMIT).await.unwrap().open(b"disk", None, LIMIT).await.unwrap();
+    image.acquire_lock(LIMIT).await.unwrap();
+    image.acquire_lock(LIMIT).await.unwrap();
+    image.write(0, Bytes::from_static(b"x")).await.unwrap();
+    let refused = there.acquire_lock(LIMIT).await.unwrap_err();
+    assert!(matches!(refused.errno(), Some(Errno::EROFS | Errno::EAGAIN | Errno::EBUSY)), "{refused}");
+    image.release_lock(LIMIT).await.unwrap();
+    assert_eq!(image.release_lock(LIMIT).await.unwrap_err().errno(), Some(Errno::EINVAL));
+    there.acquire_lock(LIMIT).await.unwrap();
+    there.write(0, Bytes::from_static(b"y")).await.unwrap();
+}
+
+#[tokio::test]
 async fn namespaces_and_metadata_come_and_go() {
     let cluster = connect().await;
     let pool = cluster.pool(b"rbd", b"", LIMIT).await.unwrap();

@@ -103,3 +103,35 @@ fn s05_a_pool_at_its_quota_refuses_at_once_leaves_nothing_and_lets_volumes_go() 
     quota(&pool, "0", false);
     bench.ok(&["import", image, &new]);
 }
+
+#[test]
+fn s05_a_flatten_refused_at_a_quota_is_repaired_when_there_is_room() {
+    let _alone = crate::alone();
+    let pool = cluster::own_pool();
+    let home = format!("{pool}/tenant");
+    cluster::output("rbd", &["namespace", "create", &home]);
+    let mut bench = Bench::ceph();
+    bench.home = home;
+    let image = bench.image("disk.raw", 4);
+    let [base, golden, child] = ["base", "base@golden", "child"].map(|name| bench.at(name));
+    bench.ok(&["import", "--snapshot", "golden", "--protect", image.to_str().unwrap(), &base]);
+    bench.ok(&["clone", &golden, &child]);
+    quota(&pool, "1000000", true);
+    assert_eq!(bench.run(&["flatten", &child]).code, Some(10));
+    quota(&pool, "0", false);
+    let check = |extra: &[&str]| bench.run(&[&["check", "--pause", "0ms", &bench.home], extra].concat());
+    let found = check(&[]);
+    assert_eq!(found.code, Some(7), "{}", found.stderr);
+    assert!(found.stdout.contains("object_map_invalid"), "{}", found.stdout);
+    let repaired = check(&["--repair"]);
+    assert_eq!(repaired.code, Some(0), "{}{}", repaired.stdout, repaired.stderr);
+    assert_eq!(check(&[]).code, Some(0));
+    let out = bench.path("out.raw");
+    let assert_whole = || {
+        bench.ok(&["export", "--force", &child, out.to_str().unwrap()]);
+        assert!(std::fs::read(&out).unwrap() == std::fs::read(&image).unwrap());
+    };
+    assert_whole();
+    bench.ok(&["flatten", &child]);
+    assert_whole();
+}

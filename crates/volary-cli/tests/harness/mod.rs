@@ -115,9 +115,10 @@ io = cluster.open_ioctx(pool)
 io.set_namespace(namespace)
 text = lambda text: struct.pack("<I", len(text)) + text.encode()
 "#;
+        let end = "\nio.close()\ncluster.shutdown()\n";
         let (pool, namespace) = self.home.split_once('/').unwrap();
         let mut python = Command::new("/usr/bin/python3");
-        python.args(["-c", &format!("{begin}{script}"), &cluster::conf(), pool, namespace]).args(args);
+        python.args(["-c", &format!("{begin}{script}{end}"), &cluster::conf(), pool, namespace]).args(args);
         assert!(python.env_remove("CEPH_ARGS").status().unwrap().success());
     }
 

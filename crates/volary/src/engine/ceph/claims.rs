@@ -1,17 +1,17 @@
-//! Objects that the object map has and nobody made: what a refused change leaves behind.
+//! Objects that the object map has and the pool never had: what a refused change leaves behind.
 //!
-//! librbd notes an object in the map before it writes it, and keeps the note when the write fails. The map then has an object that
-//! the pool lacks, as it has after an object was lost, and [`lost`](super::lost) would take the one for the other. So after a
-//! change that failed the map is marked invalid, as librbd marks a map that it could not update.
+//! librbd notes an object in the map before it writes the object, and keeps the note when the write fails. The map then has an
+//! object that the pool lacks, as after an object was lost, and [`lost`](super::lost) cannot tell the one from the other. So after
+//! a change that failed the map is marked invalid, as librbd marks a map that it could not update. A repair then makes the map anew.
 
 use super::NO_LIMIT;
 use super::class::{method, number};
 use super::extents::INVALID;
-use super::header;
 use super::reading::HEAD;
-use super::volume::Handle;
-use crate::{ErrorKind, Result};
-use rbd::Features;
+use super::volume::{Handle, progress};
+use super::{header, object_map};
+use crate::{Ctl, Error, ErrorKind, Result};
+use rbd::{Errno, Features};
 
 impl Handle {
     /// Carries out a change of content; when it fails, the object map of the head is marked invalid before the error is returned.
@@ -34,5 +34,39 @@ impl Handle {
         }
         let mark = method(c"set_flags", [number(INVALID), number(INVALID), number(HEAD)]);
         Ok(self.pool.object_change(&header::object(&self.id), false, vec![mark], NO_LIMIT).await?)
+    }
+
+    /// Makes the object map of the head anew from the objects that are there.
+    ///
+    /// librbd keeps what the old map has of objects that are not there, since somebody may just be writing them; where the old map is
+    /// missing or damaged, those are all objects. So the old map is emptied first, under the exclusive lock, while which nobody writes,
+    /// and librbd reads it again when it takes the lock a second time. The map is marked invalid before it is emptied: where this is
+    /// interrupted, nobody believes it, and the next repair makes it anew.
+    ///
+    /// # Errors
+    /// `Blocked` while another client has the lock.
+    pub(super) async fn rebuild_map(&self, ctl: &Ctl) -> Result<()> {
+        self.lock_out_others().await?;
+        self.doubt_map().await?;
+        let header = header::read_whole(&self.pool, &self.id).await?;
+        if let Some(objects) = header.and_then(|header| header.objects(header.size_bytes)) {
+            object_map::empty(&self.pool, &self.id, objects).await?;
+        }
+        self.image.release_lock(NO_LIMIT).await?;
+        ctl.touch();
+        self.lock_out_others().await?;
+        Ok(self.image.rebuild_object_map(&progress(ctl, 0), NO_LIMIT).await?)
+    }
+
+    async fn lock_out_others(&self) -> Result<()> {
+        match self.image.acquire_lock(NO_LIMIT).await {
+            Err(error) if error.errno() == Some(Errno::EROFS) => {
+                Err(Error::new(ErrorKind::Blocked, "another client has the volume's exclusive lock")
+                    .context("id", &self.id)
+                    .hint("close the volume there, and try again")
+                    .because(error))
+            }
+            locked => Ok(locked?),
+        }
     }
 }

@@ -2,8 +2,7 @@
 //! each object, and each object's first write would wait for its own.
 
 use super::NO_LIMIT;
-use super::class::{method, number};
-use super::object_map::EXISTS;
+use super::object_map::{self, EXISTS};
 use super::volume::Handle;
 use crate::Result;
 use rbd::Features;
@@ -54,13 +53,7 @@ impl Handle {
         runs.truncate(MAX_RUNS);
         // Known before they are marked: what is marked in the end is at most this.
         self.expected.objects().extend(runs.iter().cloned().flatten());
-        let map = [b"rbd_object_map.", self.id.as_str().as_bytes()].concat();
-        let marked = runs.iter().map(|run| {
-            let any_state = vec![0];
-            let update =
-                method(c"object_map_update", [number(run.start), number(run.end), vec![EXISTS], any_state]);
-            self.pool.object_change(&map, false, vec![update], NO_LIMIT)
-        });
+        let marked = runs.iter().map(|run| object_map::update(&self.pool, &self.id, run.clone(), EXISTS));
         // Each is awaited, also after another has failed.
         for marked in futures::future::join_all(marked).await {
             marked?;

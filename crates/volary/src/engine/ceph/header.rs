@@ -192,6 +192,18 @@ impl Header {
         self.value(b"order")?.first().copied().filter(|order| *order < 32)
     }
 
+    /// How many objects a head or snapshot of so many bytes has (`Striper::get_num_objects`); `None` where the header does not say.
+    pub(super) fn objects(&self, size_bytes: u64) -> Option<u64> {
+        let object_bytes = 1_u64 << self.order()?;
+        let stripes = self.number(b"stripe_unit").zip(self.number(b"stripe_count"));
+        let (unit, count) =
+            stripes.filter(|(unit, count)| *unit > 0 && *count > 0).unwrap_or((object_bytes, 1));
+        let set = object_bytes.checked_mul(count)?;
+        // Stripes go over one set of objects after the other; of the last set only those are there that its stripes reach.
+        let rest = (size_bytes % set).div_ceil(unit).min(count);
+        (size_bytes / set).checked_mul(count)?.checked_add(rest)
+    }
+
     /// The size of its objects, if there is a map of them that holds: no flag is set.
     pub(super) fn mapped_object_bytes(&self) -> Option<u64> {
         let mapped = self.number(b"features").is_some_and(|features| features & MAPPED == MAPPED);
@@ -336,5 +348,20 @@ mod tests {
         };
         assert_eq!(mapped(0b1_1100, 0), Some(4 << 20));
         assert_eq!((mapped(0b0_1100, 0), mapped(0b1_1100, 1), mapped(0b1_1100, 2)), (None, None, None));
+    }
+
+    #[test]
+    fn objects_are_counted_by_stripes() {
+        let number = |number: u64| number.to_le_bytes();
+        let plain = Header::of(0, &[("order", &[22])]);
+        assert_eq!([0, 1, 4 << 20, 10 << 20].map(|size| plain.objects(size)), [0, 1, 1, 3].map(Some));
+        let (unit, count) = (number(64 << 10), number(4));
+        let entries: &[(&str, &[u8])] = &[("order", &[22]), ("stripe_unit", &unit), ("stripe_count", &count)];
+        let striped = Header::of(0, entries);
+        let sizes = [0, 1, 65 << 10, 10 << 20, 16 << 20, (16 << 20) + 1];
+        assert_eq!(sizes.map(|size| striped.objects(size)), [0, 1, 2, 4, 4, 5].map(Some));
+        let huge = number(u64::MAX);
+        let entries: &[(&str, &[u8])] = &[("order", &[22]), ("stripe_unit", &unit), ("stripe_count", &huge)];
+        assert_eq!((Header::of(0, entries).objects(1), Header::of(0, &[]).objects(1)), (None, None));
     }
 }

@@ -5,6 +5,7 @@ use super::class::{method, number};
 use super::connection::Connection;
 use super::directory::{self, DIRECTORY, FEATURES, id_of, no_volume, put_string};
 use super::header;
+use super::object_map;
 use super::trash::{self, TRASH, encode};
 use super::trash_move::{change, in_trash, move_in};
 use crate::engine::{CreateOptions, TrashOptions, TrashState, VolumeEntry};
@@ -178,18 +179,12 @@ impl New<'_> {
 
     /// The header and the object map of an image that reads as zeros.
     pub(super) async fn empty(&self, pool: &rbd::Pool, size_bytes: u64, order: u8) -> Result<()> {
-        let object = |prefix: &[u8]| [prefix, self.id.as_str().as_bytes()].concat();
-        let (head, map, data) = (header::object(self.id), object(b"rbd_object_map."), object(b"rbd_data."));
-        let change = async |object: &[u8], new, changes| -> Result<()> {
-            Ok(pool.object_change(object, new, changes, NO_LIMIT).await?)
-        };
+        let data = [b"rbd_data.", self.id.as_str().as_bytes()].concat();
         // No pool of its own for the data.
         let [size, features, no_pool] = [size_bytes, FEATURES, u64::MAX].map(number);
         let create = method(c"create", [size, vec![order], features, put_string(&data), no_pool]);
-        let objects = size_bytes.div_ceil(1 << order);
-        let none_there = method(c"object_map_resize", [number(objects), vec![0]]);
-        change(&head, true, vec![create]).await?;
+        pool.object_change(&header::object(self.id), true, vec![create], NO_LIMIT).await?;
         // Only then: a map without a header nobody would find.
-        change(&map, false, vec![none_there]).await
+        object_map::make(pool, self.id, size_bytes.div_ceil(1 << order)).await
     }
 }

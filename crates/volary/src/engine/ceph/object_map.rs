@@ -4,14 +4,18 @@
 //! objects, two bits for each of them, the first in the highest bits, and a footer with checksums.
 
 use super::NO_LIMIT;
+use super::class::{method, number};
 use super::header::Header;
 use crate::{Result, VolumeId};
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// Where the bits begin: behind the header's length, two versions, another length and the number of objects.
 const BITS_AT: usize = 18;
 
-/// An object that is there, and one that has not changed since the last snapshot (`OBJECT_EXISTS`, `OBJECT_EXISTS_CLEAN`).
+/// An object that is not there, one that is, and one that has not changed since the last snapshot (`OBJECT_NONEXISTENT`,
+/// `OBJECT_EXISTS`, `OBJECT_EXISTS_CLEAN`).
+const NONEXISTENT: u8 = 0;
 pub(super) const EXISTS: u8 = 1;
 const EXISTS_CLEAN: u8 = 3;
 
@@ -50,6 +54,9 @@ pub(super) enum Fit {
     Differs,
 }
 
+/// How many objects of a map are changed in one step: as many as librbd changes, since the OSD holds up other work meanwhile.
+const UPDATED_AT_ONCE: u64 = 256 << 10;
+
 /// How much of a map is read to see whether it fits: of larger ones the length alone is asked for.
 const READ_TO_FIT: u64 = 64 << 10;
 
@@ -67,15 +74,39 @@ fn map_object(id: &VolumeId, snapshot: Option<u64>) -> Vec<u8> {
     map
 }
 
-/// Whether the map of a head or snapshot is there and as long as it must be.
-pub(super) async fn fit(
-    pool: &rbd::Pool,
-    id: &VolumeId,
-    snapshot: Option<u64>,
-    objects: Objects,
-) -> Result<Fit> {
+/// Makes the map of a head without any object, or resizes one that is there.
+pub(super) async fn make(pool: &rbd::Pool, id: &VolumeId, objects: u64) -> Result<()> {
+    let resize = method(c"object_map_resize", [number(objects), vec![NONEXISTENT]]);
+    Ok(pool.object_change(&map_object(id, None), false, vec![resize], NO_LIMIT).await?)
+}
+
+/// Changes the state of some objects in the map of a head, whatever it is now.
+pub(super) async fn update(pool: &rbd::Pool, id: &VolumeId, objects: Range<u64>, state: u8) -> Result<()> {
+    let any_state = vec![0];
+    let update =
+        method(c"object_map_update", [number(objects.start), number(objects.end), vec![state], any_state]);
+    Ok(pool.object_change(&map_object(id, None), false, vec![update], NO_LIMIT).await?)
+}
+
+/// Leaves the map of a head without any object; makes one for so many objects where there is none.
+pub(super) async fn empty(pool: &rbd::Pool, id: &VolumeId, objects: u64) -> Result<()> {
+    let head = pool.object_read(&map_object(id, None), BITS_AT, NO_LIMIT).await?;
+    let Some(objects) = head.and_then(|head| number_told(&head)) else {
+        return make(pool, id, objects).await;
+    };
+    let mut next = 0;
+    while next < objects {
+        let end = next.saturating_add(UPDATED_AT_ONCE).min(objects);
+        update(pool, id, next..end, NONEXISTENT).await?;
+        next = end;
+    }
+    Ok(())
+}
+
+/// Whether the map of a head or snapshot is there and as long as it must be for so many objects.
+pub(super) async fn fit(pool: &rbd::Pool, id: &VolumeId, snapshot: Option<u64>, objects: u64) -> Result<Fit> {
     let map = map_object(id, snapshot);
-    let len = (BITS_AT as u64).saturating_add(objects.number().div_ceil(4));
+    let len = (BITS_AT as u64).saturating_add(objects.div_ceil(4));
     let read = len.min(READ_TO_FIT);
     let bytes = pool.object_read(&map, usize::try_from(read).unwrap_or(BITS_AT), NO_LIMIT).await?;
     let Some(bytes) = bytes else { return Ok(Fit::Missing) };
@@ -83,7 +114,7 @@ pub(super) async fn fit(
         true => pool.object_stat(&map, NO_LIMIT).await?.map_or(0, |stat| stat.size_bytes),
         false => bytes.len() as u64,
     };
-    Ok(if there >= len && number_told(&bytes) == Some(objects.number()) { Fit::Fits } else { Fit::Differs })
+    Ok(if there >= len && number_told(&bytes) == Some(objects) { Fit::Fits } else { Fit::Differs })
 }
 
 /// How many objects a map says it is of.

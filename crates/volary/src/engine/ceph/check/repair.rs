@@ -82,8 +82,7 @@ impl Ceph {
         let head = self.open_head(namespace, id, ctl).await?;
         let rebuild = async {
             let Some(number) = snapshot else {
-                head.image.rebuild_object_map(&progress(ctl, 0), NO_LIMIT).await?;
-                return Ok(true);
+                return head.rebuild_map(ctl).await.map(|()| true);
             };
             // Opened there at once it fails without a map; set to it afterwards it does not.
             let at = head.pool.open_by_id(id.as_str().as_bytes(), None, NO_LIMIT).await?;

@@ -3,7 +3,7 @@
 use super::super::NO_LIMIT;
 use super::super::directory::id_of;
 use super::super::header::{self, Header, snapshot_key};
-use super::super::object_map::{Fit, Objects, fit};
+use super::super::object_map::{Fit, fit};
 use super::Look;
 use crate::engine::{Finding, FindingKind, Repair, VolumeEntry};
 use crate::{Name, Result, VolumeId, VolumeSpec};
@@ -49,8 +49,7 @@ impl Look<'_> {
             return Ok(Vec::new());
         }
         let mut found = Vec::new();
-        if let Some(object_bytes) = header.order().filter(|_| header.has_map()).map(|order| 1 << order) {
-            let objects = Objects { size_bytes: header.size_bytes, object_bytes };
+        if let Some(objects) = header.objects(header.size_bytes).filter(|_| header.has_map()) {
             found.extend(self.map_of(spec, id, None, (header.flags(), objects)).await?);
         }
         for snapshot in header.snapshot_states() {
@@ -80,8 +79,7 @@ impl Look<'_> {
                 }
                 continue;
             }
-            if let Some(object_bytes) = header.order().filter(|_| header.has_map()).map(|order| 1 << order) {
-                let objects = Objects { size_bytes: snapshot.size_bytes, object_bytes };
+            if let Some(objects) = header.objects(snapshot.size_bytes).filter(|_| header.has_map()) {
                 let flags = state.map_or(0, |state| state.flags);
                 found.extend(self.map_of(&at, id, Some(snapshot.id), (flags, objects)).await?);
             }
@@ -110,7 +108,7 @@ impl Look<'_> {
         spec: &VolumeSpec,
         id: &VolumeId,
         snapshot: Option<u64>,
-        (flags, objects): (u64, Objects),
+        (flags, objects): (u64, u64),
     ) -> Result<Option<Finding>> {
         let (kind, detail) = match flags {
             0 => match fit(&self.pool, id, snapshot, objects).await? {
