@@ -8,7 +8,7 @@ Exit codes:
     0  done                                       7  content does not match
     1  internal, or not classified                8  deadline passed, or the store cannot be reached
     2  usage, bad spec or name                    9  permission or authentication
-    3  not found                                 10  no space, or quota
+    3  not found                                 10  no space, quota, or a read-only mount
     4  already exists                            11  partly done: the rest is pending
     5  blocked: somebody holds it                12  not supported here
     6  source refused, or changed while read    130, 143  interrupted, terminated: cleaned up";

@@ -46,7 +46,7 @@ kinds! {
     DeadlineError Deadline "The deadline or the stall limit passed.",
     UnreachableError Unreachable "The store cannot be reached.",
     PermissionDeniedError Permission "The store or the system denied it.",
-    NoSpaceError NoSpace "No space is left, or a quota is reached.",
+    NoSpaceError NoSpace "No space is left, a quota is reached, or the file system of a local store is mounted read-only.",
     PartialError Partial "Part of it is done; the rest is pending in the store's journal.",
     UnsupportedError Unsupported "This store, library or build cannot do it.",
     CancelledError Interrupted "It was cancelled, and what had been started was undone.",

@@ -32,7 +32,7 @@ pub enum ErrorKind {
     Unreachable,
     /// The store, the system or the server of a source denied it.
     Permission,
-    /// No space is left, or a quota is reached.
+    /// No space is left, a quota is reached, or the file system of a local store is mounted read-only.
     NoSpace,
     /// Part of it is done; the rest is pending.
     Partial,

@@ -105,7 +105,7 @@ fn s05_a_pool_at_its_quota_refuses_at_once_leaves_nothing_and_lets_volumes_go() 
 }
 
 #[test]
-fn s05_a_flatten_refused_at_a_quota_is_repaired_when_there_is_room() {
+fn s05_the_map_of_a_clone_whose_flatten_a_quota_refused_is_rebuilt_at_the_quota() {
     let _alone = crate::alone();
     let pool = cluster::own_pool();
     let home = format!("{pool}/tenant");
@@ -118,7 +118,6 @@ fn s05_a_flatten_refused_at_a_quota_is_repaired_when_there_is_room() {
     bench.ok(&["clone", &golden, &child]);
     quota(&pool, "1000000", true);
     assert_eq!(bench.run(&["flatten", &child]).code, Some(10));
-    quota(&pool, "0", false);
     let check = |extra: &[&str]| bench.run(&[&["check", "--pause", "0ms", &bench.home], extra].concat());
     let found = check(&[]);
     assert_eq!(found.code, Some(7), "{}", found.stderr);
@@ -126,6 +125,7 @@ fn s05_a_flatten_refused_at_a_quota_is_repaired_when_there_is_room() {
     let repaired = check(&["--repair"]);
     assert_eq!(repaired.code, Some(0), "{}{}", repaired.stdout, repaired.stderr);
     assert_eq!(check(&[]).code, Some(0));
+    quota(&pool, "0", false);
     let out = bench.path("out.raw");
     let assert_whole = || {
         bench.ok(&["export", "--force", &child, out.to_str().unwrap()]);

@@ -1,4 +1,4 @@
-//! A store on a file system that is mounted to be read only: it is read as it is, with its log, and never written.
+//! A store on a file system that is mounted read-only: it is read as it is, with its log, and never written.
 
 use crate::harness::{Bench, signal};
 use crate::small_disk::{SmallDisk, View};
@@ -59,8 +59,10 @@ fn assert_refused(bench: &Bench) {
     ];
     for args in refused {
         let ended = bench.run(args);
-        assert_eq!(ended.code, Some(9), "{args:?}: {}", ended.stderr);
-        assert!(ended.stderr.contains("mount"), "{args:?}: {}", ended.stderr);
+        assert_eq!(ended.code, Some(10), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("is mounted read-only"), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("hint: mount it writable"), "{args:?}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("make room"), "{args:?}: {}", ended.stderr);
     }
 }
 
@@ -140,7 +142,7 @@ fn a_store_without_its_log_is_refused_on_a_read_only_mount() {
     }
     disk.make_read_only();
     let ended = bench.run(&["ls"]);
-    assert_eq!(ended.code, Some(9), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(10), "{}", ended.stderr);
     assert!(
         ended.stderr.contains("log") && ended.stderr.contains("run `volary ls` once"),
         "{}",
@@ -148,5 +150,19 @@ fn a_store_without_its_log_is_refused_on_a_read_only_mount() {
     );
     // Where there is no store none is made.
     let none = Bench::with_store(disk.path().join("none")).run(&["ls"]);
-    assert_eq!(none.code, Some(9), "{}", none.stderr);
+    assert_eq!(none.code, Some(10), "{}", none.stderr);
+}
+
+#[test]
+fn a_part_of_a_store_that_is_mounted_read_only_is_read_and_not_written() {
+    let disk = SmallDisk::new(100);
+    let bench = with_volumes(&disk);
+    let objects = View::over(&disk.store().join("objects"));
+    let image = bench.path("disk.raw");
+    let ended = bench.run(&["import", image.to_str().unwrap(), "more"]);
+    assert_eq!(ended.code, Some(10), "{}", ended.stderr);
+    assert!(ended.stderr.contains("is mounted read-only"), "{}", ended.stderr);
+    bench.ok(&["verify", "web"]);
+    drop(objects);
+    bench.ok(&["import", image.to_str().unwrap(), "more"]);
 }

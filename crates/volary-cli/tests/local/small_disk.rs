@@ -1,4 +1,4 @@
-//! A file system of a test's own, which it fills or mounts to be read only; whoever may not mount sees the test fail.
+//! A file system of a test's own, which it fills or mounts read-only; whoever may not mount sees the test fail.
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
 use std::ffi::CString;
@@ -58,18 +58,31 @@ impl Drop for SmallDisk {
 }
 
 /// A second mount of a directory, through which nothing can be written.
-pub(crate) struct View(tempfile::TempDir);
+pub(crate) struct View {
+    path: PathBuf,
+    _dir: Option<tempfile::TempDir>,
+}
 
 impl View {
+    /// At another place: the directory itself can be written as before.
     pub(crate) fn of(path: &Path) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        mount_bind(path, dir.path()).unwrap();
-        mount_remount(dir.path(), MountFlags::BIND | MountFlags::RDONLY, c"").unwrap();
-        View(dir)
+        View::at(path, dir.path().to_owned(), Some(dir))
+    }
+
+    /// Over the directory itself.
+    pub(crate) fn over(path: &Path) -> Self {
+        View::at(path, path.to_owned(), None)
+    }
+
+    fn at(path: &Path, at: PathBuf, dir: Option<tempfile::TempDir>) -> Self {
+        mount_bind(path, &at).unwrap();
+        mount_remount(&at, MountFlags::BIND | MountFlags::RDONLY, c"").unwrap();
+        View { path: at, _dir: dir }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        &self.path
     }
 }
 

@@ -60,7 +60,7 @@ impl Connections {
         Connections { root, idle: Mutex::default(), reading: RwLock::default(), index: Mutex::default() }
     }
 
-    /// A connection for a transaction that only reads. On a full disk, and on a file system that is mounted to be read only, it
+    /// A connection for a transaction that only reads. On a full disk, and on a file system that is mounted read-only, it
     /// writes nothing, not even to the log's index.
     pub(super) fn take_to_read(&self) -> Sql<Taken<'_>> {
         if let Some(connection) = self.idle().writing.pop() {
@@ -200,8 +200,9 @@ impl Connections {
         let connection = open(Path::new(&path), flags)?;
         match look(&connection) {
             Err(_) if self.root.is_read_only() && before.contains(&None) => {
-                let why = "the log of the store's database is missing, and cannot be made on a read-only file system";
-                return Err(Error::new(ErrorKind::Permission, why)
+                let why =
+                    "the log of the store's database is missing, and its file system is mounted read-only";
+                return Err(Error::new(ErrorKind::NoSpace, why)
                     .context("store", self.root.path().display())
                     .hint(super::schema::MADE_WRITABLE)
                     .into());

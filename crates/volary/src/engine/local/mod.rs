@@ -67,8 +67,9 @@ use std::sync::Arc;
 /// Opens the store in a directory, and makes it when it is not there yet.
 ///
 /// # Errors
-/// `Permission` also when another user owns the directory or could change where its path leads, and on a read-only file system
-/// for a store that is not there or of an earlier version; `NoSpace`; `Unsupported` on a network file system or for a store of a newer version.
+/// `Permission` also when another user owns the directory or could change where its path leads; `NoSpace` also on a file system that
+/// is mounted read-only, for a store that is not there or of an earlier version; `Unsupported` on a network file system or for a store
+/// of a newer version.
 pub async fn open(path: &Path, ctl: &Ctl) -> Result<Arc<dyn Engine>> {
     let path = path.to_owned();
     let opened = blocking(move || store::Store::open(&path));
@@ -82,8 +83,20 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
         .await
         .unwrap_or_else(|e| Err(Error::new(ErrorKind::Internal, "a thread of the store failed").because(e)));
     done.map_err(|error| match error.kind() {
-        ErrorKind::NoSpace => error.hint(NO_SPACE),
+        ErrorKind::NoSpace if error.remedy().is_none() => error.hint(NO_SPACE),
+        ErrorKind::Permission if met_read_only(&error) => root::mounted_read_only().because(error),
         _ => error,
+    })
+}
+
+/// Whether the kernel refused a write because of how a file system is mounted: a part of the store may have one of its own, or it was
+/// mounted anew since the store was opened.
+fn met_read_only(error: &Error) -> bool {
+    let mut causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.any(|cause| {
+        cause
+            .downcast_ref()
+            .is_some_and(|io: &std::io::Error| io.kind() == std::io::ErrorKind::ReadOnlyFilesystem)
     })
 }
 

@@ -70,19 +70,17 @@ impl Root {
         &self.path
     }
 
-    /// Whether nothing can be written below it, since its file system was mounted so.
+    /// Whether its file system was mounted read-only when it was opened.
     pub(super) fn is_read_only(&self) -> bool {
         self.read_only
     }
 
-    /// Fails on a file system that is mounted to be read only.
+    /// Fails on a file system that is mounted read-only.
     pub(super) fn require_writable(&self) -> Result<()> {
         if !self.read_only {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Permission, "the store's file system is mounted to be read only")
-            .context("store", show(&self.path))
-            .hint("mount it so that it can be written, and try again; until then the store can be read"))
+        Err(mounted_read_only().context("store", show(&self.path)))
     }
 
     /// Opens a file, or makes it when the flags say so, readable by its owner alone.
@@ -302,6 +300,12 @@ impl Root {
 /// Whether something failed for want of space, of inodes or of quota.
 pub(super) fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// The refusal of what would write where the kernel lets nobody write.
+pub(super) fn mounted_read_only() -> Error {
+    Error::new(ErrorKind::NoSpace, "the store's file system is mounted read-only")
+        .hint("mount it writable (`mount -o remount,rw`), and try again; until then the store can be read")
 }
 
 fn denied(why: impl Into<String>) -> io::Error {

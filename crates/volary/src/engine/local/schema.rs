@@ -118,7 +118,7 @@ impl Row {
 ///
 /// # Errors
 /// `Mismatch` when the database is missing, or is not the one that belongs here; `Blocked` while another process repairs it, or
-/// uses it when it is of an older version; `Permission` when it must be made or brought up to date on a read-only file system.
+/// uses it when it is of an older version; `NoSpace` when it must be made or brought up to date on a read-only file system.
 pub(super) fn prepare(
     root: &Root,
     db: &Db,
@@ -196,17 +196,16 @@ fn convert(root: &Root, db: &Db, locks: &Locks) -> Result<()> {
 }
 
 /// What helps where something must be written before a store can be read.
-pub(super) const MADE_WRITABLE: &str = "mount it so that it can be written, and run `volary ls` once; from then on the store can be \
-     read where it cannot be written";
+pub(super) const MADE_WRITABLE: &str = "mount it writable (`mount -o remount,rw`), and run `volary ls` once; from then on the store can be \
+     read on a read-only mount";
 
 /// Refuses to make a store, or to bring one up to date, where nothing can be written.
 fn require_made(root: &Root) -> Result<()> {
     if !root.is_read_only() {
         return Ok(());
     }
-    let why =
-        "there is no store, or one of an earlier version, and its file system is mounted to be read only";
-    Err(Error::new(ErrorKind::Permission, why).context("store", root.path().display()).hint(MADE_WRITABLE))
+    let why = "there is no store, or one of an earlier version, and its file system is mounted read-only";
+    Err(Error::new(ErrorKind::NoSpace, why).context("store", root.path().display()).hint(MADE_WRITABLE))
 }
 
 /// The refusal of a store in which the file is missing that says which it is.
