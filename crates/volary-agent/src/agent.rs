@@ -31,7 +31,7 @@ pub struct AgentOptions {
     pub max: usize,
     /// So many namespaces are worked on at a time.
     pub jobs: usize,
-    /// So many volumes of a namespace are checked in a round, one after the other until all were; none with 0.
+    /// How many volumes of each namespace a round checks, beginning again after the last; 0 checks none.
     pub check: usize,
 }
 

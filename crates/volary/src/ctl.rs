@@ -30,7 +30,7 @@ pub enum Phase {
 pub trait Progress: Send + Sync {
     /// A phase begins; `total_bytes` is what it will move, when that is known.
     fn phase(&self, _phase: Phase, _total_bytes: Option<u64>) {}
-    /// So many more bytes of the phase are done; volumes, in [`Phase::Check`].
+    /// More bytes of the phase are done; in [`Phase::Check`] it counts volumes.
     fn advance(&self, _bytes: u64) {}
 }
 

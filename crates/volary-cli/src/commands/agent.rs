@@ -51,7 +51,7 @@ pub(crate) struct Agent {
     /// So many namespaces at a time
     #[arg(short, long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
-    /// Check so many volumes of each namespace a round, as `volary check` without --read does; what is found is in the metrics
+    /// How many volumes of each namespace to check in a round, as `volary check` without --read does; the metrics count findings
     #[arg(long, value_name = "N", default_value_t = 0)]
     check: u32,
     /// Where /metrics and /healthz are served

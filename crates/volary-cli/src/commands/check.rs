@@ -10,14 +10,14 @@ use volary::{
     show_size,
 };
 
-/// Check a pool or namespace against itself, and a local store as a whole
+/// Check the metadata of a pool or namespace, or a whole local store, for contradictions
 ///
-/// On Ceph the directory, the headers, object maps, trash and journal are compared with each other, without listing or reading any
-/// data. On a local store also the database is checked, and that every object that it names is there. With --read, everything is
-/// read of which a checksum or digest is recorded.
+/// On Ceph the command compares the directory, headers, object maps, trash and journal with each other; it neither lists nor reads
+/// data. On a local store it also checks the database, and that every object in the database exists. With --read it reads
+/// everything that has a recorded checksum or digest, and compares.
 ///
-/// What somebody makes, renames, moves or removes meanwhile is no finding: each is looked for again after a pause. Exit code 7 says
-/// that something does not match; each row says what settles it.
+/// The command looks twice, with a pause in between, and reports only what it finds both times: a volume that somebody creates,
+/// renames, moves or removes meanwhile is not reported. Exit code 7 means that something does not match; each row names a remedy.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary check
@@ -28,22 +28,23 @@ use volary::{
 pub(crate) struct Check {
     #[command(flatten)]
     place: Place,
-    /// Read what has a recorded digest or checksum, and compare it
+    /// Read everything that has a recorded digest or checksum, and compare
     #[arg(long)]
     read: bool,
-    /// Finish what was broken off, rebuild what follows from the rest, move aside what nothing names; no data is removed
+    /// Finish interrupted operations, rebuild object maps and directory entries, restore a damaged database; remove no data
     ///
-    /// A damaged database of a local store goes back to its copy, while nobody else has the store open; what was there and
-    /// the objects that the copy has no row for are kept in lost/. A volume that somebody has open is left alone.
+    /// A damaged database of a local store is replaced by its copy, unless another process has the store open. The damaged database,
+    /// objects that the copy has no row for, and objects that no row names are moved to lost/. A volume that somebody has open is
+    /// not repaired.
     #[arg(long)]
     repair: bool,
-    /// Report what --repair would do
+    /// Report what --repair would do, and change nothing
     #[arg(long, requires = "repair")]
     dry_run: bool,
-    /// Look at so many volumes side by side
+    /// How many volumes to check at a time
     #[arg(short, long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
-    /// How long to wait before looking again for what was found
+    /// How long to wait between the two looks
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pause: Duration,
 }
@@ -65,8 +66,8 @@ pub(crate) async fn run(args: Check, session: &Session) -> Result<()> {
     report.error().map_or(Ok(()), Err)
 }
 
-/// Checks, and repairs a database that keeps the store from being opened or is damaged; such repairs come apart from what was
-/// found after them.
+/// Checks, and with --repair first repairs a database that is damaged or keeps the store from being opened. Returns the report of the
+/// check, and beside it the findings about the database that was repaired before that check.
 async fn repaired(
     place: &Place,
     request: &CheckRequest,
@@ -98,7 +99,7 @@ async fn checked(place: &Place, request: &CheckRequest, session: &Session) -> Re
     };
     let ended = session.on_store(check).await;
     match report {
-        // What it stands for is told after it was shown.
+        // The caller prints the report before it returns the report's error.
         Some(report) if ended.is_ok() || report.error().is_some() => Ok(report),
         _ => Err(ended.err().unwrap_or_else(|| Error::new(ErrorKind::Internal, "a check without a report"))),
     }
@@ -116,7 +117,7 @@ fn shown(report: &StoreCheckReport) -> String {
     table(["KIND", "WHERE", "WHAT", "REMEDY"], rows)
 }
 
-/// What settles a finding, or has.
+/// The remedy of a finding; with --repair, how its repair ended.
 fn settled(of: &CheckFinding) -> String {
     match &of.repair {
         None => of.remedy.clone(),

@@ -155,13 +155,13 @@ class CheckFinding(TypedDict):
     """Whether it is only worth knowing and makes no check fail."""
 
     remedy: str
-    """What settles it, the whole command where there is one."""
+    """The remedy, as a whole command where there is one."""
 
     repair: Union[RepairReport, None]
     """The repair, when one was asked for and there is one."""
 
     volume: Union[str, None]
-    """The volume or snapshot, by id when it is in trash; `null` for what is about none."""
+    """The volume or snapshot, by id when it is in trash; `null` when the finding is about no volume."""
 
 
 class CheckReport(TypedDict):
@@ -961,7 +961,7 @@ class StoreCheckReport(TypedDict):
     """Findings beyond the ten thousand that a report holds."""
 
     pending: int
-    """Operations of the journal that have begun and are not finished; what they are about is left to them."""
+    """Operations of the journal that have begun and are not finished; the volumes they work on are left to them."""
 
     read_bytes: int
     """Bytes of data that were read."""

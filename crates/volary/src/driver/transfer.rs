@@ -28,9 +28,9 @@ const READS: usize = 4;
 const WINDOW_BYTES: u64 = 256 * BLOCK_BYTES;
 /// After so many bytes what was written is made durable, so that what an engine remembers of it stays bounded.
 const FLUSH_BYTES: u64 = 4 << 30;
-/// So many blocks as well: their leaves are handed over then.
+/// How many blocks are written before a flush, which hands their leaves to the engine.
 const FLUSH_BLOCKS: usize = 4096;
-/// So many leaves at most are remembered of what is only read, 10 MiB: of a terabyte that has no checksums yet.
+/// How many leaves of blocks that are only read are kept in memory (10 MiB): those of a terabyte without checksums.
 const REMEMBERED: usize = 1 << 18;
 
 /// Where content comes from.

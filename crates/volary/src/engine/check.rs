@@ -1,4 +1,4 @@
-//! Checking a store against itself: what is asked of an engine, and what it finds.
+//! Checking a store for contradictions: what an engine is asked to check, and what it finds.
 
 use crate::{Name, Namespace, VolumeId, VolumeSpec};
 use schemars::JsonSchema;
@@ -21,22 +21,22 @@ pub enum CheckScope {
 pub struct CheckOptions {
     /// Whether data whose checksum the store keeps is read and compared, which counts as progress. Without it no data is read.
     pub read: bool,
-    /// How many volumes are looked at side by side.
+    /// How many volumes are checked at a time.
     pub jobs: usize,
     /// Looks only at these volumes, for a second look at what was found.
     pub only: Option<BTreeSet<VolumeId>>,
-    /// Begins after the volume of this name, leaving out what is not told by names: for a check in slices.
+    /// Begins after the volume of this name, and leaves out what has no name, such as trash: for a check in slices.
     pub after: Option<Name>,
 }
 
 impl CheckOptions {
-    /// Looks at everything without reading data, so many volumes side by side.
+    /// Looks at everything without reading data, at `jobs` volumes at a time.
     pub fn new(jobs: usize) -> Self {
         CheckOptions { read: false, jobs, only: None, after: None }
     }
 }
 
-/// One piece of what a check tells.
+/// One result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checked {
     /// A volume was looked at; volumes under a name come in the order of their names.
@@ -198,7 +198,7 @@ pub enum Repair {
     ListAgain,
     /// Makes the object `rbd_id.NAME` anew.
     MakeIdObject,
-    /// Makes the object map of the head, or of the snapshot of this number, anew.
+    /// Rebuilds the object map of the head, or of the snapshot with this number.
     RebuildObjectMap(Option<u64>),
     /// Finishes the removal of the snapshot of this number.
     FinishSnapshotRemoval(u64),
@@ -234,12 +234,11 @@ pub struct Finding {
     pub volume: Option<VolumeSpec>,
     /// The volume's id.
     pub id: Option<VolumeId>,
-    /// What exactly does not match, in words that stay the same as long as it is the same thing: two looks are compared by
-    /// it.
+    /// What exactly does not match. Two looks are compared by it, so it is the same as long as the cause is the same.
     pub subject: String,
     /// What is wrong with it.
     pub detail: String,
-    /// What settles it, the whole command where there is one.
+    /// The remedy, as a whole command where there is one.
     pub remedy: String,
     /// What the engine can do about it.
     pub repair: Option<Repair>,

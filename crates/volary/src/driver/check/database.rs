@@ -40,8 +40,8 @@ impl Store {
     }
 
     /// Repairs the database of a local store in which a check found damage, as [`RepairMode`] says, after the store was shut
-    /// down; the repair is put into the report. Says whether the store should be checked again: what was found after the damage
-    /// was told by a database that has been replaced. Without such a finding it does nothing.
+    /// down, and adds the repair to the report. Returns whether the store should be checked again, since the other findings came from
+    /// a database that has been replaced. Without a finding of damage it does nothing.
     ///
     /// # Errors
     /// `Interrupted` and `Deadline`; other failures of the repair are in the report.

@@ -1,10 +1,10 @@
-//! What the journal of a namespace says to a check: what operations are about, and which records are none.
+//! What a check reads from the journal of a namespace: the volumes that operations work on, and the invalid records.
 
 use crate::engine::{Finding, FindingKind, TrashEntry};
 use crate::{Ctl, Name, Namespace, Result, Store, VolumeId};
 use std::collections::HashSet;
 
-/// Invalid records that are told one by one: whoever may write a namespace can put any number there.
+/// How many invalid records are reported at most: whoever may write to the namespace can leave any number of them.
 const MOST_INVALID: usize = 10_000;
 
 /// The journal of a namespace.
@@ -21,13 +21,13 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Whether an operation makes what is in trash, or is about it.
+    /// Whether an operation of the journal makes this entry of the trash, or works on it.
     pub(super) fn knows(&self, entry: &TrashEntry) -> bool {
         self.volumes.contains(&entry.id) || self.staging.contains(&entry.name)
     }
 
-    /// Whether an operation is about what was found: then that is its owner's, or a reaper's, to settle. What is wrong with
-    /// content is nobody's work.
+    /// Whether an operation of the journal works on the volume of a finding. Its owner or a reaper then finishes or undoes what was
+    /// found. That does not hold for damaged content, which no operation leaves behind.
     pub(super) fn is_about(&self, finding: &Finding, trash: &[TrashEntry]) -> bool {
         let content = matches!(
             finding.kind,

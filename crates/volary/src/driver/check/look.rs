@@ -1,4 +1,4 @@
-//! One look at a part of a store.
+//! One look at a part of a store: what the engine finds there, beside what the journal says.
 
 use super::journal::Journal;
 use crate::driver::staging::STAGING_PREFIX;
@@ -11,13 +11,13 @@ use futures::TryStreamExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Findings that are kept for the second look; a store where more does not match is beyond telling them apart one by one.
+/// How many findings are kept for the second look, so that memory is bounded.
 const MOST_SUSPECTS: usize = 100_000;
 
-/// Counts the bytes that are read, and hands the progress on: of many volumes that are read side by side as one.
+/// Counts the bytes that are read from all volumes together, and passes them on as one progress.
 pub(super) struct Reading {
     bytes: Arc<Counted>,
-    /// The bounds of what reads, and of what looks at metadata.
+    /// The limits for the work, with a progress that counts before it passes on.
     pub(super) ctl: Ctl,
     outer: Ctl,
     read: bool,
@@ -46,7 +46,7 @@ impl Reading {
         Reading { bytes, ctl: inner, outer: ctl.clone(), read }
     }
 
-    /// A volume was looked at: progress, where no bytes are.
+    /// Notes that a volume was looked at. Where no data is read, volumes are the progress.
     fn looked(&self) {
         if self.read {
             self.outer.touch();
@@ -67,12 +67,12 @@ pub(super) struct Look {
     pub(super) volumes: u64,
     pub(super) objects: u64,
     pub(super) pending: u64,
-    /// The last volume by name that was looked at, when the look ended before the last of all.
+    /// The name of the last volume that was looked at, when there are more after it.
     pub(super) next: Option<Name>,
 }
 
 impl Store {
-    /// Looks once; at so many volumes under a name at most, after which [`Look::next`] is where to go on.
+    /// Looks once, at no more than `most` volumes that have a name; [`Look::next`] then names the one to continue after.
     pub(super) async fn look(
         &self,
         scope: &CheckScope,
@@ -81,7 +81,7 @@ impl Store {
         reading: &Reading,
     ) -> Result<Look> {
         let (mut look, ctl) = (Look::default(), &reading.ctl);
-        // The trash first: what somebody stages meanwhile is in the journal before it is there.
+        // The trash is read before the journal: an import writes its record before it makes its target in trash.
         let trash = match scope {
             CheckScope::Namespace(namespace) => self.trash_to_check(namespace, ctl).await?,
             CheckScope::Store => Vec::new(),
@@ -113,7 +113,7 @@ impl Store {
             let journal = self.journal(namespace, ctl).await?;
             look.pending = journal.pending;
             look.findings.retain(|of| !journal.is_about(of, &trash));
-            // Slices go by the names of volumes, which these findings have none of: the first slice reports them.
+            // A check in slices goes from name to name, and these findings have no name: its first slice reports them.
             if options.after.is_none() {
                 // A record that was not read may be of the operation that makes the target.
                 if !journal.unread {
@@ -146,7 +146,7 @@ impl Store {
         Ok(again.into_iter().filter(both).collect())
     }
 
-    /// What is in trash; nothing of it where an entry cannot be decoded, which the engine finds.
+    /// The entries of the trash; none where one cannot be decoded, since the engine reports that as a finding.
     async fn trash_to_check(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<TrashEntry>> {
         match self.engine().trash(namespace, ctl).await {
             Err(error) if error.kind() == ErrorKind::Internal => Ok(Vec::new()),
@@ -155,7 +155,7 @@ impl Store {
     }
 }
 
-/// Unfinished targets in trash that no intent knows.
+/// Unfinished targets in trash that no record of the journal names.
 fn staged_by_nobody<'a>(
     namespace: &'a Namespace,
     trash: &'a [TrashEntry],

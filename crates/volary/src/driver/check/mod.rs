@@ -1,7 +1,8 @@
-//! Checking a store against itself: what the engine finds, the journal, and with reading the recorded digests.
+//! Checking a store for contradictions: what the engine finds, compared with the journal, and on request the content, compared with
+//! its recorded digests.
 //!
-//! A finding counts when two looks with a pause between them have it: what somebody makes, renames, moves or restores at the
-//! moment of one look is in another state at the other.
+//! The check looks twice, with a pause in between, and reports what it finds both times: a volume that somebody creates, renames,
+//! moves or restores during one look is in another state during the other.
 
 mod content;
 mod database;
@@ -27,8 +28,8 @@ pub enum RepairMode {
     None,
     /// Report what would be done.
     Plan,
-    /// Repair them: finish what was broken off, make anew what follows from the rest, move aside what nothing names. No data is
-    /// removed.
+    /// Repair them: finish interrupted operations, rebuild object maps and directory entries, move objects that no row names to
+    /// `lost/`. No data is removed.
     Repair,
 }
 
@@ -40,9 +41,9 @@ pub struct CheckRequest {
     pub read: bool,
     /// What to do about findings.
     pub repair: RepairMode,
-    /// How many volumes are looked at side by side.
+    /// How many volumes are checked at a time.
     pub jobs: usize,
-    /// The pause between the two looks that must both have a finding; there is none where the first look finds nothing.
+    /// The pause between the two looks; without a finding in the first there is neither pause nor second look.
     pub pause: Duration,
 }
 
@@ -52,17 +53,17 @@ impl Default for CheckRequest {
     }
 }
 
-/// A finding of a scope that stands.
+/// A finding that both looks have, with the scope it was found in.
 struct Standing {
     scope: CheckScope,
     finding: Finding,
 }
 
 impl Store {
-    /// Checks what belongs to the store as a whole and some namespaces against itself.
+    /// Checks some namespaces, and what belongs to the store as a whole, for contradictions.
     ///
-    /// Every end is a report; [`StoreCheckReport::error`] is the error it stands for. A check that is interrupted or fails midway
-    /// reports what it found until then. Without [`read`](CheckRequest::read) no data is read, and on Ceph none is listed.
+    /// Always returns a report; [`StoreCheckReport::error`] derives the error to end with from it. A check that is interrupted or
+    /// fails midway reports what it found until then. Without [`read`](CheckRequest::read) no data is read, and on Ceph none is listed.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -113,7 +114,7 @@ impl Store {
         Ok(())
     }
 
-    /// What two looks at a scope have.
+    /// The findings that both looks at a scope have.
     async fn standing(
         &self,
         scope: CheckScope,

@@ -67,13 +67,13 @@ pub struct CheckFinding {
     pub notice: bool,
     /// The namespace; `null` for what belongs to the store as a whole.
     pub namespace: Option<Namespace>,
-    /// The volume or snapshot, by id when it is in trash; `null` for what is about none.
+    /// The volume or snapshot, by id when it is in trash; `null` when the finding is about no volume.
     pub volume: Option<VolumeSpec>,
     /// The volume's id.
     pub id: Option<VolumeId>,
     /// What is wrong.
     pub detail: String,
-    /// What settles it, the whole command where there is one.
+    /// The remedy, as a whole command where there is one.
     pub remedy: String,
     /// The repair, when one was asked for and there is one.
     pub repair: Option<RepairReport>,
@@ -93,7 +93,7 @@ impl CheckFinding {
         }
     }
 
-    /// Whether it still stands and makes a check fail.
+    /// Whether it was not repaired and makes a check fail.
     fn is_left(&self) -> bool {
         let settled =
             |of: &RepairReport| matches!(of.outcome, RepairOutcome::Repaired | RepairOutcome::Absent);
@@ -116,7 +116,7 @@ pub struct StoreCheckReport {
     pub verified: u64,
     /// Bytes of data that were read.
     pub read_bytes: u64,
-    /// Operations of the journal that have begun and are not finished; what they are about is left to them.
+    /// Operations of the journal that have begun and are not finished; the volumes they work on are left to them.
     pub pending: u64,
     /// Whether everything that was asked for was looked at; if not, the error says why.
     pub complete: bool,
@@ -169,7 +169,7 @@ impl StoreCheckReport {
         self.failure = Some(Failure::from(error));
     }
 
-    /// The error that the report stands for: what ended the check early, or `Mismatch` while anything is left that does not
+    /// The error that a check with this report ends with: what ended the check early, or `Mismatch` while anything is left that does not
     /// match; `None` when all is well or repaired.
     pub fn error(&self) -> Option<Error> {
         if let Some(failure) = &self.failure {

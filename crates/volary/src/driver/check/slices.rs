@@ -5,7 +5,7 @@ use super::look::Reading;
 use crate::engine::{CheckOptions, CheckScope, Finding};
 use crate::{Ctl, Name, Namespace, Result, Store};
 
-/// What one slice came to.
+/// What one slice looked at and found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckSlice {
     /// Volumes that were looked at.
@@ -16,7 +16,8 @@ pub struct CheckSlice {
 
 /// Checks a namespace slice by slice, without reading data, and begins again after the last.
 ///
-/// What a slice finds is looked at again by the next one: the time between them is the pause after which a finding counts.
+/// Each slice first looks again at what the slice before it found, and only what is still there becomes a finding. So the time between
+/// two slices takes the place of the pause.
 pub struct SliceChecker {
     store: Store,
     scope: CheckScope,
@@ -34,10 +35,10 @@ impl SliceChecker {
         SliceChecker { store, scope, after: None, ended: false, suspects: Vec::new(), found: Vec::new() }
     }
 
-    /// Looks at so many volumes at most, so many side by side, and again at what the slice before found.
+    /// Looks at up to `most` volumes, `jobs` of them at a time, and again at what the slice before found.
     ///
     /// # Errors
-    /// What reading fails with; the next slice tries the same again.
+    /// The error of the engine; the next slice tries the same volumes again.
     pub async fn slice(&mut self, most: usize, jobs: usize, ctl: &Ctl) -> Result<CheckSlice> {
         let (reading, mut options) = (Reading::new(false, ctl), CheckOptions::new(jobs));
         if !self.suspects.is_empty() {

@@ -36,12 +36,12 @@ impl Handle {
         Ok(self.pool.object_change(&header::object(&self.id), false, vec![mark], NO_LIMIT).await?)
     }
 
-    /// Makes the object map of the head anew from the objects that are there.
+    /// Rebuilds the object map of the head from the objects that are there.
     ///
-    /// librbd keeps what the old map has of objects that are not there, since somebody may just be writing them; where the old map is
-    /// missing or damaged, those are all objects. So the old map is emptied first, under the exclusive lock, while which nobody writes,
-    /// and librbd reads it again when it takes the lock a second time. The map is marked invalid before it is emptied: where this is
-    /// interrupted, nobody believes it, and the next repair makes it anew.
+    /// librbd keeps an object that the old map has and the pool lacks, since somebody may just be writing it; where the old map is
+    /// missing or damaged, it takes the map to have every object. So the old map is emptied first, while the exclusive lock keeps others
+    /// from writing; librbd reads the empty map when it takes the lock a second time. Before that the map is marked invalid: if the
+    /// work is interrupted, nobody trusts the map, and the next repair rebuilds it.
     ///
     /// # Errors
     /// `Blocked` while another client has the lock.

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-/// Longer than any transaction here takes; who waits longer is told that the store is busy.
+/// Longer than any transaction here takes; after a longer wait the call fails because the store is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two tries where SQLite does not wait by itself.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);

@@ -11,11 +11,11 @@ const DIR: &str = "reserve";
 const ROOM: &str = "reserve/room";
 /// As much as SQLite's log takes until it is written back; besides, twice the database: no removal changes more of it.
 const LOG_BYTES: u64 = 4 << 20;
-/// So many files may be made on a disk without a free inode: locks, and a writer's marker.
+/// How many inodes are kept for a disk without a free one: for lock files, and a writer's marker.
 const INODES: u8 = 16;
 /// A disk with less is full: what SQLite needs to begin, and something for those who write meanwhile.
 const FULL_BYTES: u64 = 256 << 10;
-/// In so many parts the room is taken, so that a disk with less gives what it has.
+/// The room is allocated in this many parts, so that a disk with less room gives what it has.
 const PARTS: u64 = 64;
 /// A database that grows must not make each command take a little more.
 const ROUNDED: u64 = 1 << 20;

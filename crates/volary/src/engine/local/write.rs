@@ -22,7 +22,7 @@ const MAX_ROWS: usize = 4096;
 /// Objects with unsynced bytes stay open, so that no failed writeback goes unnoticed. So many at most; then who
 /// writes the next one syncs one, which starts writing back early and keeps descriptors bounded.
 const MAX_DIRTY: usize = 48;
-/// So many synced objects are remembered: those of the rows that may wait for one flush, and of the flush before it.
+/// How many synced objects are remembered: those of the rows that may wait for one flush, and of the flush before it.
 const MAX_SYNCED: usize = 2 * MAX_ROWS;
 /// Runs of zeros at least so long are left out when a block is copied.
 const COPY_BYTES: usize = 64 << 10;

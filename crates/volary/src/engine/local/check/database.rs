@@ -7,7 +7,7 @@ use crate::engine::{Finding, FindingKind};
 use crate::{Ctl, ErrorKind, Result, escape};
 use rusqlite::Transaction;
 
-/// So many are told of each kind; more say no more.
+/// How many findings of each kind are reported at most; more would add nothing.
 const MOST: usize = 100;
 
 /// What must not be, and the rows that are so.
@@ -75,7 +75,7 @@ impl Store {
         Ok(found)
     }
 
-    /// What SQLite finds, a line for each; what it cannot read at all is told by its error.
+    /// What SQLite finds, a line for each finding; where it cannot read the database at all, its error is the line.
     fn damage(&self, thorough: bool) -> Result<Vec<String>> {
         let pragma = if thorough { "PRAGMA integrity_check(100)" } else { "PRAGMA quick_check(100)" };
         match self.db.read(|tx| strings(tx, pragma)) {

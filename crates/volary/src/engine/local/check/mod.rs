@@ -1,7 +1,7 @@
 //! Checking a store against itself: the database, the objects that its rows name, and what lies beside them.
 //!
-//! Rows and objects change while this reads: what is missing is looked up again before it is told. Objects that no row names
-//! are told only while nobody writes, since a writer's newest have no rows yet.
+//! Rows and objects change while this reads: a missing object is looked up again before it is reported. Objects that no row names
+//! are reported only while nobody writes, since a writer's newest objects have no rows yet.
 
 mod database;
 mod objects;

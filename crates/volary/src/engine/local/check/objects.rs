@@ -122,7 +122,7 @@ impl Store {
     }
 }
 
-/// The rows of a volume's own layers from one on, and where to go on after so many.
+/// A page of the rows of a volume's own layers, from a place on, and the place where the next page begins.
 fn rows_after(tx: &Transaction<'_>, id: &VolumeId, (layer, index): Place) -> Sql<(Vec<Row>, Option<Place>)> {
     // A row of zeros may be one that had an object.
     let sql = format!(

@@ -105,7 +105,7 @@ async fn s13_blocks_of_earlier_versions_are_read_written_and_missed_as_ever() {
         assert!(reader.read(0, 3 * block, ctl).await.unwrap() == expected, "version {version}");
         let kept = store.open(&ns, &target, &snapshot, ctl).await.unwrap();
         assert!(kept.read(0, 2 * block, ctl).await.unwrap() == vec![1; 2 * block], "version {version}");
-        // No leaf is known, so that it is written in place; whoever reads that is told of the change.
+        // No leaf is known, so that the block is written in place, and a reader of it learns of the change.
         let before = reader.stat(ctl).await.unwrap().modified;
         let writer = store.open(&ns, &target, &OpenOptions::write(), ctl).await.unwrap();
         writer.write(2 * BLOCK_BYTES + 8000, vec![4; 2000].into(), ctl).await.unwrap();
