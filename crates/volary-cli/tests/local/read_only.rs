@@ -1,7 +1,7 @@
 //! A store on a file system that is mounted read-only: it is read as it is, with its log, and never written.
 
 use crate::harness::{Bench, signal};
-use crate::small_disk::{SmallDisk, View};
+use crate::small_disk::{self, SmallDisk, View};
 use rustix::process::Signal;
 use std::path::Path;
 
@@ -38,10 +38,7 @@ fn assert_read(bench: &Bench, image: &Path) {
         &["pending"],
         &["doctor"],
     ];
-    for args in reads {
-        let ended = bench.run(args);
-        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{args:?}");
-    }
+    small_disk::assert_read(bench, &reads);
     let image = std::fs::read(image).unwrap();
     assert!(std::fs::read(head).unwrap() == image && std::fs::read(snapshot).unwrap() == image);
 }
@@ -57,13 +54,7 @@ fn assert_refused(bench: &Bench) {
         &["mv", "web", "more"],
         &["meta", "set", "web", "a", "b"],
     ];
-    for args in refused {
-        let ended = bench.run(args);
-        assert_eq!(ended.code, Some(10), "{args:?}: {}", ended.stderr);
-        assert!(ended.stderr.contains("is mounted read-only"), "{args:?}: {}", ended.stderr);
-        assert!(ended.stderr.contains("hint: mount it writable"), "{args:?}: {}", ended.stderr);
-        assert!(!ended.stderr.contains("make room"), "{args:?}: {}", ended.stderr);
-    }
+    small_disk::assert_refused(bench, &refused, "mount it writable");
 }
 
 #[test]
@@ -159,9 +150,7 @@ fn a_part_of_a_store_that_is_mounted_read_only_is_read_and_not_written() {
     let bench = with_volumes(&disk);
     let objects = View::over(&disk.store().join("objects"));
     let image = bench.path("disk.raw");
-    let ended = bench.run(&["import", image.to_str().unwrap(), "more"]);
-    assert_eq!(ended.code, Some(10), "{}", ended.stderr);
-    assert!(ended.stderr.contains("is mounted read-only"), "{}", ended.stderr);
+    small_disk::assert_refused(&bench, &[&["import", image.to_str().unwrap(), "more"]], "mount it writable");
     bench.ok(&["verify", "web"]);
     drop(objects);
     bench.ok(&["import", image.to_str().unwrap(), "more"]);

@@ -1,5 +1,7 @@
-//! A file system of a test's own, which it fills or mounts read-only; whoever may not mount sees the test fail.
+//! A file system of a test's own, which it fills or mounts read-only, and how commands end on it; whoever may not mount sees the test
+//! fail.
 
+use crate::harness::Bench;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
 use std::ffi::CString;
 use std::io::Write;
@@ -90,4 +92,24 @@ impl Drop for View {
     fn drop(&mut self) {
         let _ = unmount(self.path(), UnmountFlags::DETACH);
     }
+}
+
+/// Commands that only read: each ends well, without a word on standard error.
+pub(crate) fn assert_read(bench: &Bench, reads: &[&[&str]]) {
+    for args in reads {
+        let ended = bench.run(args);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{args:?}");
+    }
+}
+
+/// Commands that write: each exits 10, names the remedy, and changes nothing.
+pub(crate) fn assert_refused(bench: &Bench, writes: &[&[&str]], remedy: &str) {
+    let before = bench.ok(&["ls"]);
+    for args in writes {
+        let ended = bench.run(args);
+        assert_eq!(ended.code, Some(10), "{args:?}: {}", ended.stderr);
+        let hint = ended.stderr.lines().find(|line| line.starts_with("hint: ")).unwrap_or_default();
+        assert!(hint.starts_with(&format!("hint: {remedy}")), "{args:?}: {}", ended.stderr);
+    }
+    assert_eq!(bench.ok(&["ls"]), before);
 }
