@@ -49,6 +49,9 @@ class Objects:
     def close(self, io):
         self.lib.rados_ioctx_destroy(io)
 
+    def shutdown(self):
+        self.lib.rados_shutdown(self.cluster)
+
     def list(self, io):
         """Namespace and name of each object."""
         found, listing = [], ctypes.c_void_p()
@@ -154,6 +157,10 @@ class Keeper:
             late |= {(pool, namespace.decode()) for namespace, _ in self.raw.list(raw)}
             self.raw.close(raw)
         self.empty([(pool, name) for pool, name in late if name.startswith(tuple(self.prefixes))])
+        # A thread of librados that is left at the end of the process may run into what is taken down by then.
+        self.workers.shutdown()
+        self.raw.shutdown()
+        self.cluster.shutdown()
 
 
 def main():

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
 pub mod cluster;
+pub mod tamper;
 pub mod trace;
 
 use serde_json::Value;
@@ -103,23 +104,10 @@ impl Bench {
         cluster::output("rados", &[&["--pool", pool, "--namespace", namespace], args].concat())
     }
 
-    /// Does to the objects of the test's own namespace, `io`, what no command of Ceph's stops in the middle of: a script in Python,
-    /// with its arguments in `args` and Ceph's encoding of a string in `text`.
+    /// Changes the objects of the test's own namespace as the administrator: see [`tamper::script`].
     pub fn tamper(&self, script: &str, args: &[&str]) {
-        let begin = r#"
-import rados, struct, sys, time
-conf, pool, namespace, *args = sys.argv[1:]
-cluster = rados.Rados(conffile=conf)
-cluster.connect()
-io = cluster.open_ioctx(pool)
-io.set_namespace(namespace)
-text = lambda text: struct.pack("<I", len(text)) + text.encode()
-"#;
-        let end = "\nio.close()\ncluster.shutdown()\n";
-        let (pool, namespace) = self.home.split_once('/').unwrap();
-        let mut python = Command::new("/usr/bin/python3");
-        python.args(["-c", &format!("{begin}{script}{end}"), &cluster::conf(), pool, namespace]).args(args);
-        assert!(python.env_remove("CEPH_ARGS").status().unwrap().success());
+        let ended = tamper::script(&cluster::conf(), "client.admin", &self.home, script, args);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
