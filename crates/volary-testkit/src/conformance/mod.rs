@@ -24,7 +24,7 @@ mod stage;
 mod trash;
 
 pub use stage::Stage;
-pub(crate) use stage::check_extents;
+pub(crate) use stage::{assert_same, check_extents};
 
 use std::future::Future;
 use std::pin::Pin;

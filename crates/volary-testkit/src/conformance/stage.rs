@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use std::fmt::Display;
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -181,12 +182,10 @@ impl Opened {
     #[track_caller]
     pub(super) fn holds(&self, runs: &[(u64, u8)]) -> impl Future<Output = ()> {
         let at = std::panic::Location::caller();
-        let expected: Vec<u8> = runs.iter().flat_map(|&(len, byte)| filled(len, byte)).collect();
+        let expected = runs.iter().map(|&(len, byte)| filled(len, byte)).collect::<Vec<_>>().concat();
         async move {
             let content = self.content().await;
-            let differs = content.iter().zip(&expected).position(|(a, b)| a != b);
-            assert_eq!(content.len(), expected.len(), "size, at {at}");
-            assert!(content == expected, "content differs from byte {differs:?} on, at {at}");
+            assert_same(&content, &expected, at);
             let extents = self.extents(0, expected.len() as u64, &CTL).await.unwrap();
             check_extents(&extents, 0, &expected);
         }
@@ -195,6 +194,15 @@ impl Opened {
     /// Reads every snapshot back through another handle.
     pub(super) async fn snapshot_names(&self) -> Vec<Name> {
         self.snapshots(&CTL).await.unwrap().into_iter().map(|s| s.name).collect()
+    }
+}
+
+/// Both are equally long and hold the same bytes.
+pub(crate) fn assert_same(content: &[u8], expected: &[u8], at: impl Display) {
+    assert_eq!(content.len(), expected.len(), "size, at {at}");
+    if content != expected {
+        let differs = content.iter().zip(expected).position(|(a, b)| a != b);
+        panic!("content differs from byte {differs:?} on, at {at}");
     }
 }
 

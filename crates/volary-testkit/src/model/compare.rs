@@ -2,7 +2,7 @@
 
 use super::history::{Pair, snapshot_name, volume_name};
 use super::state::Place;
-use crate::conformance::check_extents;
+use crate::conformance::{assert_same, check_extents};
 use futures::TryStreamExt;
 use std::collections::BTreeSet;
 use volary::Target;
@@ -50,8 +50,7 @@ impl Pair {
             let stat = reader.stat(ctl).await.unwrap();
             assert_eq!(stat.size_bytes, content.len() as u64, "{at}: size");
             let bytes = reader.read(0, content.len(), ctl).await.unwrap();
-            let differs = bytes.iter().zip(content.iter()).position(|(a, b)| a != b);
-            assert!(bytes == content[..], "{at}: differs from byte {differs:?} on");
+            assert_same(&bytes, content, &at);
             check_extents(&reader.extents(0, content.len() as u64, ctl).await.unwrap(), 0, content);
             if snapshot.is_none() {
                 let parent = stat.parent.map(|parent| (parent.id, parent.snapshot, parent.trash));

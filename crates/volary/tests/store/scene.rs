@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use volary::engine::Engine;
 use volary::{Ctl, ImportRequest, ImportSource, Namespace, Phase, Progress, Result, Store, VolumeSpec};
 use volary_testkit::fault::{Before, Faulty};
+use volary_testkit::images;
 
 /// A store that is the test's own, and a directory for files.
 pub(crate) struct Scene {
@@ -90,8 +91,7 @@ impl Scene {
                 0 => {}
                 1 => file.write_all_at(&vec![0; len as usize], offset).unwrap(),
                 _ => {
-                    let data: Vec<u8> = (0..len).map(|i| ((i * i) ^ (state >> 40)) as u8).collect();
-                    file.write_all_at(&data, offset).unwrap();
+                    file.write_all_at(&images::noise(state, len as usize), offset).unwrap();
                 }
             }
             offset += len;
