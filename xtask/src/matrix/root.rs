@@ -80,6 +80,8 @@ impl Root {
         run(debootstrap.stdin(Stdio::null()).stdout(Stdio::null()))?;
         // As on this machine: proxies, and whether an old index of packages will do.
         fs::write(self.directory.join("etc/apt/apt.conf.d/00machine"), acquire()?)?;
+        // Not every release of debootstrap makes it.
+        fs::write(self.directory.join("etc/hosts"), "127.0.0.1 localhost\n::1 localhost\n")?;
         // No package starts a service here.
         let policy = self.directory.join("usr/sbin/policy-rc.d");
         fs::write(&policy, "#!/bin/sh\nexit 101\n")?;
@@ -99,7 +101,8 @@ impl Root {
     /// A command that runs in this root, with processes of its own that end with it, and the workspace where it is outside.
     pub(crate) fn command(&self, program: &Path, directory: &Path) -> Outcome<Command> {
         let mut mounts = String::from(
-            "set -e; mount -t proc proc \"$0/proc\"; mount --rbind /dev \"$0/dev\"; mount -t tmpfs tmp \"$0/tmp\"\n",
+            "set -e; mount -t proc proc \"$0/proc\"; mount -t tmpfs tmp \"$0/tmp\"\n\
+             for place in dev sys; do mount --rbind \"/$place\" \"$0/$place\"; done\n",
         );
         for place in [tools::root(), target()?] {
             mounts += &format!("mkdir -p \"$0{0}\"; mount --bind \"{0}\" \"$0{0}\"\n", place.display());
