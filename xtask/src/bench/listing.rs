@@ -1,4 +1,4 @@
-//! Listing beside `rbd`: the cost of starting, and of many volumes.
+//! Listing and checking beside `rbd ls`: the cost of starting, and of many volumes.
 
 use super::Options;
 use super::ceph::Contest;
@@ -7,7 +7,7 @@ use crate::tools::{Outcome, output};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How many volumes there are to be listed.
+/// How many volumes there are to be listed and checked.
 const VOLUMES: u32 = 3000;
 
 /// Adds the rows of listing; the volumes made for them stay.
@@ -19,10 +19,14 @@ pub(super) fn measure(report: &mut Report, contest: &Contest<'_>, options: &Opti
         Case { name, data, beside: "rbd", limits, ours: Box::new(ours), verified: None, peer: Box::new(peer) }
     };
     report.measure(&case("ls of an empty pool".to_owned(), "none", 1.0, &["ls"], &["ls"]), options)?;
-    let name = format!("ls -l of {VOLUMES} volumes");
-    if options.only.as_ref().is_none_or(|part| name.contains(part.as_str())) {
+    let many = [("ls -l", 0.4, &["ls", "-l"][..]), ("check", 1.0, &["check"])];
+    let many = many.map(|(work, limit, ours)| (format!("{work} of {VOLUMES} volumes"), limit, ours));
+    let asked = |name: &str| options.only.as_ref().is_none_or(|part| name.contains(part.as_str()));
+    if many.iter().any(|(name, ..)| asked(name)) {
         create(contest)?;
-        report.measure(&case(name, "empty", 0.4, &["ls", "-l"], &["ls", "-l"]), options)?;
+    }
+    for (name, limit, ours) in many {
+        report.measure(&case(name, "empty", limit, ours, &["ls", "-l"]), options)?;
     }
     Ok(())
 }
