@@ -111,6 +111,8 @@ ms_bind_ipv6 = false
     if !cluster.stock {
         // The monitors batch snapshot ids and a dead client's watch lasts; tests cannot wait for either.
         text.push_str("paxos_propose_interval = 0.05\nosd_client_watch_timeout = 5\n");
+        // A client renews its watches at this interval. At the default, 5 s, a watch that lasts 5 s is lost and made again all the time.
+        text.push_str("objecter_tick_interval = 1\n");
         // A store in memory or in a file is taken for a slow disk, whose removed snapshots would be cleared at two objects in 5 s.
         text.push_str("osd_snap_trim_sleep_hdd = 0\n");
     }
