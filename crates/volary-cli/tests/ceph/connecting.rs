@@ -8,6 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 const TIMEOUT: Duration = Duration::from_secs(4);
+/// How much later a busy machine may be: librados' own limits are minutes.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// What is expected of a failure; in texts, what they contain.
 struct Wanted<'a> {
@@ -44,19 +46,19 @@ fn check(store: &str, ended: &Ended, wanted: &Wanted<'_>) {
     assert_eq!(context["user"], wanted.user, "{said}");
     assert!(has(&context["monitors"], wanted.monitors), "{said}");
     let elapsed = context["elapsed"].as_str().and_then(|text| text.strip_suffix(" s")).unwrap();
-    assert!(elapsed.parse::<f64>().unwrap() <= TIMEOUT.as_secs_f64() + 1.0, "{said}");
+    assert!(elapsed.parse::<f64>().unwrap() <= (TIMEOUT + GRACE).as_secs_f64(), "{said}");
     for (key, part) in wanted.more {
         assert!(has(&context[*key], part), "{key}: {said}");
     }
     assert!(!ended.stderr.contains(WRONG_KEY), "{said}");
 }
 
-/// Runs, and expects an answer by the timeout and a second.
+/// Runs, and expects an answer by the timeout and a grace.
 fn fails(store: &str, args: &[&str], wanted: &Wanted<'_>) {
     let began = Instant::now();
     let ended = ended(command(store, args).output().unwrap());
     let took = began.elapsed();
-    assert!(took < TIMEOUT + Duration::from_secs(1), "{store}: it took {took:?}");
+    assert!(took < TIMEOUT + GRACE, "{store}: it took {took:?}");
     check(store, &ended, wanted);
 }
 

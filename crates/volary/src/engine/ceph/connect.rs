@@ -21,13 +21,15 @@ pub async fn open(url: &CephUrl, ctl: &Ctl) -> Result<Arc<dyn Engine>> {
     let began = Instant::now();
     let limit = url.timeout.unwrap_or_else(|| ctl.call_limit());
     let bounds = ctl.clone().timeout(limit.saturating_add(MARGIN / 2));
-    let connection = bounds.call("connect", connect(url, ctl, limit)).await;
+    let connection = bounds.call("connect", connect(url, ctl, limit, began)).await;
     let unread = "unknown, the configuration was not read";
     let connection = connection.map_err(|error| completed(error, "connect", began, url, unread))?;
     Ok(Arc::new(Ceph(Arc::new(connection))))
 }
 
-async fn connect(url: &CephUrl, ctl: &Ctl, limit: Duration) -> Result<Connection> {
+async fn connect(url: &CephUrl, ctl: &Ctl, limit: Duration, began: Instant) -> Result<Connection> {
+    // Of the one limit, so that the step that is late says so before the bound on the whole ends it.
+    let left = || limit.saturating_sub(began.elapsed());
     let library = tokio::task::spawn_blocking(|| rbd::Library::load(None)).await;
     let library = library
         .map_err(|error| Error::new(ErrorKind::Internal, "a thread ended").because(error))?
@@ -39,13 +41,13 @@ async fn connect(url: &CephUrl, ctl: &Ctl, limit: Duration) -> Result<Connection
     if url.trust_environment {
         options.environment = rbd::Environment::Trust;
     }
-    let cluster = options.connect(&library, limit).await.map_err(|error| {
+    let cluster = options.connect(&library, left()).await.map_err(|error| {
         let in_file = error.symbol() == Some("rados_conf_read_file");
         let error = Error::from(error);
         if in_file { unread(error, url) } else { error }
     })?;
-    let client = cluster.instance_id(limit).await?;
-    let monitors = cluster.monitors(limit).await?;
+    let client = cluster.instance_id(left()).await?;
+    let monitors = cluster.monitors(left()).await?;
     let addresses = monitors.iter().flat_map(|monitor| &monitor.addresses);
     let monitors = addresses.map(|at| at.address.as_str()).collect::<Vec<_>>().join(" ");
     Ok(Connection {
