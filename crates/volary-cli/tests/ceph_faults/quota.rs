@@ -38,14 +38,20 @@ fn write_in_place(bench: &Bench, volume: &str) -> volary::Result<()> {
     })
 }
 
-#[test]
-fn s05_a_pool_at_its_quota_refuses_at_once_leaves_nothing_and_lets_volumes_go() {
-    let _alone = crate::alone();
+/// A pool of the test's own, and a bench in a namespace of it.
+fn tenant() -> (String, Bench) {
     let pool = cluster::own_pool();
     let home = format!("{pool}/tenant");
     cluster::output("rbd", &["namespace", "create", &home]);
     let mut bench = Bench::ceph();
     bench.home = home;
+    (pool, bench)
+}
+
+#[test]
+fn s05_a_pool_at_its_quota_refuses_at_once_leaves_nothing_and_lets_volumes_go() {
+    let _alone = crate::alone();
+    let (pool, bench) = tenant();
     let [image, large] = [("disk.raw", 2), ("large.raw", 24)].map(|(name, blocks)| bench.image(name, blocks));
     let [image, large] = [&image, &large].map(|path| path.to_str().unwrap());
     let [base, golden, child, thin, new] =
@@ -107,11 +113,7 @@ fn s05_a_pool_at_its_quota_refuses_at_once_leaves_nothing_and_lets_volumes_go() 
 #[test]
 fn s05_the_map_of_a_clone_whose_flatten_a_quota_refused_is_rebuilt_at_the_quota() {
     let _alone = crate::alone();
-    let pool = cluster::own_pool();
-    let home = format!("{pool}/tenant");
-    cluster::output("rbd", &["namespace", "create", &home]);
-    let mut bench = Bench::ceph();
-    bench.home = home;
+    let (pool, bench) = tenant();
     let image = bench.image("disk.raw", 4);
     let [base, golden, child] = ["base", "base@golden", "child"].map(|name| bench.at(name));
     bench.ok(&["import", "--snapshot", "golden", "--protect", image.to_str().unwrap(), &base]);
