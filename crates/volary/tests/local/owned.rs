@@ -51,6 +51,25 @@ fn open_to_all(path: &Path) {
     std::fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_directory_becomes_a_store_for_all_who_open_it_at_once() {
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    for round in 0..25 {
+        let store = dir.path().join(round.to_string());
+        std::fs::create_dir(&store).unwrap();
+        std::fs::set_permissions(&store, Permissions::from_mode(0o755)).unwrap();
+        let opened = (0..4).map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { local::open(&store, &Ctl::new()).await.map(drop) })
+        });
+        for opened in futures::future::join_all(opened).await {
+            let opened = opened.unwrap();
+            assert!(opened.is_ok(), "{opened:?}");
+        }
+        assert_eq!(mode(&store), 0o700);
+    }
+}
+
 #[test]
 fn s14_a_store_that_another_user_prepared_is_not_touched() {
     as_root("owned::s14_a_store_that_another_user_prepared_is_not_touched", async {

@@ -241,6 +241,11 @@ impl Root {
         // What a new file system begins with.
         let empty = entries.all(|name| name.is_ok_and(|name| name == "lost+found"));
         if stat.st_mode & STICKY != 0 || !(store || empty) {
+            // Another process that makes a store here has narrowed it before it put anything inside.
+            let now = rustix::fs::fstat(&self.dir).map_err(|error| failed(error.into()))?;
+            if now.st_mode & OTHERS == 0 {
+                return Ok(());
+            }
             return Err(Error::new(ErrorKind::Permission, "other users may enter the store's directory")
                 .context("path", show(&self.path))
                 .hint(format!(
