@@ -5,6 +5,8 @@
 mod check;
 #[path = "local/full_disk.rs"]
 mod full_disk;
+#[path = "local/huge.rs"]
+mod huge;
 #[path = "local/owned.rs"]
 mod owned;
 #[path = "place/local.rs"]

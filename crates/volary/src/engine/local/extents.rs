@@ -2,7 +2,7 @@
 
 use super::handle::Open;
 use super::ids::BLOCK_BYTES;
-use super::layers::Source;
+use super::layers::{Source, chain, next_own};
 use super::read::{pieces, within};
 use crate::engine::{Extent, MAX_EXTENTS_WINDOW_BYTES};
 use crate::{Ctl, Error, ErrorKind, Result};
@@ -48,12 +48,15 @@ impl Open {
             let _gate = self.share();
             let found = self.store.db.read(|tx| {
                 let (layer, size) = self.top(tx)?;
+                let Some(next) = next_own(tx, &chain(tx, layer)?, first)? else { return Ok(Vec::new()) };
+                first = next;
                 let count = size.div_ceil(BLOCK_BYTES).saturating_sub(first).min(WINDOW);
                 self.readable(tx, layer, first, count)
             })?;
             if found.is_empty() {
                 return Ok(used);
             }
+            ctl.touch();
             first += found.len() as u64;
             for source in found {
                 // Of a damaged row nothing is known; reading it counts it.

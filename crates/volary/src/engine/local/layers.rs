@@ -81,6 +81,18 @@ pub(super) fn sources(tx: &Transaction<'_>, chain: &[Seen], first: u64, count: u
     Ok(found.into_iter().map(|source| source.unwrap_or(Source::Zeros)).collect())
 }
 
+/// The first block from `first` on of which a layer of the volume's own has a row, so that holes of any size are passed over at once.
+pub(super) fn next_own(tx: &Transaction<'_>, chain: &[Seen], first: u64) -> Sql<Option<u64>> {
+    let mut select = tx.prepare_cached("SELECT min(idx) FROM blocks WHERE layer = ?1 AND idx >= ?2")?;
+    let mut next = None;
+    for seen in chain.iter().filter(|seen| seen.own) {
+        let found: Option<i64> = select.query_row((seen.layer, int(first)), |row| row.get(0))?;
+        let visible = found.map(uint).filter(|index| *index < seen.limit.div_ceil(BLOCK_BYTES));
+        next = next.into_iter().chain(visible).min();
+    }
+    Ok(next)
+}
+
 /// A volume's head layer and size as they are now.
 pub(super) fn head(tx: &Transaction<'_>, id: &VolumeId) -> Sql<(i64, u64)> {
     let row = tx
