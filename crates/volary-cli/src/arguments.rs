@@ -11,7 +11,7 @@ Exit codes:
     3  not found                                 10  no space, quota, or a read-only mount
     4  already exists                            11  partly done: the rest is pending
     5  blocked: somebody holds it                12  not supported here
-    6  source refused, or changed while read    130, 143  interrupted, terminated: cleaned up";
+    6  source refused, or changed while read    129, 130, 143  hangup, interrupt, termination: cleaned up";
 
 /// A value by its own grammar: specs, namespaces, store URLs.
 pub(crate) fn parsed<T: FromStr<Err = volary::Error>>(text: &str) -> Result<T, String> {

@@ -5,7 +5,7 @@ use crate::commands::Command;
 use crate::confine::{self, Reader};
 use crate::output::{self, Format};
 use crate::progress::Bar;
-use crate::signals::Interrupts;
+use crate::signals::{self, Interrupts};
 use crate::{commands, failure};
 use futures::stream::BoxStream;
 use serde::Serialize;
@@ -43,7 +43,10 @@ impl Run {
     /// Begins to watch for signals; to be called on a runtime.
     pub(crate) fn begin(cli: Cli, ignored: Vec<OsString>, metrics: Metrics) -> Run {
         let ctl = Ctl::new().timeout(timeout(&cli.global)).stall(cli.global.stall);
-        let interrupts = Interrupts::watch(ctl.cancel_token().clone());
+        // The agent ends when the call at hand has ended, as its help says.
+        let late = Some(cli.global.output).filter(|_| !matches!(cli.command, Command::Agent(_)));
+        let ctl = if late.is_some() { ctl.undo_within(signals::UNDO) } else { ctl };
+        let interrupts = Interrupts::watch(ctl.cancel_token().clone(), late);
         let visible = !cli.global.no_progress && !cli.global.quiet && std::io::stderr().is_terminal();
         let bar = visible.then(|| Arc::new(Bar::new()));
         let ctl = match &bar {
@@ -113,7 +116,7 @@ impl Session {
         let released = match &result {
             // A store that did not answer is not asked to say good-bye: the process ends all the same.
             Err(error) if matches!(error.kind(), ErrorKind::Deadline | ErrorKind::Unreachable) => Ok(()),
-            _ => store.shutdown().await,
+            _ => self.ctl.finish("let go of the store", store.shutdown()).await,
         };
         let value = result?;
         released?;

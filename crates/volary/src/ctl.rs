@@ -2,8 +2,8 @@
 
 use crate::{Error, ErrorKind, Result};
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,9 @@ pub struct Ctl {
     progress: Arc<dyn Progress>,
     moved: Arc<AtomicU64>,
     removes: bool,
+    undo: Option<Duration>,
+    /// When undoing must have ended: known once the operation was cancelled and something had to be undone.
+    until: Arc<OnceLock<Instant>>,
 }
 
 impl Ctl {
@@ -72,6 +75,8 @@ impl Ctl {
             progress: Arc::new(Unwatched),
             moved: Arc::default(),
             removes: false,
+            undo: None,
+            until: Arc::default(),
         }
     }
 
@@ -99,10 +104,18 @@ impl Ctl {
         self.stall
     }
 
+    /// Bounds what a cancelled operation still does: how long calls in flight are waited for, and undoing takes, both together. What is
+    /// not undone by then stays pending. Without this bound the operation ends when everything is undone.
+    #[must_use]
+    pub fn undo_within(mut self, limit: Duration) -> Self {
+        self.undo = Some(limit);
+        self
+    }
+
     /// Ends the operation when this token is cancelled.
     #[must_use]
     pub fn cancelled_by(mut self, token: CancellationToken) -> Self {
-        self.cancel = token;
+        (self.cancel, self.until) = (token, Arc::default());
         self
     }
 
@@ -114,10 +127,47 @@ impl Ctl {
     }
 
     /// The same bounds for undoing what a cancelled or failed operation began: not cancelled, not watched; it makes room as
-    /// a removal does ([`for_removal`](Ctl::for_removal)).
+    /// a removal does ([`for_removal`](Ctl::for_removal)). Of a cancelled operation it ends by [`undo_within`](Ctl::undo_within).
     #[must_use]
     pub fn for_cleanup(&self) -> Self {
-        Ctl { timeout: self.timeout, stall: self.stall, ..Ctl::new() }.for_removal()
+        self.ends_by();
+        let until = Arc::clone(&self.until);
+        Ctl { timeout: self.timeout, stall: self.stall, until, ..Ctl::new() }.for_removal()
+    }
+
+    /// When undoing must have ended, if the operation was cancelled and is bounded; the time counts from the first time this is asked
+    /// after the cancel.
+    fn ends_by(&self) -> Option<Instant> {
+        match self.undo {
+            Some(limit) if self.cancel.is_cancelled() => {
+                Some(*self.until.get_or_init(|| Instant::now() + limit))
+            }
+            _ => self.until.get().copied(),
+        }
+    }
+
+    /// Whether this undoes what a cancelled operation began, and has no time left for it.
+    pub(crate) fn is_late(&self) -> bool {
+        self.until.get().is_some_and(|until| Instant::now() >= *until)
+    }
+
+    /// Waits for work that a cancel does not end, such as calls in flight, for as long as [`undo_within`](Ctl::undo_within) allows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`] when the time is up, or the work's own error.
+    pub async fn finish<T>(&self, step: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let late = async {
+            if self.until.get().is_none() {
+                self.cancel.cancelled().await;
+                self.ends_by();
+            }
+            self.out_of_time().await;
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = late => Err(interrupted(step)),
+        }
     }
 
     /// The same for an operation that makes room: on a full disk a local store does its small steps, such as its records in the
@@ -161,6 +211,14 @@ impl Ctl {
         if self.cancel.is_cancelled() { Err(interrupted(step)) } else { Ok(()) }
     }
 
+    /// Returns when this undoes a cancelled operation and its time is up.
+    async fn out_of_time(&self) {
+        match self.until.get() {
+            Some(until) => tokio::time::sleep_until(*until).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Runs one call on metadata, no longer than the timeout, and gives it up when cancelled.
     ///
     /// Giving up drops the future; a blocking call behind it may still run to its end on its own thread.
@@ -171,6 +229,7 @@ impl Ctl {
         tokio::select! {
             biased;
             () = self.cancel.cancelled() => Err(interrupted(step)),
+            () = self.out_of_time() => Err(late(step)),
             result = tokio::time::timeout(self.timeout, call) => result.unwrap_or_else(|_| {
                 Err(Error::new(ErrorKind::Deadline, "no answer within the timeout")
                     .context("step", step)
@@ -194,6 +253,7 @@ impl Ctl {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Err(interrupted(step)),
+                () = self.out_of_time() => return Err(late(step)),
                 result = &mut work => return result,
                 () = tokio::time::sleep_until(limit.min(Instant::now() + look)) => {
                     let now = self.moved.load(Ordering::Relaxed);
@@ -209,6 +269,11 @@ impl Ctl {
             }
         }
     }
+}
+
+/// What an operation ends with that undoes something and has no time left for it.
+fn late(step: &'static str) -> Error {
+    Error::new(ErrorKind::Deadline, "no time is left to undo it").context("step", step)
 }
 
 fn interrupted(step: &'static str) -> Error {
@@ -257,6 +322,41 @@ mod tests {
         let before = Instant::now();
         assert_eq!(ctl.transfer("copy", work).await.unwrap_err().kind(), ErrorKind::Deadline);
         assert!(before.elapsed() >= Duration::from_secs(100) && before.elapsed() <= Duration::from_secs(101));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s05_undoing_what_a_cancel_has_ended_takes_no_longer_than_it_may() {
+        let never = std::future::pending::<Result<()>>;
+        let ctl = Ctl::new().undo_within(Duration::from_secs(2));
+        // Before the cancel nothing is bounded by it.
+        assert_eq!(ctl.for_cleanup().call("undo", never()).await.unwrap_err().kind(), ErrorKind::Deadline);
+        let cleanup = ctl.for_cleanup();
+        let before = Instant::now();
+        let (in_flight, ()) =
+            tokio::join!(ctl.finish("copy", never()), async { ctl.cancel_token().cancel() });
+        assert_eq!(in_flight.unwrap_err().kind(), ErrorKind::Interrupted);
+        assert_eq!(before.elapsed(), Duration::from_secs(2));
+        assert!(ctl.for_cleanup().is_late() && cleanup.is_late());
+        assert_eq!(ctl.for_cleanup().call("undo", never()).await.unwrap_err().kind(), ErrorKind::Deadline);
+        assert_eq!(
+            ctl.for_cleanup().transfer("undo", never()).await.unwrap_err().kind(),
+            ErrorKind::Deadline
+        );
+        assert_eq!(
+            ctl.for_cleanup().finish("undo", never()).await.unwrap_err().kind(),
+            ErrorKind::Interrupted
+        );
+        assert_eq!(before.elapsed(), Duration::from_secs(2), "there was no time left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s05_undoing_without_a_bound_ends_by_its_own_limits() {
+        let ctl = Ctl::new().stall(Duration::from_secs(7));
+        ctl.cancel_token().cancel();
+        let before = Instant::now();
+        let (cleanup, never) = (ctl.for_cleanup(), std::future::pending::<Result<()>>());
+        assert_eq!(cleanup.transfer("undo", never).await.unwrap_err().kind(), ErrorKind::Deadline);
+        assert_eq!(before.elapsed(), Duration::from_secs(7));
     }
 
     #[tokio::test(start_paused = true)]

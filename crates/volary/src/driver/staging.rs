@@ -167,7 +167,7 @@ impl Staging {
         }
         match restored {
             Ok(()) => {
-                let ((), finished) = futures::join!(self.close(), self.intent.finish(ctl));
+                let ((), finished) = futures::join!(self.close(ctl), self.intent.finish(ctl));
                 if let Err(error) = finished {
                     tracing::warn!(error = error.report(), "the volume is published, its intent is left");
                 }
@@ -205,8 +205,15 @@ impl Staging {
             return match self.try_undo(ctl).await {
                 Ok(()) => error,
                 Err(rest) => {
-                    let error = self.pending("it failed, and undoing it is not finished", error, Some(&rest));
-                    self.intent.leave(&error, ctl).await;
+                    let what = match error.kind() {
+                        ErrorKind::Interrupted => "it was interrupted, and undoing it is not finished",
+                        _ => "it failed, and undoing it is not finished",
+                    };
+                    let error = self.pending(what, error, Some(&rest));
+                    // An interrupted process has no time for that either, and its own end shows that it is gone.
+                    if !ctl.is_late() {
+                        self.intent.leave(&error, ctl).await;
+                    }
                     error
                 }
             };
@@ -243,11 +250,12 @@ impl Staging {
         if let Some(volume) = self.volume.take() {
             // Dropped, not closed: what is not flushed is to be lost, and on a full disk only that makes the room
             // that removing needs.
-            on_thread("letting go of a staging volume", move || {
+            let doing = "letting go of a staging volume";
+            let letting_go = on_thread(doing, move || {
                 drop(volume);
                 Ok(())
-            })
-            .await?;
+            });
+            ctl.finish(doing, letting_go).await?;
         }
         patiently(self.wait, ctl, || self.remove(ctl)).await
     }
@@ -301,9 +309,9 @@ impl Staging {
     }
 
     /// Lets go of the published volume. A failed close loses nothing: it was flushed before.
-    async fn close(&self) {
+    async fn close(&self, ctl: &Ctl) {
         if let Some(volume) = &self.volume
-            && let Err(error) = volume.close(&Ctl::new()).await
+            && let Err(error) = volume.close(ctl).await
         {
             tracing::debug!(error = error.report(), "closing a staging volume");
         }

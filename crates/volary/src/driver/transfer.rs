@@ -184,19 +184,19 @@ impl Pass {
     ///
     /// # Errors
     /// The first of source or sink, among them what the source does not confirm; `Deadline` when nothing moves;
-    /// `Interrupted`. Nothing is in flight then, save after a stall.
+    /// `Interrupted`. Nothing is in flight then, save after a stall, or when the time for undoing is up.
     pub(crate) async fn run(
         self,
         from: Arc<dyn BlockSource>,
         to: Option<Arc<dyn BlockSink>>,
         ctl: &Ctl,
     ) -> Result<ContentDigest> {
-        // What is in flight is not cancelled: it ends by itself or by the stall limit.
+        // What is in flight is not cancelled: it ends by itself, by the stall limit, or by the time for undoing.
         let calm = ctl.clone().cancelled_by(CancellationToken::new());
         let step = self.step;
-        calm.transfer(step, self.pump(from, to, ctl.cancel_token().child_token(), calm.clone()))
-            .await
-            .and_then(|digest| ctl.check(step).map(|()| digest))
+        let pump = self.pump(from, to, ctl.cancel_token().child_token(), calm.clone());
+        let digest = ctl.finish(step, calm.transfer(step, pump)).await?;
+        ctl.check(step).map(|()| digest)
     }
 
     async fn pump(
