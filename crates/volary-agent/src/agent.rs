@@ -2,6 +2,7 @@
 
 use crate::calls::Call;
 use crate::desk::{Desk, Worked};
+use crate::health::Contact;
 use crate::round::{RoundOutcome, RoundReport};
 use crate::{Health, Metrics};
 use jiff::Timestamp;
@@ -50,19 +51,41 @@ impl Default for AgentOptions {
     }
 }
 
+/// Whether an error says that the store does not answer.
+pub(crate) fn is_silent(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Deadline | ErrorKind::Unreachable)
+}
+
 /// What all its work shares.
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) options: AgentOptions,
     pub(crate) metrics: Metrics,
+    pub(crate) contact: Contact,
     pub(crate) permits: Semaphore,
     /// Limits and the token that ends it all.
     pub(crate) ctl: Ctl,
 }
 
 impl Shared {
-    pub(crate) async fn watch<T>(&self, call: &Call, work: impl Future<Output = T>) -> T {
-        call.watch(self.options.stuck, &self.metrics.stuck_calls, work).await
+    /// Waits for a call on what is in a namespace, if it is in one, and notes what it shows of the store.
+    pub(crate) async fn watch<T>(
+        &self,
+        namespace: Option<&Namespace>,
+        call: &Call,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let stuck = |why: &str| self.contact.silent(namespace, why);
+        let ended = call.watch(self.options.stuck, &self.metrics.stuck_calls, stuck, work).await;
+        match ended.as_ref().map_err(Error::kind) {
+            Err(ErrorKind::Interrupted) => {}
+            Err(kind) if is_silent(kind) => {
+                let why = ended.as_ref().err().map(Error::report).unwrap_or_default();
+                self.contact.silent(namespace, &why);
+            }
+            _ => self.contact.answered(namespace),
+        }
+        ended
     }
 }
 
@@ -89,7 +112,8 @@ impl Agent {
     /// An agent under the limits of `ctl`, until it is cancelled.
     pub fn new(store: Store, options: AgentOptions, metrics: Metrics, health: Health, ctl: &Ctl) -> Agent {
         let permits = Semaphore::new(options.jobs);
-        let shared = Shared { store, options, metrics, permits, ctl: ctl.clone() };
+        let contact = Contact::new(&health, &metrics);
+        let shared = Shared { store, options, metrics, contact, permits, ctl: ctl.clone() };
         let (idle, at_work, work) = (HashMap::new(), HashMap::new(), JoinSet::new());
         Agent { shared: Arc::new(shared), health, idle, at_work, work }
     }
@@ -119,6 +143,8 @@ impl Agent {
                 () = sleep(pause) => {}
             }
         }
+        // Another agent of this process may go on, and begins to count anew.
+        self.idle.into_values().for_each(Desk::leave);
         Ok(())
     }
 
@@ -172,7 +198,7 @@ impl Agent {
                 continue;
             }
             let call = Call::new("list_namespaces", place, &shared.ctl);
-            match shared.watch(&call, shared.store.namespaces(&place.pool, &call.ctl)).await {
+            match shared.watch(None, &call, shared.store.namespaces(&place.pool, &call.ctl)).await {
                 Ok(listed) => namespaces.extend(listed),
                 Err(error) => report.fail(place, &error),
             }
@@ -220,7 +246,9 @@ impl Agent {
             None if report.is_left() => RoundOutcome::Partial,
             None => RoundOutcome::Done,
         };
-        metrics.reachable.set(&[], if problem.is_some() { 0.0 } else { 1.0 });
+        if let Some(problem) = report.failed.first().filter(|_| report.failed.len() >= report.namespaces) {
+            self.shared.contact.silent(None, &problem.error);
+        }
         metrics.rounds.add(&[report.outcome.as_str()], 1);
         metrics.round_seconds.observe(report.seconds);
         metrics.namespaces.set(&[], report.namespaces as f64);
@@ -245,8 +273,7 @@ pub async fn connect(url: &StoreUrl, metrics: &Metrics, health: &Health, ctl: &C
         };
         failures = failures.saturating_add(1);
         tracing::warn!(error = error.report(), failures, "the store does not answer");
-        metrics.reachable.set(&[], 0.0);
-        health.finished(Some(error.report()));
+        Contact::new(health, metrics).silent(None, &error.report());
         tokio::select! {
             () = ctl.cancel_token().cancelled() => ctl.check("connect")?,
             () = sleep(retry_pause(failures).min(LONGEST_PAUSE)) => {}

@@ -59,8 +59,14 @@ impl Call {
         Call { operation, subject: subject.to_string(), moved, ctl }
     }
 
-    /// Waits for it however long it takes, and tells when it has not moved for so long.
-    pub(crate) async fn watch<T>(&self, limit: Duration, stuck: &Gauge, work: impl Future<Output = T>) -> T {
+    /// Waits for it however long it takes, and tells, `each` too, when it has not moved for so long.
+    pub(crate) async fn watch<T>(
+        &self,
+        limit: Duration,
+        stuck: &Gauge,
+        each: impl Fn(&str),
+        work: impl Future<Output = T>,
+    ) -> T {
         let mut work = std::pin::pin!(work);
         loop {
             let late = self.moved.last() + limit;
@@ -75,6 +81,7 @@ impl Call {
             let counted = Stuck(stuck, self.operation);
             let (operation, subject, seconds) = (self.operation, &self.subject, limit.as_secs_f64());
             tracing::warn!(operation, %subject, seconds, "a call is stuck");
+            each(&format!("{operation} of {subject} has been stuck for {seconds} s"));
             let moves = async {
                 while self.moved.last() + limit <= Instant::now() {
                     tokio::time::sleep(limit).await;

@@ -40,7 +40,9 @@ definitions! {
     BUILD_INFO = Gauge "volary_build_info" "1" ["version"]
         "Always 1; the version is in the label.";
     STORE_REACHABLE = Gauge "volary_store_reachable" "1 or 0" []
-        "Whether the store answered in the last round.";
+        "Whether the store answers: 0 from the first call on it that is stuck or not answered until one is answered; `/healthz` says since when.";
+    NAMESPACE_REACHABLE = Gauge "volary_namespace_reachable" "1 or 0" ["pool", "namespace"]
+        "The same of the last call in each namespace that has ended or is stuck.";
     ROUNDS = Counter "volary_rounds_total" "rounds" ["outcome"]
         "Rounds that have finished: `done`, `partial` when something is left or a namespace could not be worked on, `failed` when the store does not answer.";
     ROUND_SECONDS = Histogram "volary_round_seconds" "seconds" []

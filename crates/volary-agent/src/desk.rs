@@ -1,6 +1,6 @@
 //! What is done in one namespace in one round.
 
-use crate::agent::Shared;
+use crate::agent::{Shared, is_silent};
 use crate::calls::Call;
 use crate::metrics::operation_label;
 use jiff::Timestamp;
@@ -51,11 +51,6 @@ pub(crate) struct Worked {
     pub(crate) reaped: Vec<ReapReport>,
     pub(crate) purged: Vec<RemoveReport>,
     pub(crate) error: Option<Error>,
-}
-
-/// A store that does not answer is asked for nothing more in this round.
-fn is_silent(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Deadline | ErrorKind::Unreachable | ErrorKind::Interrupted)
 }
 
 impl Desk {
@@ -118,7 +113,8 @@ impl Desk {
 
     async fn pending(&mut self) -> Result<PendingPage> {
         let (shared, call) = (self.shared.clone(), self.call("list_pending", &self.namespace));
-        shared.watch(&call, self.reaper.pending(&self.namespace, &self.after, &call.ctl)).await
+        let pending = self.reaper.pending(&self.namespace, &self.after, &call.ctl);
+        shared.watch(Some(&self.namespace), &call, pending).await
     }
 
     async fn settle(&mut self, pending: &[PendingListing], reports: &mut Vec<ReapReport>) {
@@ -133,7 +129,7 @@ impl Desk {
                 ReapOptions { max: 1, only: Some(of.id.clone()), wait: Duration::ZERO, due_only: true };
             let call = self.call("settle", format!("{} {}", of.operation, of.volume));
             let round = self.reaper.round(&self.namespace, &options, &call.ctl);
-            let looked = match shared.watch(&call, round).await {
+            let looked = match shared.watch(Some(&self.namespace), &call, round).await {
                 Ok(looked) => looked,
                 Err(error) => {
                     tracing::warn!(
@@ -160,10 +156,14 @@ impl Desk {
                         "not settled"
                     );
                 }
-                let silent = report.error_kind.is_some_and(is_silent);
+                let kind = report.error_kind;
                 tried += usize::from(report.outcome != ReapOutcome::Running);
+                // A store that does not answer is asked for nothing more in this round.
+                if kind.is_some_and(is_silent) {
+                    shared.contact.silent(Some(&self.namespace), report.error.as_deref().unwrap_or_default());
+                }
                 reports.push(report);
-                if silent {
+                if kind.is_some_and(|kind| is_silent(kind) || kind == ErrorKind::Interrupted) {
                     return;
                 }
             }
@@ -173,7 +173,7 @@ impl Desk {
     async fn purge(&mut self) -> Result<Vec<RemoveReport>> {
         let (shared, call) = (self.shared.clone(), self.call("trash_purge", &self.namespace));
         let purge = shared.store.trash_purge(&self.namespace, false, shared.options.max, &call.ctl);
-        let purged = shared.watch(&call, purge).await?;
+        let purged = shared.watch(Some(&self.namespace), &call, purge).await?;
         for report in &purged {
             shared.metrics.trash_purged.add(&[report.outcome.as_str()], 1);
         }
@@ -185,7 +185,8 @@ impl Desk {
 
     async fn count_orphans(&self) -> Result<()> {
         let (shared, call) = (&self.shared, self.call("list_orphans", &self.namespace));
-        let found = shared.watch(&call, shared.store.orphans_in_trash(&self.namespace, &call.ctl)).await?;
+        let orphans = shared.store.orphans_in_trash(&self.namespace, &call.ctl);
+        let found = shared.watch(Some(&self.namespace), &call, orphans).await?;
         for class in CLASSES {
             let count = found.iter().filter(|of| of.class == class).count();
             shared.metrics.orphans.set(&[&self.pool, &self.name, class.as_str()], count as f64);
@@ -198,7 +199,7 @@ impl Desk {
         const JOBS: usize = 4;
         let (shared, call) = (self.shared.clone(), self.call("check", &self.namespace));
         let slice = self.checker.slice(shared.options.check, JOBS, &call.ctl);
-        let slice = shared.watch(&call, slice).await?;
+        let slice = shared.watch(Some(&self.namespace), &call, slice).await?;
         let volumes = usize::try_from(slice.volumes).unwrap_or(usize::MAX);
         shared.metrics.checked_volumes.add(&[], volumes);
         let Some(found) = slice.complete else { return Ok(()) };
@@ -257,6 +258,7 @@ impl Desk {
         for operation in &self.shown {
             metrics.pending.forget(&[at[0], at[1], operation]);
         }
+        metrics.namespace_reachable.forget(&at);
         metrics.pending_oldest.forget(&at);
         metrics.invalid.forget(&at);
         for kind in &self.found {

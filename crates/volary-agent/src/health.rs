@@ -1,13 +1,25 @@
 //! Whether rounds finish and the store answers.
 
+use crate::Metrics;
+use jiff::Timestamp;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use volary::Namespace;
 
 #[derive(Debug)]
 struct State {
     finished: Instant,
+    /// What was wrong with the last round.
     problem: Option<String>,
+    silent: Option<Silence>,
+}
+
+/// Since when the store does not answer, and the first call that showed it.
+#[derive(Debug)]
+struct Silence {
+    since: Timestamp,
+    why: String,
 }
 
 /// How the agent is. Cloning shares it.
@@ -21,23 +33,63 @@ impl Health {
     /// Of an agent that starts now, whose rounds must not be further apart than `limit`.
     pub fn new(limit: Duration) -> Health {
         let problem = Some("no round has finished yet".to_owned());
-        Health { limit, state: Arc::new(Mutex::new(State { finished: Instant::now(), problem })) }
+        let state = State { finished: Instant::now(), problem, silent: None };
+        Health { limit, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// A round has finished, or the store was tried: why it did not answer, or nothing.
+    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A round has finished: what was wrong with all of it, or nothing.
     pub fn finished(&self, problem: Option<String>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = State { finished: Instant::now(), problem };
+        self.with(|state| (state.finished, state.problem) = (Instant::now(), problem));
     }
 
     /// What is wrong, if anything is.
     pub fn problem(&self) -> Option<String> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let ago = state.finished.elapsed();
-        match &state.problem {
-            Some(problem) => Some(problem.clone()),
-            None if ago > self.limit => Some(format!("no round has finished for {} s", ago.as_secs())),
-            None => None,
+        self.with(|state| {
+            if let Some(Silence { since, why }) = &state.silent {
+                return Some(format!("the store has not answered since {since:.0}: {why}"));
+            }
+            let ago = state.finished.elapsed();
+            let late = || format!("no round has finished for {} s", ago.as_secs());
+            state.problem.clone().or_else(|| (ago > self.limit).then(late))
+        })
+    }
+}
+
+/// What is known of the store from the calls on it: it answers, or it has been silent since the first call that was stuck or not answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Contact {
+    health: Health,
+    metrics: Metrics,
+}
+
+impl Contact {
+    pub(crate) fn new(health: &Health, metrics: &Metrics) -> Contact {
+        Contact { health: health.clone(), metrics: metrics.clone() }
+    }
+
+    /// A call was answered.
+    pub(crate) fn answered(&self, namespace: Option<&Namespace>) {
+        self.health.with(|state| state.silent = None);
+        self.show(namespace, 1.0);
+    }
+
+    /// A call is stuck, or was not answered.
+    pub(crate) fn silent(&self, namespace: Option<&Namespace>, why: &str) {
+        let first = || Silence { since: Timestamp::now(), why: why.to_owned() };
+        self.health.with(|state| {
+            state.silent.get_or_insert_with(first);
+        });
+        self.show(namespace, 0.0);
+    }
+
+    fn show(&self, namespace: Option<&Namespace>, answers: f64) {
+        self.metrics.reachable.set(&[], answers);
+        if let Some(Namespace { pool, name }) = namespace {
+            self.metrics.namespace_reachable.set(&[&pool.to_string(), &name.to_string()], answers);
         }
     }
 }

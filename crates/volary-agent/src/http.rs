@@ -9,13 +9,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// So many at a time; the others wait in the kernel's queue.
+/// So many at a time: with more, the one that has been silent for longest has to go.
 const MOST_CONNECTIONS: usize = 32;
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
@@ -25,18 +28,31 @@ const MOST_HEADERS: usize = 64;
 /// Serves `GET /metrics` and `GET /healthz` until `stop` is cancelled.
 ///
 /// A request's headers must come within five seconds and be no longer than 16 KiB; its body is ignored. Each connection
-/// is answered once.
+/// is answered once. Of more than 32 connections those that have asked nothing are closed, the oldest first, so that whoever asks is
+/// answered beside any number that do not.
 pub async fn serve(listener: TcpListener, metrics: Metrics, health: Health, stop: CancellationToken) {
-    let mut connections = JoinSet::new();
+    let (mut connections, mut open) = (JoinSet::new(), VecDeque::<Open>::new());
     loop {
+        let room = open.len() < MOST_CONNECTIONS || open.iter().any(Open::is_idle);
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-            accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => accepted,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {
+                open.retain(|of| !of.task.is_finished());
+                continue;
+            }
+            accepted = listener.accept(), if room => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
-                connections.spawn(answer(stream, metrics.clone(), health.clone()));
+                if open.len() >= MOST_CONNECTIONS
+                    && let Some(oldest) = open.iter().position(Open::is_idle)
+                    && let Some(oldest) = open.remove(oldest)
+                {
+                    oldest.task.abort();
+                }
+                let asked = Arc::new(AtomicBool::new(false));
+                let task = connections.spawn(answer(stream, asked.clone(), metrics.clone(), health.clone()));
+                open.push_back(Open { task, asked });
             }
             Err(error) => {
                 // Out of descriptors, most likely: they come back.
@@ -47,8 +63,22 @@ pub async fn serve(listener: TcpListener, metrics: Metrics, health: Health, stop
     }
 }
 
-async fn answer(stream: TcpStream, metrics: Metrics, health: Health) {
+/// A connection that is served.
+struct Open {
+    task: AbortHandle,
+    /// Whether a whole request has come.
+    asked: Arc<AtomicBool>,
+}
+
+impl Open {
+    fn is_idle(&self) -> bool {
+        !self.asked.load(Ordering::Relaxed)
+    }
+}
+
+async fn answer(stream: TcpStream, asked: Arc<AtomicBool>, metrics: Metrics, health: Health) {
     let respond = service_fn(|request: Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
         let response = respond(request.method(), request.uri().path(), &metrics, &health);
         async { Ok::<_, Infallible>(response) }
     });

@@ -78,6 +78,7 @@ impl Gauge {
 pub struct Metrics {
     registry: Registry,
     pub(crate) reachable: Gauge,
+    pub(crate) namespace_reachable: Gauge,
     pub(crate) rounds: Counter,
     pub(crate) round_seconds: Histogram,
     pub(crate) last_round: Gauge,
@@ -137,6 +138,7 @@ impl Metrics {
         build.set(&[env!("CARGO_PKG_VERSION")], 1.0);
         let metrics = Metrics {
             reachable: make.gauge(&define::STORE_REACHABLE)?,
+            namespace_reachable: make.gauge(&define::NAMESPACE_REACHABLE)?,
             rounds: make.counter(&define::ROUNDS)?,
             round_seconds: make.histogram(&define::ROUND_SECONDS)?,
             last_round: make.gauge(&define::LAST_ROUND)?,

@@ -6,12 +6,13 @@ mod scene;
 use scene::Scene;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use volary::engine::OpenOptions;
-use volary::{Namespace, Outcome, ReapOutcome, Store, Target};
+use volary::{Error, ErrorKind, Namespace, Outcome, ReapOutcome, Store, Target};
 use volary_agent::{Agent, AgentOptions, Health, Metrics, RoundOutcome, definitions};
 use volary_testkit::fault::{Fault, Faulty};
 
@@ -56,9 +57,62 @@ async fn a_stuck_call_is_reported_and_the_other_namespaces_are_worked_on() {
     assert!(text.contains("volary_stuck_calls{operation=\"list_pending\"} 1"), "{text}");
     assert!(text.contains("volary_rounds_total{outcome=\"partial\"} 3"), "{text}");
     assert!(text.contains("volary_pending_oldest_seconds{"), "the other one was worked on: {text}");
+    let answers = |answers: u8| {
+        let at = |namespace: &str| {
+            format!("volary_namespace_reachable{{namespace=\"{namespace}\",pool=\"rbd\"}} {answers}")
+        };
+        ["", "other"].into_iter().filter(|namespace: &&str| text.contains(&at(namespace))).count()
+    };
+    assert_eq!((answers(0), answers(1)), (1, 1), "{text}");
+    assert!(text.contains("volary_store_reachable 1"), "the last call was answered: {text}");
     drop(agent);
     tokio::task::yield_now().await;
     assert!(metrics.render().contains("volary_stuck_calls{operation=\"list_pending\"} 0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn s12_a_store_is_silent_from_its_first_call_that_is_not_answered_until_one_is() {
+    let scene = Scene::new().await;
+    let silent = Arc::new(AtomicBool::new(false));
+    let asked = silent.clone();
+    let before = move |_: &'static str| match asked.load(Ordering::SeqCst) {
+        true => Err(Error::new(ErrorKind::Deadline, "made to fail")),
+        false => Ok(()),
+    };
+    let store = Store::over(Faulty::over(scene.engine.clone(), Arc::new(before)));
+    let (metrics, health) = (Metrics::new().unwrap(), Health::new(Duration::from_secs(180)));
+    let mut agent = Agent::new(store, AgentOptions::default(), metrics.clone(), health.clone(), &scene.ctl);
+    let said = |answers: u8| {
+        let text = metrics.render();
+        text.contains(&format!("volary_store_reachable {answers}"))
+            && text.contains(&format!("volary_namespace_reachable{{namespace=\"\",pool=\"rbd\"}} {answers}"))
+    };
+    agent.round().await;
+    assert!(health.problem().is_none() && said(1));
+    silent.store(true, Ordering::SeqCst);
+    agent.round().await;
+    let first = health.problem().unwrap();
+    assert!(first.contains("has not answered since") && first.contains("made to fail"), "{first}");
+    assert!(said(0));
+    agent.round().await;
+    assert_eq!(health.problem().unwrap(), first, "since when does not change");
+    silent.store(false, Ordering::SeqCst);
+    agent.round().await;
+    assert!(health.problem().is_none() && said(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn s12_a_store_is_silent_while_its_only_call_is_stuck() {
+    let scene = Scene::new().await;
+    let store = Store::over(Arc::new(Faulty::at(scene.engine.clone(), 0, Fault::Hang)));
+    let (metrics, health) = (Metrics::new().unwrap(), Health::new(Duration::from_secs(180)));
+    let mut agent = Agent::new(store, AgentOptions::default(), metrics.clone(), health.clone(), &scene.ctl);
+    // The first one ends when the call counts as stuck.
+    agent.round().await;
+    agent.round().await;
+    let problem = health.problem().unwrap();
+    assert!(problem.contains("has not answered since") && problem.contains("stuck for 60 s"), "{problem}");
+    assert!(metrics.render().contains("volary_store_reachable 0"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,6 +226,26 @@ async fn the_pages_answer_once_and_refuse_what_they_are_not_for() {
     let long = [b"GET /healthz HTTP/1.1\r\nX: ".as_slice(), &vec![b'a'; 64 << 10], b"\r\n\r\n"].concat();
     let answer = ask(address, &long).await;
     assert!(!answer.contains("200 OK"), "{answer}");
+    stop.cancel();
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_asks_is_answered_beside_any_number_that_ask_nothing() {
+    let (metrics, health) = (Metrics::new().unwrap(), Health::new(Duration::from_secs(180)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let server = tokio::spawn(volary_agent::serve(listener, metrics, health, stop.clone()));
+    let mut idle = Vec::new();
+    for _ in 0..40 {
+        idle.push(TcpStream::connect(address).await.unwrap());
+    }
+    let page = ask(address, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+    // The first ones had to go for those behind them; the last one that fits is not even late with its request.
+    assert_eq!(idle[0].read(&mut [0]).await.unwrap_or(0), 0);
+    let open = idle[31].try_read(&mut [0]).unwrap_err();
+    assert_eq!(open.kind(), std::io::ErrorKind::WouldBlock);
     stop.cancel();
     server.await.unwrap();
 }

@@ -93,6 +93,11 @@ impl Interrupts {
     }
 }
 
+/// The signal of a closed terminal, for who has another use for it; `None` where it is ignored or cannot be caught.
+pub(crate) fn hangups() -> Option<Signal> {
+    if ignored() & (1 << (HANGUP - 1)) != 0 { None } else { signal(SignalKind::hangup()).ok() }
+}
+
 /// The exit code of the next signal; never returns where none is caught.
 async fn next(caught: &mut [(Signal, u8)]) -> u8 {
     poll_fn(|context| {

@@ -1,15 +1,17 @@
 use super::pending::show_reaped;
 use crate::arguments::{duration, parsed};
 use crate::session::Session;
-use crate::systemd;
+use crate::{signals, systemd};
 use clap::Args;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use volary::{Error, ErrorKind, Namespace, Result};
+use volary::{Error, ErrorKind, Namespace, Result, Store};
 use volary_agent::{AgentOptions, Health, RoundOutcome, RoundReport};
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
@@ -21,7 +23,8 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 /// agents on one store are safe. A store that does not answer is tried again for as long as it takes.
 ///
 /// Standard output carries nothing; with `-o json`, one line of JSON for each round. SIGTERM and SIGINT end it with exit
-/// code 0: nothing more is begun, the call at hand ends, and what it does not finish stays pending.
+/// code 0: nothing more is begun, the call at hand ends, and what it does not finish stays pending. SIGHUP makes it connect to the store
+/// anew, by what ceph.conf and the keyring say then.
 ///
 /// `GET /metrics` answers in the text format of Prometheus; `GET /healthz` says `ok`, or 503 and the reason when the store
 /// does not answer or no round has finished for three intervals.
@@ -83,6 +86,8 @@ pub(crate) async fn run(args: Agent, session: &Session) -> Result<()> {
     if args.once {
         return session.on_store(async |store| once(store.clone(), options, health, session).await).await;
     }
+    // Caught before anybody can know that it serves.
+    let hangups = signals::hangups();
     let listener = listen(&args).await?;
     let address = listener.local_addr().map_err(|error| Error::io("listening", error))?;
     tracing::info!(%address, "serving /metrics and /healthz");
@@ -91,7 +96,7 @@ pub(crate) async fn run(args: Agent, session: &Session) -> Result<()> {
         volary_agent::serve(listener, session.metrics.clone(), health.clone(), CancellationToken::new());
     let _server = AbortOnDropHandle::new(tokio::spawn(serving));
     systemd::tell("READY=1");
-    let ended = work(options, health, session).await;
+    let ended = work(options, health, hangups, session).await;
     systemd::tell("STOPPING=1");
     match ended {
         Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
@@ -99,18 +104,58 @@ pub(crate) async fn run(args: Agent, session: &Session) -> Result<()> {
     }
 }
 
-async fn work(options: AgentOptions, health: Health, session: &Session) -> Result<()> {
-    let store = volary_agent::connect(&session.store_url()?, &session.metrics, &health, &session.ctl).await?;
-    let agent =
-        volary_agent::Agent::new(store.clone(), options, session.metrics.clone(), health, &session.ctl);
-    let ended = agent.run(|report| told(report, session)).await;
-    // A store that does not answer is not waited for: the process ends all the same.
-    let limit = session.ctl.call_limit();
-    let released = tokio::time::timeout(limit, store.shutdown()).await;
-    ended.and(released.unwrap_or(Ok(())))
+async fn work(
+    options: AgentOptions,
+    health: Health,
+    mut hangups: Option<Signal>,
+    session: &Session,
+) -> Result<()> {
+    let mut store =
+        volary_agent::connect(&session.store_url()?, &session.metrics, &health, &session.ctl).await?;
+    loop {
+        let stop = session.ctl.cancel_token().child_token();
+        let (ctl, metrics) = (session.ctl.clone().cancelled_by(stop.clone()), session.metrics.clone());
+        let agent = volary_agent::Agent::new(store.clone(), options.clone(), metrics, health.clone(), &ctl);
+        let mut rounds = pin!(agent.run(|report| told(report, session)));
+        let (ended, anew) = tokio::select! {
+            ended = &mut rounds => (ended, None),
+            anew = connected_anew(&mut hangups, session) => {
+                stop.cancel();
+                (rounds.await, Some(anew))
+            }
+        };
+        // A store that does not answer is not waited for: the process goes on, or ends, all the same.
+        let released = tokio::time::timeout(session.ctl.call_limit(), store.shutdown()).await;
+        match anew {
+            Some(anew) if ended.is_ok() => store = anew,
+            _ => return ended.and(released.unwrap_or(Ok(()))),
+        }
+    }
 }
 
-async fn once(store: volary::Store, options: AgentOptions, health: Health, session: &Session) -> Result<()> {
+/// Waits for SIGHUP, and connects to the store by what its configuration and keyring say then. What cannot be connected to changes nothing.
+async fn connected_anew(hangups: &mut Option<Signal>, session: &Session) -> Store {
+    loop {
+        match hangups {
+            Some(hangups) => drop(hangups.recv().await),
+            None => std::future::pending().await,
+        }
+        let connected = async { Store::connect(&session.store_url()?, &session.ctl).await };
+        match connected.await {
+            Ok(store) => {
+                tracing::info!("connected anew, as SIGHUP asked for");
+                session.status("connected anew");
+                return store;
+            }
+            Err(error) => {
+                let error = error.report();
+                tracing::error!(error, "SIGHUP: the store cannot be connected to anew; the connection stays");
+            }
+        }
+    }
+}
+
+async fn once(store: Store, options: AgentOptions, health: Health, session: &Session) -> Result<()> {
     let metrics = session.metrics.clone();
     let report = volary_agent::Agent::new(store, options, metrics, health, &session.ctl).round().await;
     session.emit(&report, |report| {

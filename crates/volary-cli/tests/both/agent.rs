@@ -145,6 +145,31 @@ fn one_round_by_hand_prints_what_it_came_to() {
 }
 
 #[test]
+fn a_hangup_makes_the_agent_connect_anew() {
+    let bench = bench();
+    bench.json(&["ls", &bench.home]);
+    let mut agent = Agent::start(&bench, &[]);
+    for _ in 0..2 {
+        signal(&agent.child, Signal::HUP);
+        let mut line = String::new();
+        while !line.contains("connected anew") {
+            line.clear();
+            assert_ne!(agent.stderr.read_line(&mut line).unwrap(), 0, "it has ended");
+        }
+        let rounds = || {
+            let page = agent.page("/metrics");
+            let line =
+                page.lines().find_map(|line| line.strip_prefix("volary_rounds_total{outcome=\"done\"} "));
+            line.map_or(0, |count| count.trim().parse::<u64>().unwrap())
+        };
+        let before = rounds();
+        until("a round by the new connection", || rounds() > before);
+    }
+    assert!(agent.page("/healthz").ends_with("ok\n"));
+    agent.stop();
+}
+
+#[test]
 fn the_service_manager_is_told_when_the_agent_serves_and_when_it_stops() {
     let bench = bench();
     let path = bench.path("notify");
