@@ -1,6 +1,6 @@
 //! How a command ends when it does not end well: one error line, and the exit code of its kind.
 
-use crate::output::{Format, reader_is_gone};
+use crate::output::Format;
 use serde_json::json;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -8,9 +8,6 @@ use volary::{Error, ErrorKind, escape, scrub};
 
 /// Reports an error on standard error and gives its exit code; `signal_code` stands in for `Interrupted`'s own.
 pub(crate) fn report(error: &Error, format: Format, signal_code: Option<u8>) -> u8 {
-    if reader_is_gone(error) {
-        return 0;
-    }
     let mut lines = String::new();
     match format {
         Format::Json => {

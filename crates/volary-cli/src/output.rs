@@ -3,7 +3,9 @@
 use clap::ValueEnum;
 use futures::{StreamExt, stream::BoxStream};
 use serde::Serialize;
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use volary::{Error, ErrorKind, Result};
 
 /// How results are printed.
@@ -22,8 +24,28 @@ pub(crate) fn emit<T: Serialize>(format: Format, value: &T, human: impl FnOnce(&
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
+    print(text.as_bytes())
+}
+
+/// Writes to standard output what somebody reads there, or no longer does.
+pub(crate) fn print(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(written)
+    still_read(out.write_all(bytes).and_then(|()| out.flush())).map(drop)
+}
+
+/// Standard output as a descriptor, for a transfer to it.
+pub(crate) fn descriptor() -> Result<File> {
+    let cloned = io::stdout().as_fd().try_clone_to_owned();
+    cloned.map(File::from).map_err(|error| Error::io("taking over standard output", error))
+}
+
+/// The error of a command whose work is done and whose report cannot be written: it has the report itself.
+pub(crate) fn unreported<T: Serialize>(error: Error, report: &T) -> Error {
+    let report = serde_json::to_string(report).unwrap_or_default();
+    Error::new(error.kind(), "it was done, but the report about it could not be written")
+        .context("report", report)
+        .because(error)
+        .hint("do not run it again before you have read the report, which is in this error")
 }
 
 /// Prints results as they come, as one JSON array or a line each, so that memory does not grow with their number.
@@ -35,8 +57,10 @@ pub(crate) async fn emit_stream<T: Serialize>(
 ) -> Result<()> {
     let mut out = io::BufWriter::new(io::stdout());
     let mut first = true;
-    if let (Format::Table, Some(header)) = (format, header) {
-        writeln!(out, "{header}").map_err(written)?;
+    if let (Format::Table, Some(header)) = (format, header)
+        && !still_read(writeln!(out, "{header}"))?
+    {
+        return Ok(());
     }
     let mut failure = None;
     while let Some(value) = values.next().await {
@@ -47,20 +71,23 @@ pub(crate) async fn emit_stream<T: Serialize>(
                 break;
             }
         };
-        match format {
+        let written = match format {
             Format::Table => writeln!(out, "{}", line(&value)),
             Format::Json => {
                 let json = serde_json::to_string(&value).map_err(encoding)?;
                 write!(out, "{}{json}", if first { "[\n  " } else { ",\n  " })
             }
+        };
+        if !still_read(written)? {
+            return Ok(());
         }
-        .map_err(written)?;
         first = false;
     }
-    if format == Format::Json {
-        writeln!(out, "{}", if first { "[]" } else { "\n]" }).map_err(written)?;
-    }
-    out.flush().map_err(written)?;
+    let ended = match format {
+        Format::Json => writeln!(out, "{}", if first { "[]" } else { "\n]" }),
+        Format::Table => Ok(()),
+    };
+    still_read(ended.and_then(|()| out.flush()))?;
     failure.map_or(Ok(()), Err)
 }
 
@@ -106,7 +133,6 @@ pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> S
     pairs.iter().map(|(key, value)| format!("{key:width$}  {value}\n")).collect()
 }
 
-/// What a table shows for something unknown or absent.
 /// How what was read compares with its record, if there is one.
 pub(crate) fn matches(matches: Option<bool>, accepted: bool) -> String {
     let shown = match (matches, accepted) {
@@ -118,19 +144,18 @@ pub(crate) fn matches(matches: Option<bool>, accepted: bool) -> String {
     shown.to_owned()
 }
 
+/// What a table shows for something unknown or absent.
 pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
-/// Whether an error only says that whoever read standard output has gone.
-pub(crate) fn reader_is_gone(error: &Error) -> bool {
-    std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<io::Error>())
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-fn written(error: io::Error) -> Error {
-    Error::io("writing to standard output", error)
+/// Whether somebody still reads standard output: who goes has seen enough of a listing, and that is no error.
+fn still_read(written: io::Result<()>) -> Result<bool> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::io("writing to standard output", error)),
+    }
 }
 
 fn encoding(error: serde_json::Error) -> Error {

@@ -147,6 +147,21 @@ impl Session {
         output::emit(self.global.output, value, human)
     }
 
+    /// Prints what a command has done. An error to print it has the report, so that what was made or removed is known all the same.
+    pub(crate) fn emit_done<T: Serialize>(&self, report: &T, human: impl FnOnce(&T) -> String) -> Result<()> {
+        self.emit(report, human).map_err(|error| output::unreported(error, report))
+    }
+
+    /// The same, unless it was only asked what would be done.
+    pub(crate) fn emit_outcome<T: Serialize>(
+        &self,
+        dry_run: bool,
+        report: &T,
+        human: impl FnOnce(&T) -> String,
+    ) -> Result<()> {
+        if dry_run { self.emit(report, human) } else { self.emit_done(report, human) }
+    }
+
     /// Prints results as they come; see [`output::emit_stream`].
     pub(crate) async fn emit_stream<T: Serialize>(
         &self,

@@ -22,6 +22,8 @@ mod memory;
 mod read_only;
 #[path = "local/rot.rs"]
 mod rot;
+#[path = "local/sinks.rs"]
+mod sinks;
 #[path = "local/small_disk.rs"]
 mod small_disk;
 

@@ -3,7 +3,6 @@ use crate::arguments::{duration, parsed};
 use crate::session::Session;
 use crate::{signals, systemd};
 use clap::Args;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
@@ -158,7 +157,7 @@ async fn connected_anew(hangups: &mut Option<Signal>, session: &Session) -> Stor
 async fn once(store: Store, options: AgentOptions, health: Health, session: &Session) -> Result<()> {
     let metrics = session.metrics.clone();
     let report = volary_agent::Agent::new(store, options, metrics, health, &session.ctl).round().await;
-    session.emit(&report, |report| {
+    session.emit_done(&report, |report| {
         let failed = report.failed.iter().map(|of| format!("{}: {}\n", of.namespace, of.error));
         show_reaped(&report.reaped) + &super::trash::show_purge(&report.purged) + &failed.collect::<String>()
     })?;
@@ -190,7 +189,5 @@ fn told(report: &RoundReport, session: &Session) -> Result<()> {
     }
     let json = serde_json::to_string(report)
         .map_err(|error| Error::new(ErrorKind::Internal, "encoding the result as JSON").because(error))?;
-    let mut out = std::io::stdout().lock();
-    let written = writeln!(out, "{json}").and_then(|()| out.flush());
-    written.map_err(|error| Error::io("writing to standard output", error))
+    crate::output::print(format!("{json}\n").as_bytes())
 }

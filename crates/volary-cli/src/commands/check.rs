@@ -61,7 +61,7 @@ pub(crate) async fn run(args: Check, session: &Session) -> Result<()> {
     };
     let (mut report, repaired) = repaired(&args.place, &request, session).await?;
     report.findings.splice(0..0, repaired);
-    session.emit(&report, shown)?;
+    session.emit_outcome(request.repair != RepairMode::Repair, &report, shown)?;
     session.status(totals(&report));
     report.error().map_or(Ok(()), Err)
 }

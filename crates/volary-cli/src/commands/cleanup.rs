@@ -57,7 +57,7 @@ pub(crate) async fn run(args: Cleanup, session: &Session) -> Result<()> {
             Ok(store.cleanup(&volumes, &options, jobs, args.dry_run, ctl).await)
         })
         .await?;
-    session.emit(&reports, |reports| show(reports))?;
+    session.emit_outcome(args.dry_run, &reports, |reports| show(reports))?;
     let count = |outcome| reports.iter().filter(|of| of.outcome == outcome).count();
     session.status(format_args!(
         "{} removed, {} deferred, {} absent, {} blocked, {} failed",

@@ -1,8 +1,7 @@
 use crate::cli::Cli;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
-use std::io::Write;
-use volary::{Error, Result};
+use volary::Result;
 
 /// Print a completion script for a shell
 ///
@@ -20,5 +19,5 @@ pub(crate) struct Completions {
 pub(crate) fn run(args: &Completions) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "volary", &mut script);
-    std::io::stdout().write_all(&script).map_err(|error| Error::io("writing to standard output", error))
+    crate::output::print(&script)
 }

@@ -32,7 +32,7 @@ pub(crate) struct Cp {
 pub(crate) async fn run(args: Cp, session: &Session) -> Result<()> {
     let options = CopyOptions { accept_mismatch: args.accept_mismatch };
     let copy = async |store: &Store| {
-        session.emit(&store.copy(&args.from, &args.to, options, &session.ctl).await?, show)
+        session.emit_done(&store.copy(&args.from, &args.to, options, &session.ctl).await?, show)
     };
     session.on_store(copy).await
 }

@@ -20,7 +20,7 @@ pub(crate) struct Create {
 pub(crate) async fn run(args: Create, session: &Session) -> Result<()> {
     let report =
         session.on_store(async |store| store.create(&args.spec, args.size, &session.ctl).await).await?;
-    session.emit(&report, |_| String::new())?;
+    session.emit_done(&report, |_| String::new())?;
     session.status(format_args!("created {}", report.volume));
     Ok(())
 }

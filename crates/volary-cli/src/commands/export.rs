@@ -1,5 +1,5 @@
 use crate::arguments::{EXIT_CODES, parsed};
-use crate::output::{matches, or_dash, pairs};
+use crate::output::{self, matches, or_dash, pairs};
 use crate::session::Session;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -12,6 +12,9 @@ use volary::{
 /// The file appears complete and synced, or not at all; it is sparse, and only its owner may read it. What is read is compared
 /// with the recorded digest: other bytes of a snapshot, or of a head that surely was not written since, end with 7 and make no file.
 /// Standard output has got them all by then.
+///
+/// To standard output the command ends well only when every byte was taken: of a pipe, when its reader has read the last one. A reader
+/// that goes before that is exit code 1, and the error says how many bytes were taken.
 #[derive(Debug, Args)]
 #[command(after_long_help = format!("Examples:
   volary export web@base web.qcow2 -f qcow2
@@ -47,11 +50,8 @@ enum Format {
 
 pub(crate) async fn run(args: Export, session: &Session) -> Result<()> {
     let streamed = args.file.as_os_str() == "-";
-    let target = if streamed {
-        ExportTarget::Stream(Box::new(std::io::stdout()))
-    } else {
-        ExportTarget::File(args.file)
-    };
+    let target =
+        if streamed { ExportTarget::Stream(output::descriptor()?) } else { ExportTarget::File(args.file) };
     let mut request = ExportRequest::new(args.spec, target);
     request.format = match args.format {
         Format::Raw => ExportFormat::Raw,
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: Export, session: &Session) -> Result<()> {
             session.status(show(&report).trim_end());
             return Ok(());
         }
-        session.emit(&report, show)
+        session.emit_done(&report, show)
     };
     session.on_store(export).await
 }

@@ -4,8 +4,7 @@ use crate::cli::Cli;
 use clap::{Args, CommandFactory, ValueEnum};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
-use std::io::Write;
-use volary::{Error, Result};
+use volary::Result;
 
 /// Print a generated document: the command reference, the JSON schemas, the metrics
 #[derive(Debug, Args)]
@@ -34,9 +33,7 @@ pub(crate) fn run(args: &Generate) -> Result<()> {
         Document::Metrics => volary_agent::definitions::markdown(),
         Document::PythonTypes => python_types(),
     };
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Error::io("writing to standard output", error))
+    crate::output::print(text.as_bytes())
 }
 
 fn cli_reference() -> String {

@@ -100,7 +100,7 @@ pub(crate) async fn run(mut args: Import, session: &Session) -> Result<()> {
         if args.dry_run {
             return session.emit(&store.plan_import(&request, &session.ctl).await?, show_plan);
         }
-        session.emit(&store.import(&request, &session.ctl).await?, show)
+        session.emit_done(&store.import(&request, &session.ctl).await?, show)
     };
     session.on_store(import).await
 }

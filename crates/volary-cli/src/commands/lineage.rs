@@ -21,7 +21,7 @@ pub(crate) struct Clone {
 pub(crate) async fn clone(args: Clone, session: &Session) -> Result<()> {
     let work = async |store: &volary::Store| store.clone_volume(&args.parent, &args.spec, &session.ctl).await;
     let report = session.on_store(work).await?;
-    session.emit(&report, |_| String::new())?;
+    session.emit_done(&report, |_| String::new())?;
     session.status(format_args!("cloned {} from {}", report.volume, report.parent));
     Ok(())
 }
@@ -38,7 +38,7 @@ pub(crate) struct Flatten {
 
 pub(crate) async fn flatten(args: Flatten, session: &Session) -> Result<()> {
     let report = session.on_store(async |store| store.flatten(&args.spec, &session.ctl).await).await?;
-    session.emit(&report, |_| String::new())?;
+    session.emit_done(&report, |_| String::new())?;
     session.status(format_args!("flattened {}", report.volume));
     Ok(())
 }

@@ -89,11 +89,11 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
         Verb::Add { spec, cookie, shared } => {
             let tag = shared.as_deref().map(named).transpose()?;
             let report = store.add_lock(&spec, &named(&cookie)?, tag.as_ref(), ctl).await?;
-            session.emit(&report, |of| format!("{}\n", of.client))
+            session.emit_done(&report, |of| format!("{}\n", of.client))
         }
         Verb::Rm { spec, cookie, client } => {
             let report = store.break_lock(&spec, &named(&cookie)?, &named(&client)?, ctl).await?;
-            session.emit(&report, |_| String::new())
+            session.emit_done(&report, |_| String::new())
         }
     }
 }

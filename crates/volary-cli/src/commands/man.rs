@@ -1,6 +1,5 @@
 use crate::cli::Cli;
 use clap::{Args, CommandFactory};
-use std::io::Write;
 use std::path::PathBuf;
 use volary::{Error, Result};
 
@@ -24,10 +23,10 @@ pub(crate) fn run(args: &Man) -> Result<()> {
             .map_err(|error| Error::io("writing manual pages", error).context("path", dir.display())),
         None => {
             let mut page = Vec::new();
-            let rendered = clap_mangen::Man::new(command).render(&mut page);
-            rendered
-                .and_then(|()| std::io::stdout().write_all(&page))
-                .map_err(|error| Error::io("writing to standard output", error))
+            clap_mangen::Man::new(command)
+                .render(&mut page)
+                .map_err(|error| Error::io("rendering the manual page", error))?;
+            crate::output::print(&page)
         }
     }
 }

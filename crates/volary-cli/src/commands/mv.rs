@@ -20,7 +20,7 @@ pub(crate) struct Mv {
 pub(crate) async fn run(args: Mv, session: &Session) -> Result<()> {
     let report =
         session.on_store(async |store| store.rename(&args.spec, &args.to, &session.ctl).await).await?;
-    session.emit(&report, |_| String::new())?;
+    session.emit_done(&report, |_| String::new())?;
     session.status(format_args!("renamed {} to {}", report.from, report.volume));
     Ok(())
 }

@@ -177,7 +177,7 @@ async fn settle(
     session: &Session,
 ) -> Result<Vec<ReapReport>> {
     let reports = store.reap(namespaces, options, &session.ctl).await?;
-    session.emit(&reports, |reports| show_reaped(reports))?;
+    session.emit_done(&reports, |reports| show_reaped(reports))?;
     let first = |outcome| reports.iter().find(|report: &&ReapReport| report.outcome == outcome);
     if let Some(left) = first(ReapOutcome::Pending) {
         return Err(Error::new(ErrorKind::Partial, "not everything could be settled")

@@ -72,7 +72,7 @@ async fn pool_on(store: &Store, verb: PoolVerb, session: &Session) -> Result<()>
         }
         PoolVerb::Create { pool } => {
             store.create_pool(&pool, ctl).await?;
-            session.emit(&PoolListing { pool }, |_| String::new())
+            session.emit_done(&PoolListing { pool }, |_| String::new())
         }
     }
 }
@@ -133,11 +133,11 @@ async fn namespace_on(store: &Store, verb: NamespaceVerb, session: &Session) -> 
         }
         NamespaceVerb::Create { namespace } => {
             store.create_namespace(&namespace, ctl).await?;
-            session.emit(&NamespaceListing { namespace }, |_| String::new())
+            session.emit_done(&NamespaceListing { namespace }, |_| String::new())
         }
         NamespaceVerb::Rm { namespace } => {
             store.remove_namespace(&namespace, ctl).await?;
-            session.emit(&NamespaceListing { namespace }, |_| String::new())
+            session.emit_done(&NamespaceListing { namespace }, |_| String::new())
         }
     }
 }

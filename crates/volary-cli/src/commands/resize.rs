@@ -25,7 +25,7 @@ pub(crate) async fn run(args: Resize, session: &Session) -> Result<()> {
         store.resize(&args.spec, args.size, args.allow_shrink, &session.ctl).await
     };
     let report = session.on_store(resize).await?;
-    session.emit(&report, |_| String::new())?;
+    session.emit_done(&report, |_| String::new())?;
     let (old, new) = (show_size(report.old_size_bytes), show_size(report.size_bytes));
     session.status(format_args!("resized {} from {old} to {new}", report.volume));
     Ok(())

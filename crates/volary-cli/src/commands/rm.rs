@@ -69,7 +69,7 @@ pub(crate) async fn run(args: Rm, session: &Session) -> Result<()> {
         }
     };
     let report = session.on_store(remove).await?;
-    session.emit(&report, |report| show_removal(&report.steps, &report.blockers))?;
+    session.emit_outcome(args.dry_run, &report, |report| show_removal(&report.steps, &report.blockers))?;
     if let Some(error) = report.error() {
         return Err(error);
     }

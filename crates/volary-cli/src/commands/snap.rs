@@ -142,7 +142,9 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
                 true => store.plan_remove_snapshot(&target.spec, how.options(), ctl).await?,
                 false => store.remove_snapshot(&target.spec, how.options(), ctl).await?,
             };
-            session.emit(&outcome, |outcome| show_removal(&outcome.steps, &outcome.blockers))?;
+            session.emit_outcome(how.dry_run, &outcome, |outcome| {
+                show_removal(&outcome.steps, &outcome.blockers)
+            })?;
             match outcome.error() {
                 Some(error) => Err(error),
                 None => {
@@ -157,14 +159,14 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
                 true => store.plan_purge_snapshots(&target.spec, how.options(), ctl).await?,
                 false => store.purge_snapshots(&target.spec, how.options(), ctl).await?,
             };
-            session.emit(&outcomes, |outcomes| purge_table(outcomes))?;
+            session.emit_outcome(how.dry_run, &outcomes, |outcomes| purge_table(outcomes))?;
             outcomes.iter().find_map(SnapshotOutcome::error).map_or(Ok(()), Err)
         }
     }
 }
 
 fn done(session: &Session, verb: &str, report: SnapshotReport) -> Result<()> {
-    session.emit(&report, |_| String::new())?;
+    session.emit_done(&report, |_| String::new())?;
     session.status(format_args!("{verb} {}@{}", report.volume, report.snapshot));
     Ok(())
 }

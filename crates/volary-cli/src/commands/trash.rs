@@ -88,8 +88,9 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
     match verb {
         Verb::Mv { spec, defer } => {
             let report = store.trash_move(&spec, defer, ctl).await?;
-            session
-                .emit(&report, |report| format!("{}\n", spec.namespace.volume_by_id(report.id.clone())))?;
+            session.emit_done(&report, |report| {
+                format!("{}\n", spec.namespace.volume_by_id(report.id.clone()))
+            })?;
             session.status(format_args!("{} is in trash until {}", report.volume, report.until));
             Ok(())
         }
@@ -102,7 +103,7 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
         }
         Verb::Restore { spec, name } => {
             let report = store.trash_restore(&spec, name.as_ref(), ctl).await?;
-            session.emit(&report, |_| String::new())?;
+            session.emit_done(&report, |_| String::new())?;
             session.status(format_args!("restored {}", report.volume));
             Ok(())
         }
@@ -111,7 +112,7 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
                 true => store.plan_trash_remove(&spec, force, ctl).await?,
                 false => store.trash_remove(&spec, force, ctl).await?,
             };
-            session.emit(&report, |report| show_removal(&report.steps, &report.blockers))?;
+            session.emit_outcome(dry_run, &report, |report| show_removal(&report.steps, &report.blockers))?;
             if let Some(error) = report.error() {
                 return Err(error);
             }
@@ -126,7 +127,7 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
                     false => store.trash_purge(&namespace, all, usize::MAX, ctl).await?,
                 });
             }
-            session.emit(&reports, |reports| show_purge(reports))?;
+            session.emit_outcome(dry_run, &reports, |reports| show_purge(reports))?;
             reports.iter().find_map(RemoveReport::error).map_or(Ok(()), Err)
         }
     }

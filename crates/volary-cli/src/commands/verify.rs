@@ -23,7 +23,10 @@ pub(crate) struct Verify {
 pub(crate) async fn run(args: Verify, session: &Session) -> Result<()> {
     let verify = async |store: &Store| {
         let report = store.verify(&args.spec, args.record, &session.ctl).await?;
-        session.emit(&report, show)?;
+        match args.record {
+            true => session.emit_done(&report, show)?,
+            false => session.emit(&report, show)?,
+        }
         Ok(report)
     };
     session.on_store(verify).await?.error().map_or(Ok(()), Err)

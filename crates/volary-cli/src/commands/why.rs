@@ -78,7 +78,7 @@ async fn fence(args: &Why, store: &Store, session: &Session) -> Result<()> {
         confirm(&plan)?;
     }
     let report = store.fence(&args.spec, Some(&plan.client), args.keep, &session.ctl).await?;
-    session.emit(&report, show)
+    session.emit_done(&report, show)
 }
 
 fn show(of: &FenceReport) -> String {

@@ -134,7 +134,7 @@ fn s01_of_two_imports_of_one_name_at_once_one_wins_and_the_other_exits_4() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_the_command_quietly() {
+fn a_reader_that_goes_away_ends_a_listing_quietly_and_an_export_with_what_it_took() {
     let bench = crate::bench();
     for number in 0..3 {
         bench.ok(&["create", "--size", "1M", &bench.at(&format!("volume-{number}"))]);
@@ -142,12 +142,17 @@ fn a_reader_that_goes_away_ends_the_command_quietly() {
     let image = bench.image("disk.raw", 4);
     bench.ok(&["import", image.to_str().unwrap(), &bench.at("web")]);
     let web = bench.at("web");
-    for args in [&["ls", &bench.home][..], &["export", &web, "-"], &["-o", "json", "info", &web]] {
+    let unread = |args: &[&str]| {
         let mut child = bench.command(args).stdout(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
-        let ended = ended(child.wait_with_output().unwrap());
+        ended(child.wait_with_output().unwrap())
+    };
+    for args in [&["ls", &bench.home][..], &["-o", "json", "info", &web]] {
+        let ended = unread(args);
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{args:?}");
     }
+    let ended = unread(&["export", &web, "-"]);
+    assert!(ended.code == Some(1) && ended.stderr.contains("taken_bytes 0"), "{}", ended.stderr);
 }
 
 #[test]

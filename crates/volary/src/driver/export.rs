@@ -2,12 +2,13 @@
 
 use super::audit::Audit;
 use super::block::Block;
-use super::checksum::{Algorithm, Checksum, FileHasher, digest_file};
+use super::checksum::{Algorithm, Checksum, digest_file};
 use super::comparison::Recorded;
 use super::image_error::image_error;
 use super::output_file::{OutputFile, write_behind};
 use super::qcow2_writer::Qcow2Writer;
 use super::store::Store;
+use super::stream_sink::StreamSink;
 use super::transfer::{BlockSink, Pass, VolumeBlocks, on_thread};
 use super::verify::data_bytes;
 use crate::digest::ContentDigest;
@@ -19,10 +20,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use std::fs::File;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 use volary_image::FileSource;
 
@@ -42,8 +42,9 @@ pub enum ExportFormat {
 pub enum ExportTarget {
     /// A file, made with mode 0600.
     File(PathBuf),
-    /// A stream; raw only, and without the promise of all or nothing.
-    Stream(Box<dyn Write + Send>),
+    /// A descriptor such as standard output: a pipe, a socket, a file. Raw only, and without the promise of all or nothing. The export
+    /// ends well only when every byte was taken: of a pipe, when its reader has read it.
+    Stream(File),
 }
 
 /// What to export and how.
@@ -125,7 +126,8 @@ impl Store {
     /// # Errors
     /// `NotFound` for the volume, also when it was removed while it was read; `Mismatch` when the content is not what was recorded of a
     /// snapshot, or of a head that surely was not written since; `AlreadyExists` for the file; `Usage` for qcow2 to a stream; `NoSpace`;
-    /// `Interrupted`. A stream may have got a part then, or all.
+    /// `Interrupted`; `Internal` when the reader of a stream has gone. A stream may have got a part then, or all: the context `taken_bytes`
+    /// says how many bytes it took.
     #[tracing::instrument(skip_all, fields(volume = %request.spec))]
     pub async fn export(&self, request: ExportRequest, ctl: &Ctl) -> Result<ExportReport> {
         let spec = request.spec.clone();
@@ -185,10 +187,10 @@ async fn export_open(
         ExportTarget::Stream(_) if format != ExportFormat::Raw => {
             return Err(Error::new(ErrorKind::Usage, "only raw can be written to a stream"));
         }
-        ExportTarget::Stream(writer) => {
-            let sink = Arc::new(StreamSink::new(writer, file_digest, ctl));
+        ExportTarget::Stream(stream) => {
+            let sink = Arc::new(StreamSink::new(stream, size_bytes, file_digest, ctl));
             let digest = pass.run(source.clone(), Some(sink.clone()), ctl).await?;
-            let checksum = ctl.transfer("export", sink.finish(size_bytes)).await?;
+            let checksum = ctl.transfer("export", sink.finish()).await?;
             // What has gone out cannot be withheld any more.
             (digest, size_bytes, checksum, compare(digest, &source).await?)
         }
@@ -264,83 +266,6 @@ impl BlockSink for RawSink {
             }
             write_behind(file.file(), start, block.bytes.len() as u64);
             Ok(())
-        })
-        .await
-    }
-
-    async fn flush(&self, _ctl: &Ctl) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// A stream: blocks come in order, and holes are written as zeros.
-struct StreamSink(Arc<Mutex<Streamed>>);
-
-struct Streamed {
-    writer: Box<dyn Write + Send>,
-    position: u64,
-    hasher: Option<FileHasher>,
-    /// The operation's own, so that a cancel also ends a long run of zeros.
-    ctl: Ctl,
-}
-
-impl StreamSink {
-    fn new(writer: Box<dyn Write + Send>, digest: Option<Algorithm>, ctl: &Ctl) -> Self {
-        let hasher = digest.map(FileHasher::new);
-        StreamSink(Arc::new(Mutex::new(Streamed { writer, position: 0, hasher, ctl: ctl.clone() })))
-    }
-
-    async fn with<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Streamed) -> std::io::Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let streamed = self.0.clone();
-        on_thread("writing the stream", move || {
-            work(&mut streamed.lock().unwrap_or_else(PoisonError::into_inner))
-                .map_err(|error| Error::io("writing the stream", error))
-        })
-        .await
-    }
-
-    async fn finish(&self, size_bytes: u64) -> Result<Option<Checksum>> {
-        self.with(move |streamed| {
-            streamed.zeros_until(size_bytes)?;
-            streamed.writer.flush()?;
-            Ok(streamed.hasher.take().map(FileHasher::finish))
-        })
-        .await
-    }
-}
-
-impl Streamed {
-    fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(bytes);
-        }
-        self.writer.write_all(bytes)?;
-        self.position += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn zeros_until(&mut self, end: u64) -> std::io::Result<()> {
-        let zeros = vec![0; 1 << 20];
-        while self.position < end {
-            if self.ctl.cancel_token().is_cancelled() {
-                return Err(std::io::Error::other("interrupted"));
-            }
-            self.put(&zeros[..(end - self.position).min(1 << 20) as usize])?;
-            self.ctl.touch();
-        }
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl BlockSink for StreamSink {
-    async fn write(&self, start: u64, block: Block, _ctl: &Ctl) -> Result<()> {
-        self.with(move |streamed| {
-            streamed.zeros_until(start)?;
-            streamed.put(&block.bytes)
         })
         .await
     }

@@ -50,6 +50,7 @@ mod spool;
 mod staging;
 mod status;
 mod store;
+mod stream_sink;
 mod transfer;
 mod trash;
 mod unwrap;

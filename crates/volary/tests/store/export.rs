@@ -1,10 +1,11 @@
 //! Export: what QEMU reads back, and files that appear whole or not at all.
 
 use super::scene::{Meanwhile, Scene, qemu_img};
-use std::io::Write;
+use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use volary::{Algorithm, ErrorKind, ExportFormat, ExportRequest, ExportTarget, Phase};
 
 const MIB: u64 = 1 << 20;
@@ -90,35 +91,105 @@ async fn s11_an_existing_file_is_refused_and_a_cancelled_export_leaves_none() {
     assert_eq!(missing.kind(), ErrorKind::NotFound);
 }
 
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+/// The descriptor as a target.
+fn stream(sink: impl Into<OwnedFd>) -> ExportTarget {
+    ExportTarget::Stream(sink.into().into())
+}
+
+/// Reads so many bytes, and is gone; `None` reads all.
+fn reader(mut from: impl Read + Send + 'static, most: Option<u64>) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        match most {
+            Some(most) => from.take(most).read_to_end(&mut bytes).unwrap(),
+            None => from.read_to_end(&mut bytes).unwrap(),
+        };
+        bytes
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_gets_every_byte_in_order() {
     let scene = Scene::new().await;
-    for size in [1, 9 * MIB + 5, 24 * MIB] {
+    for size in [512, 9 * MIB + 512, 24 * MIB] {
         let raw = scene.raw("disk.raw", size);
         // The last block and a middle one are holes.
         let mut request = scene.request(&raw, &format!("v{size}"));
         request.size_bytes = Some(size + 13 * MIB);
         scene.store.import(&request, &scene.ctl).await.unwrap();
-        let sink = Sink::default();
-        let target = ExportTarget::Stream(Box::new(sink.clone()));
-        let request = ExportRequest::new(request.spec.clone(), target);
-        scene.store.export(request, &scene.ctl).await.unwrap();
         let mut expected = std::fs::read(&raw).unwrap();
         expected.resize((size + 13 * MIB) as usize, 0);
-        assert!(*sink.0.lock().unwrap() == expected);
+        let export = async |sink: ExportTarget| {
+            let request = ExportRequest::new(request.spec.clone(), sink);
+            scene.store.export(request, &scene.ctl).await.unwrap();
+        };
+        let (pipe, sink) = std::io::pipe().unwrap();
+        let taken = reader(pipe, None);
+        export(stream(sink)).await;
+        assert!(taken.join().unwrap() == expected, "a pipe");
+        // A descriptor that others have made non-blocking.
+        let (pipe, sink) = std::io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&sink, true).unwrap();
+        let taken = reader(pipe, None);
+        export(stream(sink)).await;
+        assert!(taken.join().unwrap() == expected, "a pipe that does not block");
+        let (other, sink) = UnixStream::pair().unwrap();
+        let taken = reader(other, None);
+        export(stream(sink)).await;
+        assert!(taken.join().unwrap() == expected, "a socket");
+        let file = scene.path("taken");
+        export(stream(std::fs::File::create(&file).unwrap())).await;
+        assert!(std::fs::read(&file).unwrap() == expected, "a file");
     }
-    let mut request = ExportRequest::new(scene.spec("v1"), ExportTarget::Stream(Box::new(Sink::default())));
+    let sink = std::fs::File::create(scene.path("taken")).unwrap();
+    let mut request = ExportRequest::new(scene.spec("v512"), stream(sink));
     request.format = ExportFormat::Qcow2;
     assert_eq!(scene.store.export(request, &scene.ctl).await.unwrap_err().kind(), ErrorKind::Usage);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s11_a_stream_that_was_not_taken_whole_is_an_error_which_says_how_much_was() {
+    let scene = Scene::new().await;
+    let size = 9 * MIB;
+    let raw = scene.raw("disk.raw", size);
+    scene.store.import(&scene.request(&raw, "web"), &scene.ctl).await.unwrap();
+    let export = async |sink: ExportTarget| {
+        let error = scene.store.export(ExportRequest::new(scene.spec("web"), sink), &scene.ctl).await;
+        let error = error.unwrap_err();
+        let found =
+            |key| error.contexts().find(|pair| pair.0 == key).map(|pair| pair.1.parse::<u64>().unwrap());
+        assert_eq!(found("size_bytes"), Some(size), "{}", error.report());
+        (error.kind(), found("taken_bytes").unwrap())
+    };
+    // Of a pipe, what its reader has read counts: also when all the rest of it fits into the pipe.
+    for read in [0, MIB, size - 4096, size - 1] {
+        let (pipe, sink) = std::io::pipe().unwrap();
+        let taken = reader(pipe, Some(read));
+        let (kind, told) = export(stream(sink)).await;
+        assert_eq!(taken.join().unwrap().len() as u64, read);
+        let most = if size - read <= 65536 { read } else { read + 65536 };
+        assert!(kind == ErrorKind::Internal && (read..=most).contains(&told), "{read}: {told}");
+    }
+    let (other, sink) = UnixStream::pair().unwrap();
+    let taken = reader(other, Some(MIB));
+    let (kind, told) = export(stream(sink)).await;
+    taken.join().unwrap();
+    assert!(kind == ErrorKind::Internal && (MIB..size).contains(&told), "{told}");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    assert_eq!(export(stream(full)).await, (ErrorKind::NoSpace, 0));
+    // One that may not be written at all.
+    let (kind, told) = export(stream(std::fs::File::open("/dev/null").unwrap())).await;
+    assert_eq!((kind, told), (ErrorKind::Internal, 0));
+    // A reader that has everything but the last bytes, and neither reads nor goes.
+    let ctl = volary::Ctl::new();
+    let (mut pipe, sink) = std::io::pipe().unwrap();
+    let (token, request) = (ctl.cancel_token().clone(), ExportRequest::new(scene.spec("web"), stream(sink)));
+    let reading = std::thread::spawn(move || {
+        let mut bytes = vec![0; (size - 1) as usize];
+        pipe.read_exact(&mut bytes).unwrap();
+        token.cancel();
+        pipe
+    });
+    assert_eq!(scene.store.export(request, &ctl).await.unwrap_err().kind(), ErrorKind::Interrupted);
+    drop(reading.join().unwrap());
 }

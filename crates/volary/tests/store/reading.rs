@@ -270,28 +270,21 @@ async fn s13_other_bytes_than_were_recorded_are_not_published() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s13_a_stream_has_every_byte_and_ends_as_a_mismatch() {
-    #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-    impl std::io::Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
     let scene = Scene::new().await;
     imported(&scene).await;
     scene.place.damage(&scene.place.objects()[0], 70_000);
-    let (sink, spec) = (Sink::default(), scene.spec("web@base"));
-    let mut request = ExportRequest::new(spec, ExportTarget::Stream(Box::new(sink.clone())));
+    let stream = |file: &std::fs::File| ExportTarget::Stream(file.try_clone().unwrap());
+    let (taken, all) = (scene.path("taken"), scene.path("all"));
+    let (spec, sink) = (scene.spec("web@base"), std::fs::File::create(&all).unwrap());
+    let mut request = ExportRequest::new(spec, stream(&sink));
     request.accept_mismatch = true;
     assert!(scene.store.export(request, &scene.ctl).await.unwrap().mismatch_accepted);
-    let (taken, sink) = (sink.0.lock().unwrap().clone(), Sink::default());
-    let request = ExportRequest::new(scene.spec("web@base"), ExportTarget::Stream(Box::new(sink.clone())));
+    let sink = std::fs::File::create(&taken).unwrap();
+    let request = ExportRequest::new(scene.spec("web@base"), stream(&sink));
     let error = scene.store.export(request, &scene.ctl).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Mismatch, "{}", error.report());
-    assert!(taken.len() == 3 * BLOCK && taken.starts_with(&sink.0.lock().unwrap()));
+    let (taken, all) = (std::fs::read(taken).unwrap(), std::fs::read(all).unwrap());
+    assert!(all.len() == 3 * BLOCK && all.starts_with(&taken));
 }
 
 #[tokio::test(flavor = "multi_thread")]
