@@ -9,6 +9,7 @@ use crate::image::Image;
 use crate::inspect::Report;
 use crate::refusal::{ImageError, Reason, refused};
 use crate::source::ReadAt;
+use crate::text;
 
 /// What detection saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,15 @@ const HEADS: &[(Format, usize, &[u8])] = &[
     (Format::Bochs, 0, b"Bochs Virtual HD Image"),
     (Format::Cloop, 0, b"#!/bin/sh\n#V2.0 Format"),
     (Format::Asif, 0, b"shdw"),
+    (Format::AppleSparse, 0, b"sprs"),
+    (Format::AndroidSparse, 0, b"\x3a\xff\x26\xed"),
+    (Format::UmlCow, 0, b"OOOM"),
+    (Format::UmlCow, 0, b"MOOO"),
+    (Format::Partclone, 0, b"partclone-image"),
+    (Format::Wim, 0, b"MSWIM\0\0\0"),
+    (Format::Squashfs, 0, b"hsqs"),
+    (Format::Squashfs, 0, b"sqsh"),
+    (Format::Vma, 0, b"VMA\0"),
     (Format::Luks, 0, b"LUKS\xba\xbe"),
     (Format::Luks, 0, b"SKUL\xba\xbe"),
     (Format::E01, 0, b"EVF\x09\x0d\x0a\xff\0"),
@@ -73,11 +83,23 @@ const HEADS: &[(Format, usize, &[u8])] = &[
     (Format::RbdDiff, 0, b"rbd diff v"),
     (Format::Zip, 0, b"PK\x03\x04"),
     (Format::Zip, 0, b"PK\x05\x06"),
-    (Format::Tar, 257, b"ustar"),
     (Format::SevenZip, 0, b"7z\xbc\xaf\x27\x1c"),
+    (Format::Rar, 0, b"Rar!\x1a\x07"),
+    (Format::Ar, 0, b"!<arch>\n"),
+    (Format::Cpio, 0, b"070701"),
+    (Format::Cpio, 0, b"070702"),
+    (Format::Cpio, 0, b"070707"),
     (Format::Gzip, 0, b"\x1f\x8b\x08"),
     (Format::Xz, 0, b"\xfd7zXZ\0"),
     (Format::Zstd, 0, b"\x28\xb5\x2f\xfd"),
+    (Format::Lz4, 0, b"\x04\x22\x4d\x18"),
+    (Format::Lz4, 0, b"\x02\x21\x4c\x18"),
+    (Format::Lzip, 0, b"LZIP"),
+    (Format::Lzo, 0, b"\x89LZO\0\x0d\x0a\x1a\x0a"),
+    (Format::Zchunk, 0, b"\0ZCK1"),
+    (Format::Zchunk, 0, b"\0ZHR1"),
+    (Format::Pdf, 0, b"%PDF-"),
+    (Format::Elf, 0, b"\x7fELF"),
 ];
 
 /// Magics at fixed distances from the end.
@@ -85,6 +107,8 @@ const TAILS: &[(Format, usize, &[u8])] = &[
     (Format::Vhd, 512, b"conectix"),
     (Format::Vhd, 511, b"conectix"),
     (Format::Dmg, 512, b"koly"),
+    (Format::Nrg, 12, b"NER5"),
+    (Format::Nrg, 8, b"NERO"),
     (Format::Vmdk, 1024, b"KDMV"),
 ];
 
@@ -130,9 +154,22 @@ fn of_head(head: &[u8]) -> Vec<Format> {
     if at(0, b"BZh") && head.get(3).is_some_and(u8::is_ascii_digit) {
         matches.push(Format::Bzip2);
     }
+    if at(257, b"ustar") {
+        matches.push(if begins_with_a_description(head) { Format::Ova } else { Format::Tar });
+    }
+    if is_compress(head) {
+        matches.push(Format::Compress);
+    }
+    if is_old_cpio(head) {
+        matches.push(Format::Cpio);
+    }
+    if is_mp4(head) {
+        matches.push(Format::Mp4);
+    }
     if is_vmdk_text(head) {
         matches.push(Format::Vmdk);
     }
+    matches.extend(text::of(head));
     if has_partition_table(head) {
         matches.push(Format::Mbr);
     }
@@ -144,7 +181,9 @@ fn of_head(head: &[u8]) -> Vec<Format> {
 pub(crate) fn nested(image: &Image) -> Result<Option<Format>, ImageError> {
     let mut head = vec![0; usize::try_from(image.size_bytes().min(HEAD)).unwrap_or(0)];
     image.read_exact_at(0, &mut head)?;
-    Ok(of_head(&head).into_iter().find(|format| !format.is_raw_content()))
+    // A file system is what a disk may hold.
+    let harmless = |format: Format| format.is_raw_content() || format == Format::Squashfs;
+    Ok(of_head(&head).into_iter().find(|format| !harmless(*format)))
 }
 
 fn read(source: &dyn ReadAt, offset: u64, len: u64) -> Result<Vec<u8>, ImageError> {
@@ -166,6 +205,39 @@ fn is_vmdk_text(head: &[u8]) -> bool {
         .is_some_and(|line| {
             line.len() == 9 && line.starts_with(b"version=") && matches!(line[8], b'1'..=b'3')
         })
+}
+
+/// Whether a tar archive's first member is the description that an OVA begins with (DMTF DSP0243, 5.3).
+fn begins_with_a_description(head: &[u8]) -> bool {
+    let name = head.get(..100).unwrap_or_default().split(|&byte| byte == 0).next().unwrap_or_default();
+    name.len() > 4 && name[name.len() - 4..].eq_ignore_ascii_case(b".ovf")
+}
+
+/// The magic has two bytes only; the third is a width of 9 to 16 bits and the mark of block mode (`compress.h` of ncompress).
+fn is_compress(head: &[u8]) -> bool {
+    let [0x1f, 0x9d, flags, ..] = *head else { return false };
+    (9..=16).contains(&(flags & 0x1f)) && flags & 0x60 == 0
+}
+
+/// The header of an old binary archive in either byte order: 26 bytes, of which two are the length of the name that follows them, with its
+/// NUL.
+fn is_old_cpio(head: &[u8]) -> bool {
+    let word = |at: usize, swapped: bool| {
+        let [a, b] = *head.get(at..).and_then(<[u8]>::first_chunk)?;
+        Some(if swapped { u16::from_be_bytes([a, b]) } else { u16::from_le_bytes([a, b]) })
+    };
+    [false, true].into_iter().any(|swapped| {
+        let named = word(20, swapped).map(usize::from).filter(|len| (2..=1024).contains(len));
+        let name = named.and_then(|len| head.get(26..26 + len)).and_then(<[u8]>::split_last);
+        let text = name.is_some_and(|(end, name)| *end == 0 && !name.contains(&0));
+        word(0, swapped) == Some(0o070_707) && text
+    })
+}
+
+/// A box of the file's type, which is of some dozen bytes (ISO/IEC 14496-12, 4.3).
+fn is_mp4(head: &[u8]) -> bool {
+    let len = head.first_chunk().map_or(0, |len| u32::from_be_bytes(*len));
+    (16..1024).contains(&len) && head.get(4..8) == Some(b"ftyp")
 }
 
 /// The boot signature alone is also on every FAT and NTFS volume; one used entry and valid flags make a table.
@@ -214,7 +286,8 @@ pub(crate) fn decide(
         report.pass("format.declared", declared);
     }
     if !format.is_readable() {
-        return Err(refused(Reason::BannedFormat, "format.readable", format!("{format} is not accepted")));
+        let what = format.unread().map_or_else(|| format.to_string(), |unread| unread.what.to_owned());
+        return Err(refused(Reason::BannedFormat, "format.readable", format!("{what} is not read")));
     }
     report.pass("format.readable", format);
     Ok(format)

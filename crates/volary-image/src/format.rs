@@ -46,8 +46,22 @@ named! {
         Cloop = "cloop",
         /// Apple disk image.
         Dmg = "dmg",
-        /// Apple sparse image.
+        /// Apple sparse image, of macOS 26 and later.
         Asif = "asif",
+        /// Apple sparse image, of earlier releases (`.sparseimage`).
+        AppleSparse = "apple_sparse",
+        /// Android sparse image.
+        AndroidSparse = "android_sparse",
+        /// User Mode Linux copy-on-write file.
+        UmlCow = "uml_cow",
+        /// Nero disc image.
+        Nrg = "nrg",
+        /// Partclone image of a file system.
+        Partclone = "partclone",
+        /// Windows imaging file.
+        Wim = "wim",
+        /// Squashfs file system.
+        Squashfs = "squashfs",
         /// LUKS container.
         Luks = "luks",
         /// EnCase evidence file.
@@ -58,12 +72,26 @@ named! {
         RbdImage = "rbd_image",
         /// `rbd export-diff` stream.
         RbdDiff = "rbd_diff",
+        /// Proxmox VE backup of a virtual machine.
+        Vma = "vma",
+        /// Description of a virtual machine in OVF, which names its disks.
+        Ovf = "ovf",
+        /// Description of a virtual machine by VMware, which names its disks.
+        Vmx = "vmx",
         /// Zip archive.
         Zip = "zip",
-        /// Tar archive, OVA included.
+        /// Tar archive.
         Tar = "tar",
+        /// OVA: a tar archive that begins with the description of a virtual machine.
+        Ova = "ova",
         /// 7z archive.
         SevenZip = "7z",
+        /// RAR archive.
+        Rar = "rar",
+        /// Ar archive, Debian's packages included.
+        Ar = "ar",
+        /// Cpio archive.
+        Cpio = "cpio",
         /// Gzip stream.
         Gzip = "gzip",
         /// Xz stream.
@@ -72,6 +100,22 @@ named! {
         Zstd = "zstd",
         /// Bzip2 stream.
         Bzip2 = "bzip2",
+        /// LZ4 stream.
+        Lz4 = "lz4",
+        /// Lzip stream.
+        Lzip = "lzip",
+        /// Stream of `lzop`.
+        Lzo = "lzo",
+        /// Stream of `compress` (`.Z`).
+        Compress = "compress",
+        /// Zchunk file.
+        Zchunk = "zchunk",
+        /// PDF document.
+        Pdf = "pdf",
+        /// ELF program or library.
+        Elf = "elf",
+        /// MP4 or QuickTime video.
+        Mp4 = "mp4",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::budget::Budget;
 use crate::format::Format;
-use crate::inspect::Report;
+use crate::inspect::{Check, Report, Verdict};
 use crate::limits::Limits;
 use crate::refusal::{ImageError, Reason, require};
 use crate::source::ReadAt;
@@ -37,6 +37,7 @@ pub struct Image {
     size: u64,
     data: u64,
     mapped: Box<dyn Mapped>,
+    notes: Vec<Check>,
 }
 
 /// What a format's validated mapping answers, to any number of threads. It is given the source anew each time and checks every table
@@ -106,8 +107,9 @@ impl Image {
             budget::check_output(opened.data, source.len(), limits)?;
         }
         let Opened { size, data, mapped } = opened;
-        let image = Self { source, format, size, data, mapped };
+        let mut image = Self { source, format, size, data, mapped, notes: Vec::new() };
         image.check_content(limits, report)?;
+        image.notes = report.checks.iter().filter(|check| check.verdict == Verdict::Note).cloned().collect();
         Ok(image)
     }
 
@@ -128,6 +130,12 @@ impl Image {
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// What nobody is refused for and somebody should know, as [`crate::inspect`] tells it.
+    #[must_use]
+    pub fn notes(&self) -> &[Check] {
+        &self.notes
     }
 
     /// The size of the disk.

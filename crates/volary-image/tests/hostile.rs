@@ -83,6 +83,23 @@ fn every_unread_format_is_named() {
 }
 
 #[test]
+fn a_refusal_calls_a_format_what_it_is() {
+    for (name, bytes) in magics() {
+        let format: Format = name.parse().unwrap();
+        let Some(unread) = format.unread() else { continue };
+        let error = Image::open(Arc::new(bytes), None, &Limits::default()).unwrap_err();
+        assert!(error.refusal().unwrap().detail.starts_with(unread.what), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_disk_may_hold_a_file_system_that_is_refused_as_a_file() {
+    let squashfs = magics().into_iter().find(|(name, _)| *name == "squashfs").unwrap().1;
+    let image = Qcow2::new(1 << 20).with(0, Cluster::Plain(squashfs)).build().bytes;
+    Image::open(Arc::new(image), None, &Limits::default()).unwrap();
+}
+
+#[test]
 fn s06_every_truncation_is_refused() {
     let whole = sample().build().bytes;
     for len in (4..whole.len()).step_by(37) {
@@ -192,7 +209,17 @@ fn what_only_resembles_a_magic_is_raw() {
     // A FAT volume: the boot signature behind code, not behind a partition table.
     let mut fat = vec![7; 4096];
     fat[510..512].copy_from_slice(&[0x55, 0xaa]);
-    for bytes in [zip, fat, b"QFI".to_vec(), b"#\nversion=9\n".to_vec(), b"BZhx".to_vec()] {
+    // Widths that `compress` does not have; a name of no text; a box that is none; text that only mentions a description.
+    let compress = [b"\x1f\x9d\x08", b"\x1f\x9d\xf0", b"\x1f\x9d\x11"].map(|bytes| bytes.to_vec());
+    let mut cpio = b"\xc7\x71".to_vec();
+    cpio.resize(100, 0);
+    cpio[20] = 5;
+    let mut others = vec![zip, fat, cpio.clone(), b"QFI".to_vec(), b"#\nversion=9\n".to_vec(), b"BZhx".to_vec()];
+    cpio[20..].fill(b'x');
+    others.extend(compress);
+    others.extend([cpio, b"\0\x10\0\0ftypisom".to_vec(), b"about config.version\nx\n".to_vec()]);
+    others.extend([b"http://schemas.dmtf.org/ovf/envelope/1".to_vec(), b"\0\nconfig.version = 8\n".to_vec()]);
+    for bytes in others {
         let image = Image::open(Arc::new(bytes.clone()), None, &Limits::default()).unwrap();
         assert_eq!(image.format(), Format::Raw, "{bytes:?}");
     }

@@ -117,7 +117,11 @@ fn show(report: &ImportReport) -> String {
         ("source", shown(&report.source)),
         ("sha256", or_dash(report.source.sha256.as_ref())),
         ("seconds", format!("{:.1}", report.seconds)),
-    ])
+    ]) + &notes(&report.source)
+}
+
+fn notes(source: &SourceReport) -> String {
+    source.notes.iter().map(|note| format!("note: {note}\n")).collect()
 }
 
 fn show_plan(plan: &ImportPlan) -> String {
@@ -130,7 +134,7 @@ fn show_plan(plan: &ImportPlan) -> String {
         ("protected", if plan.protect { "yes" } else { "no" }.to_owned()),
         ("read back", if plan.verify { "yes" } else { "no" }.to_owned()),
         ("source", shown(&plan.source)),
-    ])
+    ]) + &notes(&plan.source)
 }
 
 fn shown(source: &SourceReport) -> String {

@@ -500,6 +500,9 @@ class InspectReport(TypedDict):
     format: str
     """The format that was detected."""
 
+    hint: Union[str, None]
+    """What to do then, where there is a way."""
+
     path: str
     """The path, escaped, or the URL without its query; `-` for a stream."""
 
@@ -896,6 +899,9 @@ class SourceReport(TypedDict):
 
     format: str
     """The format that was detected."""
+
+    notes: list[str]
+    """What is nothing to refuse it for, and somebody should know."""
 
     path: str
     """The path, escaped, or the URL without its query; `-` for a stream."""

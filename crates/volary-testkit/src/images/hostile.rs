@@ -367,7 +367,11 @@ fn nested(t: &mut Table) {
     for (name, magic) in magics() {
         // What stands at the end of a disk says nothing of how it begins, and a disk is not read to its end for this.
         let within = |at: usize, what: &[u8]| magic.get(at..).is_some_and(|rest| rest.starts_with(what));
-        if within(0, b".") && !within(257, b"ustar") && !within(0x40, b"\x7f\x10\xda\xbe") {
+        // A file system is what a disk may hold.
+        let file_system = name == "squashfs";
+        if file_system
+            || within(0, b"....") && !within(257, b"ustar") && !within(0x40, b"\x7f\x10\xda\xbe")
+        {
             continue;
         }
         let mut disk = magic;

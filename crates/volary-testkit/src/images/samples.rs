@@ -140,10 +140,46 @@ pub fn magics() -> Vec<(&'static str, Vec<u8>)> {
         ("xz", 0, b"\xfd7zXZ\0"),
         ("zstd", 0, b"\x28\xb5\x2f\xfd"),
         ("bzip2", 0, b"BZh9"),
+        ("apple_sparse", 0, b"sprs\0\0\0\x03"),
+        ("android_sparse", 0, b"\x3a\xff\x26\xed\x01\0\0\0"),
+        ("uml_cow", 0, b"OOOM\0\0\0\x02"),
+        ("uml_cow", 0, b"MOOO\x01\0\0\0"),
+        ("nrg", 4096 - 12, b"NER5"),
+        ("nrg", 4096 - 8, b"NERO"),
+        ("partclone", 0, b"partclone-image"),
+        ("wim", 0, b"MSWIM\0\0\0"),
+        ("squashfs", 0, b"hsqs"),
+        ("squashfs", 0, b"sqsh"),
+        ("vma", 0, b"VMA\0\0\0\0\x01"),
+        ("ovf", 0, b"<?xml version=\"1.0\"?>\n<Envelope xmlns=\"http://schemas.dmtf.org/ovf/envelope/1\">"),
+        ("ovf", 0, b"\xef\xbb\xbf<ovf:Envelope xmlns:ovf='http://schemas.dmtf.org/ovf/envelope/2'>"),
+        ("vmx", 0, b".encoding = \"UTF-8\"\r\nconfig.version = \"8\"\r\n"),
+        ("vmx", 0, b"#!/usr/bin/vmware\nvirtualHW.version=\"19\"\n"),
+        ("rar", 0, b"Rar!\x1a\x07\x01\0"),
+        ("rar", 0, b"Rar!\x1a\x07\0"),
+        ("ar", 0, b"!<arch>\n"),
+        ("cpio", 0, b"070701"),
+        ("cpio", 0, b"070702"),
+        ("cpio", 0, b"070707"),
+        ("cpio", 0, b"\xc7\x71\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\0\0\0\0\0disk\0"),
+        ("cpio", 0, b"\x71\xc7\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\0\0\0\0disk\0"),
+        ("lz4", 0, b"\x04\x22\x4d\x18"),
+        ("lz4", 0, b"\x02\x21\x4c\x18"),
+        ("lzip", 0, b"LZIP\x01"),
+        ("lzo", 0, b"\x89LZO\0\x0d\x0a\x1a\x0a"),
+        ("compress", 0, b"\x1f\x9d\x90"),
+        ("zchunk", 0, b"\0ZCK1"),
+        ("zchunk", 0, b"\0ZHR1"),
+        ("pdf", 0, b"%PDF-1.7"),
+        ("elf", 0, b"\x7fELF\x02\x01"),
+        ("mp4", 0, b"\0\0\0\x20ftypisom"),
     ]
     .into_iter()
     .map(|(name, offset, magic)| (name, at(offset, magic)))
     .collect();
+    let mut ova = at(257, b"ustar");
+    ova[..10].copy_from_slice(b"disk1.OVF\0");
+    all.push(("ova", ova));
     // A file cut right behind its magic is still that format.
     all.push(("qed", b"QED\0".to_vec()));
     all.push(("vmdk", b"KDMV".to_vec()));

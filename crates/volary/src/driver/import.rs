@@ -141,6 +141,8 @@ pub struct SourceReport {
     pub file_bytes: u64,
     /// The SHA-256 of the file, compressed as it is, where it was computed.
     pub sha256: Option<String>,
+    /// What is nothing to refuse it for, and somebody should know.
+    pub notes: Vec<String>,
 }
 
 /// What an import would do.
@@ -255,6 +257,7 @@ impl Store {
                 compression: source.compression.map(|format| format.to_string()),
                 file_bytes: source.file_bytes(),
                 sha256: None,
+                notes: source.notes(&image),
             },
         };
         Ok(Prepared { source, image, plan })
@@ -393,6 +396,7 @@ async fn fill_from(
         compression: source.compression.map(|format| format.to_string()),
         file_bytes: source.file_bytes(),
         sha256: None,
+        notes: Vec::new(),
     };
     let report = seal(fill, volume, request, report, (digest, &checksums), ctl).await?;
     Ok((digest, report.sha256))

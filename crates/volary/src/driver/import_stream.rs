@@ -90,7 +90,8 @@ async fn fill(
     let (stream, sink) = (Arc::new(stream), Arc::new(VolumeBlocks::new(volume.clone(), limit)));
     let pass = Pass { step: "copy", size_bytes: request.size_bytes, in_order: false, record_leaves: true };
     let digest = pass.run(Arc::new(stream.clone()), Some(sink), ctl).await?;
-    let (format, checksums, file_bytes) = stream.finish().map_err(|error| error.context("path", "-"))?;
+    let (format, notes, checksums, file_bytes) =
+        stream.finish().map_err(|error| error.context("path", "-"))?;
     let fill = Fill {
         size_bytes: request.size_bytes.unwrap_or(file_bytes),
         data_bytes: file_bytes,
@@ -102,7 +103,7 @@ async fn fill(
     };
     stream.fit(fill.size_bytes, ctl).await?;
     let (path, format) = ("-".to_owned(), format.to_string());
-    let source = SourceReport { path, format, compression: None, file_bytes, sha256: None };
+    let source = SourceReport { path, format, compression: None, file_bytes, sha256: None, notes };
     let source = seal(&fill, volume, request, source, (digest, &checksums), ctl).await?;
     Ok((fill, digest, source))
 }

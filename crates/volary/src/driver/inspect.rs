@@ -1,8 +1,9 @@
 //! Inspection: what a source is, before anybody trusts it.
 
-use super::image_error::{image_error, remedy};
-use super::source::{DECOMPRESS, ImportSource};
+use super::image_error::image_error;
+use super::source::ImportSource;
 use super::transfer::on_thread;
+use super::ways;
 use crate::{Ctl, Error, ErrorKind, Result, escape};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -28,11 +29,26 @@ pub async fn inspect(source: &ImportSource, options: &InspectOptions, ctl: &Ctl)
     let (declared, limits) = (options.format, Limits::default().with_nested(options.allow_nested));
     let open = source.open(ctl).await?;
     let file: Arc<dyn ReadAt> = open.content.clone();
-    let inspection = on_thread("inspecting the source", move || {
-        volary_image::inspect(&file, declared, &limits).map_err(image_error)
+    let (shown, unwraps) = (open.shown.clone(), open.unwraps);
+    let (inspection, hint) = on_thread("inspecting the source", move || {
+        let inspection = volary_image::inspect(&file, declared, &limits).map_err(image_error)?;
+        let failed = inspection.checks.last().map_or("", |check| check.name.as_str());
+        let way = |reason| ways::way(reason, failed, &*file, &shown, unwraps);
+        let hint = inspection.reason.and_then(way);
+        Ok((inspection, hint))
     })
     .await
     .map_err(|error| open.explain(error))?;
+    let misnamed = open.misnamed(inspection.format).map(|detail| CheckReport {
+        name: "source.name".to_owned(),
+        verdict: Verdict::Note.to_string(),
+        detail,
+    });
+    let checks = inspection.checks.into_iter().map(|check| CheckReport {
+        name: check.name,
+        verdict: check.verdict.to_string(),
+        detail: escape(check.detail.as_bytes()).into_owned(),
+    });
     Ok(InspectReport {
         path: open.shown.clone(),
         format: inspection.format.to_string(),
@@ -42,15 +58,8 @@ pub async fn inspect(source: &ImportSource, options: &InspectOptions, ctl: &Ctl)
         safe: inspection.safe,
         reason: inspection.reason,
         consequence: inspection.reason.map(|reason| reason.consequence().to_owned()),
-        checks: inspection
-            .checks
-            .into_iter()
-            .map(|check| CheckReport {
-                name: check.name,
-                verdict: check.verdict.to_string(),
-                detail: escape(check.detail.as_bytes()).into_owned(),
-            })
-            .collect(),
+        hint,
+        checks: misnamed.into_iter().chain(checks).collect(),
     })
 }
 
@@ -73,6 +82,8 @@ pub struct InspectReport {
     pub reason: Option<Reason>,
     /// What accepting it would have meant.
     pub consequence: Option<String>,
+    /// What to do then, where there is a way.
+    pub hint: Option<String>,
     /// Every check that was made.
     pub checks: Vec<CheckReport>,
 }
@@ -89,18 +100,12 @@ impl InspectReport {
             .context("reason", reason)
             .context("failed", failed.join(" "));
         // Every check has just been shown.
-        Some(match reason {
-            Reason::NestedHeader => error.hint(remedy(reason)),
-            _ if self.compression.is_none() && COMPRESSED.contains(&self.format.as_str()) => {
-                error.hint(DECOMPRESS)
-            }
-            _ => error,
+        Some(match &self.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
         })
     }
 }
-
-/// The formats of compression around a whole file.
-const COMPRESSED: [&str; 4] = ["gzip", "xz", "zstd", "bzip2"];
 
 /// One check of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

@@ -55,6 +55,7 @@ mod transfer;
 mod trash;
 mod unwrap;
 mod verify;
+mod ways;
 mod why;
 
 pub use audit::AUDIT_TARGET;

@@ -2,13 +2,14 @@
 
 use super::block::Block;
 use super::checksum::{Algorithm, Checksum, FileHasher};
-use super::image_error::image_error;
+use super::image_error::image_error_with;
 use super::patient::{Patient, read_error};
 use super::transfer::{BlockSource, on_thread};
+use super::ways;
 use crate::buffer::Buffer;
 use crate::digest::BLOCK_BYTES;
 use crate::engine::Volume;
-use crate::{Ctl, Error, ErrorKind, Result};
+use crate::{Ctl, Error, ErrorKind, Result, escape};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -121,11 +122,12 @@ impl RawStream {
     }
 
     /// What the whole of it was, once it has ended: refused when its end says that it was no raw content.
-    pub(super) fn finish(&self) -> Result<(Format, Vec<Checksum>, u64)> {
+    pub(super) fn finish(&self) -> Result<(Format, Vec<String>, Vec<Checksum>, u64)> {
         let mut reading = locked(&self.stream);
         let hashers = std::mem::take(&mut reading.hashers);
-        let format = reading.ends.judge(Limits::default().max_virtual_bytes)?;
-        Ok((format, hashers.into_iter().map(FileHasher::finish).collect(), reading.ends.len))
+        let image = reading.ends.judge(Limits::default().max_virtual_bytes)?;
+        let notes = image.notes().iter().map(|note| escape(note.detail.as_bytes()).into_owned()).collect();
+        Ok((image.format(), notes, hashers.into_iter().map(FileHasher::finish).collect(), reading.ends.len))
     }
 
     /// The next block, whole unless the stream ends in it.
@@ -225,10 +227,11 @@ impl Ends {
         self.len += bytes.len() as u64;
     }
 
-    fn judge(&self, most: u64) -> Result<Format> {
+    fn judge(&self, most: u64) -> Result<Image> {
         let limits = Limits::default().with_max_virtual_bytes(most);
-        let image = Image::open(Arc::new(self.clone()), Some(Format::Raw), &limits).map_err(image_error)?;
-        Ok(image.format())
+        Image::open(Arc::new(self.clone()), Some(Format::Raw), &limits).map_err(|error| {
+            image_error_with(error, |refusal| ways::way(refusal.reason, refusal.check, self, "-", false))
+        })
     }
 }
 

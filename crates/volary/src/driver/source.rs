@@ -2,10 +2,11 @@
 
 use super::block::{Block, Examiner};
 use super::fetch::UrlSource;
-use super::image_error::{image_error, image_error_of};
+use super::image_error::{image_error, image_error_with};
 use super::spool::spool;
 use super::transfer::{BlockSource, on_thread};
 use super::unwrap::{self, Unwrap};
+use super::ways;
 use crate::buffer::Buffer;
 use crate::{Ctl, Error, ErrorKind, Result, escape};
 use async_trait::async_trait;
@@ -141,6 +142,7 @@ impl ImportSource {
             file,
             before,
             shown,
+            name: outer.listed_name(),
             spooled,
             compression: None,
             unwraps: unwrap.is_some(),
@@ -155,9 +157,6 @@ impl ImportSource {
     }
 }
 
-/// What to do about a source that is compressed as a whole.
-pub(crate) const DECOMPRESS: &str = "`--decompress auto` takes compression off, and looks at what is in it";
-
 /// A source that is open.
 pub(crate) struct OpenSource {
     /// The file as it is, compressed or not: what its length and its digests are of.
@@ -166,14 +165,28 @@ pub(crate) struct OpenSource {
     pub(crate) content: Arc<FileSource>,
     before: Fingerprint,
     pub(crate) shown: String,
+    /// What it is called: a path, `-`, or the last segment of a URL.
+    name: String,
     /// Whether it came as a stream or from a server, so that nobody can read the same again.
     pub(crate) spooled: bool,
     /// The compression that was taken off.
     pub(crate) compression: Option<Format>,
-    unwraps: bool,
+    /// Whether compression was to be taken off.
+    pub(crate) unwraps: bool,
 }
 
 impl OpenSource {
+    /// What its name says of its content, where that is of another format.
+    pub(crate) fn misnamed(&self, found: Format) -> Option<String> {
+        ways::misnamed(&self.name, self.compression, found)
+    }
+
+    /// What somebody should know about the image in it.
+    pub(crate) fn notes(&self, image: &Image) -> Vec<String> {
+        let told = image.notes().iter().map(|note| escape(note.detail.as_bytes()).into_owned());
+        self.misnamed(image.format()).into_iter().chain(told).collect()
+    }
+
     pub(crate) fn file_bytes(&self) -> u64 {
         self.file.len()
     }
@@ -181,11 +194,12 @@ impl OpenSource {
     /// Detects and validates the image in it.
     pub(crate) async fn image(&self, declared: Option<Format>, limits: Limits) -> Result<Image> {
         let file: Arc<dyn ReadAt> = self.content.clone();
-        let unwraps = self.unwraps;
+        let (unwraps, shown) = (self.unwraps, self.shown.clone());
         let validate = move || {
-            Image::open(file.clone(), declared, &limits).map_err(|error| match unwrap::compression(&*file) {
-                Ok(Some(_)) if !unwraps => image_error_of(error, |_| DECOMPRESS),
-                _ => image_error(error),
+            Image::open(file.clone(), declared, &limits).map_err(|error| {
+                image_error_with(error, |refusal| {
+                    ways::way(refusal.reason, refusal.check, &*file, &shown, unwraps)
+                })
             })
         };
         let image = on_thread("validating the source", validate).await;
