@@ -128,6 +128,9 @@ pub fn detect(source: &dyn ReadAt) -> Result<Detection, ImageError> {
             matches.push(*format);
         }
     }
+    if is_skippable(&head) {
+        matches.push(behind_skippable(source)?);
+    }
     if ends_as_zip(&tail) {
         matches.push(Format::Zip);
     }
@@ -184,6 +187,40 @@ pub(crate) fn nested(image: &Image) -> Result<Option<Format>, ImageError> {
     // A file system is what a disk may hold.
     let harmless = |format: Format| format.is_raw_content() || format == Format::Squashfs;
     Ok(of_head(&head).into_iter().find(|format| !harmless(*format)))
+}
+
+/// Whether a frame follows that decoders of zstd and LZ4 pass over (RFC 8878, 3.1.2): `pzstd` begins a file by one.
+fn is_skippable(bytes: &[u8]) -> bool {
+    matches!(*bytes, [0x50..=0x5f, 0x2a, 0x4d, 0x18, _, _, _, _, ..])
+}
+
+/// Which stream the first other frame is of, behind all that are passed over: LZ4's, or else zstd's, whose
+/// decoder then says what is wrong with it.
+fn behind_skippable(source: &dyn ReadAt) -> Result<Format, ImageError> {
+    /// Files have one, or one for each of some dozen streams; whoever writes more of them in a row means something else.
+    const MOST: usize = 64;
+    let mut at = 0_u64;
+    for _ in 0..MOST {
+        let mut frame = [0; 8];
+        if at == source.len() {
+            return Ok(Format::Zstd);
+        }
+        let there = usize::try_from(source.len().saturating_sub(at)).map_or(8, |there| there.min(8));
+        let doing = "reading the source's head and tail";
+        source.read_exact_at(&mut frame[..there], at).map_err(|source| ImageError::Io { doing, source })?;
+        if !is_skippable(&frame[..there]) {
+            let lz4 = of_head(&frame[..there]).contains(&Format::Lz4);
+            return Ok(if lz4 { Format::Lz4 } else { Format::Zstd });
+        }
+        let [.., a, b, c, d] = frame;
+        let next = at + 8 + u64::from(u32::from_le_bytes([a, b, c, d]));
+        // A frame that the file does not hold whole is that of a file cut short.
+        if next > source.len() {
+            return Ok(Format::Zstd);
+        }
+        at = next;
+    }
+    Ok(Format::Zstd)
 }
 
 fn read(source: &dyn ReadAt, offset: u64, len: u64) -> Result<Vec<u8>, ImageError> {

@@ -1,7 +1,9 @@
-//! The decoders: what each accepts is what its tool accepts, streams one after the other, without what may follow them.
+//! The decoders: what each accepts is what its tool accepts. Streams may follow one another, frames that say nothing are passed over,
+//! and zeros may follow the last stream of gzip and bzip2, as they do on tapes; of xz liblzma takes care. Anything else that follows is
+//! an error, also where a tool only warns of it.
 
 use crate::{Ctl, Error};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 use volary_image::{FileSource, Format, ReadAt};
 
@@ -42,8 +44,8 @@ impl Read for Wrapped {
 pub(super) fn of(format: Format, wrapped: Wrapped) -> io::Result<Box<dyn Read>> {
     let input = BufReader::with_capacity(BUFFER_BYTES, wrapped);
     Ok(match format {
-        Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
-        Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
+        Format::Gzip => Box::new(Streams::<flate2::bufread::GzDecoder<Input>>::new(input)),
+        Format::Bzip2 => Box::new(Streams::<bzip2::bufread::BzDecoder<Input>>::new(input)),
         Format::Xz => {
             let flags = liblzma::stream::CONCATENATED;
             let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY_BYTES, flags)?;
@@ -56,6 +58,79 @@ pub(super) fn of(format: Format, wrapped: Wrapped) -> io::Result<Box<dyn Read>> 
         }
         _ => return Err(io::ErrorKind::Unsupported.into()),
     })
+}
+
+type Input = BufReader<Wrapped>;
+
+/// A decoder of one stream, which gives back what follows it.
+trait OneStream: Read {
+    fn begin(input: Input) -> Self;
+    fn end(self) -> Input;
+}
+
+impl OneStream for flate2::bufread::GzDecoder<Input> {
+    fn begin(input: Input) -> Self {
+        Self::new(input)
+    }
+    fn end(self) -> Input {
+        self.into_inner()
+    }
+}
+
+impl OneStream for bzip2::bufread::BzDecoder<Input> {
+    fn begin(input: Input) -> Self {
+        Self::new(input)
+    }
+    fn end(self) -> Input {
+        self.into_inner()
+    }
+}
+
+/// Streams one after the other, and zeros behind the last.
+struct Streams<D>(Option<D>);
+
+impl<D: OneStream> Streams<D> {
+    fn new(input: Input) -> Self {
+        Streams(Some(D::begin(input)))
+    }
+}
+
+impl<D: OneStream> Read for Streams<D> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(stream) = &mut self.0 {
+            let read = stream.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let Some(mut rest) = self.0.take().map(D::end) else { break };
+            if !only_zeros_follow(&mut rest)? {
+                self.0 = Some(D::begin(rest));
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Whether nothing follows but zeros, which are taken then.
+fn only_zeros_follow(input: &mut Input) -> io::Result<bool> {
+    let mut zeros = false;
+    loop {
+        let bytes = input.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(true);
+        }
+        let len = bytes.len();
+        if bytes.iter().any(|&byte| byte != 0) {
+            let mixed = zeros || bytes[0] == 0;
+            return if mixed {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "something follows the zeros"))
+            } else {
+                Ok(false)
+            };
+        }
+        zeros = true;
+        input.consume(len);
+    }
 }
 
 /// Whether a decoder gave up because of its bound on memory.
