@@ -147,12 +147,22 @@ fn header_text_cannot_speak_to_a_terminal() {
 #[test]
 fn snapshots_are_counted_in_a_note() {
     let mut built = sample().build();
-    let at = built.refcount_table;
-    built.put32(60, 2).put64(64, at);
+    let at = built.bytes.len() as u64;
+    // Two entries; the second names an id of five bytes and extra data of sixteen.
+    built.put(at, &[0; 4096]).put32(60, 2).put64(64, at);
+    built.put32(at + 40 + 12, 5 << 16).put32(at + 40 + 36, 16);
     let source: Arc<dyn ReadAt> = Arc::new(built.bytes);
     let seen = inspect(&source, None, &Limits::default()).unwrap();
     let note = seen.checks.iter().find(|c| c.name == "qcow2.snapshots").unwrap();
     assert!(seen.safe && note.verdict == Verdict::Note && note.detail.starts_with("2 internal"), "{note:?}");
+}
+
+#[test]
+fn an_image_that_was_not_closed_is_told_of() {
+    let mut built = sample().build();
+    built.put64(72, 1);
+    let image = Image::open(Arc::new(built.bytes), None, &Limits::default()).unwrap();
+    assert!(image.notes().iter().any(|note| note.name == "qcow2.dirty"), "{:?}", image.notes());
 }
 
 #[test]
@@ -214,7 +224,8 @@ fn what_only_resembles_a_magic_is_raw() {
     let mut cpio = b"\xc7\x71".to_vec();
     cpio.resize(100, 0);
     cpio[20] = 5;
-    let mut others = vec![zip, fat, cpio.clone(), b"QFI".to_vec(), b"#\nversion=9\n".to_vec(), b"BZhx".to_vec()];
+    let mut others =
+        vec![zip, fat, cpio.clone(), b"QFI".to_vec(), b"#\nversion=9\n".to_vec(), b"BZhx".to_vec()];
     cpio[20..].fill(b'x');
     others.extend(compress);
     others.extend([cpio, b"\0\x10\0\0ftypisom".to_vec(), b"about config.version\nx\n".to_vec()]);

@@ -107,6 +107,12 @@ impl Header {
         let (incompatible, autoclear) = (fields.u64(72), fields.u64(88));
         Self::check_features(incompatible, autoclear)?;
         report.pass("qcow2.features", format_args!("incompatible {incompatible:#x}"));
+        if incompatible & DIRTY != 0 {
+            report.note(
+                "qcow2.dirty",
+                "the image was not closed by its last writer: what was written last may be missing",
+            );
+        }
 
         let backing = fields.u64(8);
         require(backing == 0, Reason::BackingFile, "qcow2.backing_file", || {

@@ -1,14 +1,16 @@
 //! QEMU copy-on-write, versions 2 and 3, by `docs/interop/qcow2` in QEMU's tree.
 //!
 //! An image that needs another file (a backing file, an external data file), a key, or a feature that is not known is refused, as is
-//! every structure that breaks the specification. Refcounts are not needed to read and are not read. Internal snapshots are bounded
-//! and counted, never read.
+//! every structure that breaks the specification. Refcounts are not needed to read: where their blocks are is looked at, what is in
+//! them not. Internal snapshots are bounded and counted, and their data is never read.
 
 mod compressed;
 mod extensions;
 mod header;
 mod mapping;
 mod read;
+mod refcounts;
+mod snapshots;
 mod validate;
 
 use crate::image::{Mapped, Opened, Runs};

@@ -1,10 +1,13 @@
 //! The validating pass: the whole active mapping, before anything is read or created.
 //!
 //! Each table and plain cluster may be referenced once, noted in a bitmap that is sized by the file, so time and memory follow the
-//! file's length whatever the header claims. Compressed streams may share sectors (valid images do); their lengths are summed instead.
+//! file's length whatever the header claims. What is only there for others to read claims its clusters too: refcount blocks, the table
+//! of snapshots and their L1 tables. Data that lies on one of them would change with it. Compressed streams may share sectors (valid
+//! images do); their lengths are summed instead.
 
 use super::header::Header;
 use super::mapping::{Cluster, Mapping};
+use super::{refcounts, snapshots};
 use crate::claimed::Claimed;
 use crate::inspect::Report;
 use crate::limits::Limits;
@@ -46,6 +49,9 @@ pub(super) fn validate(
             })
         }
     })?;
+    refcounts::claim(header, source, &mut claimed)?;
+    snapshots::claim(header, source, &mut claimed)?;
+    report.pass("qcow2.refcount_blocks", "aligned, inside the file, each once, on nothing else");
     if streams > 0 {
         // A second walk, since a stream may come before the plain cluster it would overlap.
         mapping.clusters(disk, &mut |_, found| match found {

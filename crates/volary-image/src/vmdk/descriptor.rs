@@ -14,21 +14,25 @@ const PARENT: &str = "vmdk.parent";
 const REQUIRED: [&str; 4] = ["version", "cid", "parentcid", "createtype"];
 const MAX_KEYS: usize = 256;
 
-pub(super) fn check(source: &dyn ReadAt, header: &Header, report: &mut Report) -> Result<(), ImageError> {
+/// Checks the descriptor; returns the size that it gives the disk.
+pub(super) fn check(source: &dyn ReadAt, header: &Header, report: &mut Report) -> Result<u64, ImageError> {
     let mut bytes = vec![0; usize::try_from(header.descriptor_bytes).unwrap_or(0)];
     read_meta(source, &mut bytes, SECTOR, CHECK)?;
     let text = text_of(&bytes)?;
+    let text = &*text;
     // QEMU's split disks have room for a descriptor in every extent, and text in none.
     require(!text.is_empty(), Reason::DataFile, CHECK, || {
         "no descriptor: one extent of a disk of several files".to_owned()
     })?;
     refuse_parent(text)?;
-    let (mut keys, mut extents) = (Vec::new(), 0);
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    let (mut keys, mut extents, mut size) = (Vec::new(), 0, header.size);
+    // Only what ASCII calls a space: other readers know no other.
+    let trimmed = |line| str::trim_matches(line, |c: char| c.is_ascii_whitespace());
+    for line in text.lines().map(trimmed).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         if is_extent(line) {
             extents += 1;
             require(extents == 1, Reason::DataFile, EXTENTS, || "more than one extent".to_owned())?;
-            check_extent(line, header)?;
+            size = check_extent(line, header)?;
             continue;
         }
         let (key, value) = line.split_once('=').ok_or_else(|| malformed("not a key and its value", line))?;
@@ -45,7 +49,7 @@ pub(super) fn check(source: &dyn ReadAt, header: &Header, report: &mut Report) -
     report.pass(CHECK, format_args!("{} keys", keys.len()));
     report.pass(PARENT, "none");
     report.pass(EXTENTS, "this file");
-    Ok(())
+    Ok(size)
 }
 
 fn malformed(what: &str, line: &str) -> ImageError {
@@ -58,8 +62,9 @@ fn unquoted<'a>(value: &'a str, line: &str) -> Result<&'a str, ImageError> {
     if inner.contains('"') { Err(malformed("unbalanced quotes", line)) } else { Ok(inner) }
 }
 
-/// `RW <sectors> SPARSE "<name>"`, of which the name is never opened; a stream may say `RDONLY`.
-fn check_extent(line: &str, header: &Header) -> Result<(), ImageError> {
+/// `RW <sectors> SPARSE "<name>"`, of which the name is never opened; a stream may say `RDONLY`. Returns the size of the disk: VirtualBox
+/// rounds the header's up to a whole grain, and means the descriptor's.
+fn check_extent(line: &str, header: &Header) -> Result<u64, ImageError> {
     let (head, rest) = line.split_once('"').unwrap_or((line, ""));
     let (name, tail) = rest.split_once('"').unwrap_or((rest, ""));
     let mut words = head.split_ascii_whitespace();
@@ -71,10 +76,18 @@ fn check_extent(line: &str, header: &Header) -> Result<(), ImageError> {
         format!("an extent that is not named plainly: {line:.80}")
     })?;
     let writable = access == Some("RW") || access == Some("RDONLY") && header.compressed;
-    let whole = sectors.and_then(|n| n.parse().ok()) == Some(header.size / SECTOR);
+    let size = sectors.and_then(|n| n.parse::<u64>().ok()).and_then(|sectors| sectors.checked_mul(SECTOR));
+    let whole = |size: u64| {
+        size == header.size || size > 0 && size.checked_next_multiple_of(header.grain) == Some(header.size)
+    };
     let ends = words.next().is_none() && tail.is_empty() && rest.ends_with('"');
-    require(writable && whole && ends, Reason::Malformed, EXTENTS, || {
-        format!("an extent that is not the whole disk of {} sectors: {line:.80}", header.size / SECTOR)
+    size.filter(|size| writable && whole(*size) && ends).ok_or_else(|| {
+        let sectors = header.size / SECTOR;
+        refused(
+            Reason::Malformed,
+            EXTENTS,
+            format!("an extent that is not the whole disk of {sectors} sectors: {line:.80}"),
+        )
     })
 }
 

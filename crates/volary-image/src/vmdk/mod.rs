@@ -33,8 +33,17 @@ struct Vmdk {
 /// Checks header, footer, descriptor and the whole mapping.
 pub(crate) fn open(source: &dyn ReadAt, limits: &Limits, report: &mut Report) -> Result<Opened, ImageError> {
     text::refuse_detached(source)?;
-    let header = Header::parse(source, limits, report)?;
-    descriptor::check(source, &header, report)?;
+    let mut header = Header::parse(source, limits, report)?;
+    let size = descriptor::check(source, &header, report)?;
+    if size < header.size {
+        let detail = format!(
+            "{size} bytes by the descriptor are taken, {} by the header are whole grains",
+            header.size
+        );
+        report.note("vmdk.size", detail);
+        // As many grains, the last of which the disk has in part.
+        (header.size, report.virtual_size) = (size, Some(size));
+    }
     let data = validate::validate(&header, source, report)?;
     Ok(Opened { size: header.size, data, mapped: Box::new(Vmdk { header }) })
 }

@@ -4,6 +4,7 @@ use super::header::MAGIC;
 use crate::metadata::read_failed;
 use crate::refusal::{ImageError, Reason, refused, require};
 use crate::source::ReadAt;
+use std::borrow::Cow;
 
 /// Refuses what has no sparse header: a descriptor in a file of its own names other files as the disk.
 pub(super) fn refuse_detached(source: &dyn ReadAt) -> Result<(), ImageError> {
@@ -36,8 +37,9 @@ pub(super) fn refuse_parent(text: &str) -> Result<(), ImageError> {
     require(!found, Reason::BackingFile, "vmdk.parent", || "the descriptor names a parent".to_owned())
 }
 
-/// The text of an embedded descriptor: lines of printable ASCII, then nothing but zero bytes.
-pub(super) fn text_of(bytes: &[u8]) -> Result<&str, ImageError> {
+/// The text of an embedded descriptor: lines of printable text, then nothing but zero bytes. Beyond ASCII are names and comments, in
+/// whatever encoding their writer had; what is no UTF-8 in them is replaced, since no name is ever used.
+pub(super) fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>, ImageError> {
     const CHECK: &str = "vmdk.descriptor";
     /// What the digits of a `CID` may differ by.
     const SHORTENED: usize = 7;
@@ -52,12 +54,24 @@ pub(super) fn text_of(bytes: &[u8]) -> Result<&str, ImageError> {
     // A carriage return belongs to a line's end: alone it would end the line for some readers only.
     let strange = (0..).zip(text).find(|&(at, &byte)| match byte {
         b'\r' => text.get(at + 1) != Some(&b'\n'),
-        _ => !matches!(byte, b'\t' | b'\n' | b' '..=b'~'),
+        _ => !matches!(byte, b'\t' | b'\n' | b' '..=b'~' | 0x80..),
     });
-    require(strange.is_none(), Reason::Malformed, CHECK, || {
-        format!("byte {strange:?} is not text of ASCII lines")
-    })?;
-    std::str::from_utf8(text).map_err(|error| refused(Reason::Malformed, CHECK, error))
+    if let Some((at, byte)) = strange {
+        return Err(refused(Reason::Malformed, CHECK, format!("the byte {byte:#04x} at {at} is not text")));
+    }
+    for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
+        require(is_plain_outside_quotes(line), Reason::Malformed, CHECK, || {
+            format!("line {number} has other characters than ASCII outside of quotes")
+        })?;
+    }
+    Ok(String::from_utf8_lossy(text))
+}
+
+/// Whether a line is a comment, or ASCII but for what stands in quotes.
+fn is_plain_outside_quotes(line: &[u8]) -> bool {
+    let comment = line.trim_ascii_start().first() == Some(&b'#');
+    // What stands before the first quote, between the second and the third, and so on.
+    comment || line.split(|&byte| byte == b'"').step_by(2).all(<[u8]>::is_ascii)
 }
 
 /// Whether a name can only be one of a file beside this one.

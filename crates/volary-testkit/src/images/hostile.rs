@@ -220,6 +220,57 @@ fn overlaps(t: &mut Table) {
         1 << 62 | 15 << 58 | (b.hosts[&600] + 512)
     });
     t.entry("stream in the header", "malformed", 2, |_, _| 1 << 62 | 512);
+    for (name, part) in [("refcount block", 0), ("table of snapshots", 1), ("L1 table of a snapshot", 2)] {
+        t.spoil(&format!("data on a {name}"), "overlap", |b| {
+            let place = match part {
+                0 => b.get64(b.refcount_table),
+                of_snapshot => snapshot(b) + (of_snapshot - 1) * 4096,
+            };
+            let at = b.l2_entry(0);
+            b.put64(at, place | COPIED);
+        });
+        t.spoil(&format!("stream on a {name}"), "overlap", |b| {
+            let place = match part {
+                0 => b.get64(b.refcount_table),
+                of_snapshot => snapshot(b) + (of_snapshot - 1) * 4096,
+            };
+            let at = b.l2_entry(2);
+            b.put64(at, 1 << 62 | place);
+        });
+    }
+    t.spoil("refcount block on data", "overlap", |b| _ = b.put64(b.refcount_table, b.hosts[&600]));
+    t.spoil("refcount block on L1", "overlap", |b| _ = b.put64(b.refcount_table, b.l1));
+    t.spoil("refcount block on its table", "overlap", |b| _ = b.put64(b.refcount_table, b.refcount_table));
+    t.spoil("one refcount block twice", "overlap", |b| {
+        let block = b.get64(b.refcount_table);
+        b.put64(b.refcount_table + 8, block);
+    });
+    t.spoil("refcount block misaligned", "malformed", |b| _ = b.put64(b.refcount_table + 8, 4096 + 512));
+    t.spoil("refcount block with reserved bits", "malformed", |b| _ = b.put64(b.refcount_table + 8, 4097));
+    t.spoil("refcount block outside", "truncated", |b| _ = b.put64(b.refcount_table + 8, FAR));
+    t.spoil("refcount block at the highest offset", "truncated", |b| {
+        _ = b.put64(b.refcount_table + 8, !4095)
+    });
+    t.spoil("snapshots on data", "overlap", |b| {
+        // An entry of zero bytes, where data is.
+        let at = b.hosts[&600];
+        b.put32(60, 1).put64(64, at).put(at, &[0; 4096]);
+    });
+    let mut snapshots = |name: &str, reason, change: &dyn Fn(&mut Built, u64)| {
+        t.spoil(&format!("snapshots, {name}"), reason, |b| {
+            let at = snapshot(b);
+            change(b, at);
+        });
+    };
+    snapshots("an L1 table on data", "overlap", &|b, at| _ = b.put64(at, b.hosts[&600]));
+    snapshots("an L1 table on the disk's", "overlap", &|b, at| _ = b.put64(at, b.l1));
+    snapshots("an L1 table misaligned", "malformed", &|b, at| _ = b.put64(at, 4097));
+    snapshots("an L1 table outside", "truncated", &|b, at| _ = b.put64(at, FAR));
+    snapshots("an L1 table at the highest offset", "truncated", &|b, at| _ = b.put64(at, !4095));
+    snapshots("an L1 table too large", "limit", &|b, at| _ = b.put32(at + 8, u32::MAX));
+    snapshots("extra data of 4 GiB", "limit", &|b, at| _ = b.put32(at + 36, u32::MAX));
+    snapshots("names beyond the file", "truncated", &|b, at| _ = b.put32(at + 12, u32::MAX));
+    snapshots("more of them than their table has", "overlap", &|b, _| _ = b.put32(60, 200));
     let wide = Qcow2 { cluster_bits: 9, ..Qcow2::new(1 << 20) }.with(0, Cluster::Plain(pattern(1, 512)));
     let mut built = wide.build();
     for slot in 0..32 {
@@ -227,6 +278,15 @@ fn overlaps(t: &mut Table) {
         built.put64(built.l1 + slot * 8, table | COPIED);
     }
     t.add("every L1 entry the same table", "overlap", built.bytes);
+}
+
+/// Gives an image a snapshot: a table of one, and behind it an L1 table, each in a cluster of its own at the end. Returns where the table
+/// is.
+fn snapshot(b: &mut Built) -> u64 {
+    let at = b.bytes.len() as u64;
+    b.put(at, &[0; 2 * 4096]).put32(60, 1).put64(64, at);
+    b.put64(at, at + 4096).put32(at + 8, 2);
+    at
 }
 
 fn subclusters(t: &mut Table) {
@@ -369,9 +429,7 @@ fn nested(t: &mut Table) {
         let within = |at: usize, what: &[u8]| magic.get(at..).is_some_and(|rest| rest.starts_with(what));
         // A file system is what a disk may hold.
         let file_system = name == "squashfs";
-        if file_system
-            || within(0, b"....") && !within(257, b"ustar") && !within(0x40, b"\x7f\x10\xda\xbe")
-        {
+        if file_system || within(0, b"....") && !within(257, b"ustar") && !within(0x40, b"\x7f\x10\xda\xbe") {
             continue;
         }
         let mut disk = magic;

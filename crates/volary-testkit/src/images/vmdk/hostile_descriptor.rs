@@ -70,8 +70,11 @@ fn descriptor(c: &mut Cases) {
         ("its last bytes, but not at once", "\0\0\"\n"),
         ("more of its last bytes than a CID", "\0 \"ide\"\n"),
         ("a zero byte in a comment", "# a\0b\n"),
-        ("UTF-8", "# \u{e4}\n"),
-        ("text that turns around", "# \u{202e}\n"),
+        ("UTF-8 outside of quotes", "ddb.x=\u{e4}\n"),
+        ("a key in UTF-8", "ddb.\u{e4}=\"1\"\n"),
+        ("UTF-8 behind quotes", "ddb.x=\"1\"\u{e4}\n"),
+        ("a space that only some know", "\u{a0}ddb.x=\"1\"\n"),
+        ("text that turns around", "\u{202e}ddb.x=\"1\"\n"),
         ("a lone carriage return", "# a\rRW 16 FLAT \"/etc/shadow\" 0\n"),
         ("a vertical tab", "# \x0b\n"),
         ("a backspace", "ddb.a=\"\x08\"\n"),
@@ -81,7 +84,7 @@ fn descriptor(c: &mut Cases) {
     }
     c.text("no text", "data_file", |_| String::new());
     c.text("only blanks", "malformed", |_| " \n".repeat(100));
-    c.sparse("descriptor, bytes that are no UTF-8", "malformed", |b| _ = b.put(SECTOR + 2, &[0xff, 0xfe]));
+    c.sparse("descriptor, bytes that are no UTF-8", "malformed", |b| _ = b.put(SECTOR + 24, &[0xff, 0xfe]));
     c.sparse("descriptor, a byte at its end", "malformed", |b| _ = b.put(21 * SECTOR - 1, b"x"));
 }
 
@@ -152,7 +155,7 @@ fn values(c: &mut Cases) {
         "NOACCESS 16 SPARSE \"disk.vmdk\"",
         "Rw 16 SPARSE \"disk.vmdk\"",
         "RW 0 SPARSE \"disk.vmdk\"",
-        "RW 15 SPARSE \"disk.vmdk\"",
+        "RW 8 SPARSE \"disk.vmdk\"",
         "RW 17 SPARSE \"disk.vmdk\"",
         "RW -16 SPARSE \"disk.vmdk\"",
         "RW 0x10 SPARSE \"disk.vmdk\"",

@@ -5,7 +5,7 @@ mod hostile_descriptor;
 mod samples;
 
 pub use hostile::hostile;
-pub use samples::valid;
+pub use samples::{rounded, valid};
 
 use std::collections::BTreeMap;
 

@@ -70,6 +70,23 @@ pub fn valid() -> Vec<Sample> {
     all
 }
 
+/// As VirtualBox makes them where the disk does not end at a whole grain: the header's size is rounded up to one, the descriptor's is the
+/// disk's.
+#[must_use]
+pub fn rounded() -> Vec<Sample> {
+    let mut all = Vec::new();
+    for capacity in [1, 127, 129, 1000, 1025] {
+        for (kind, image) in [("sparse", Vmdk::new(capacity)), ("stream", Vmdk::stream(capacity))] {
+            let last = (capacity - 1) / 128;
+            let mut image = filled(image, &[0, last]);
+            let disk = image.raw();
+            image.capacity = capacity.next_multiple_of(128);
+            all.push(Sample { name: format!("{kind}, {capacity} sectors"), file: image.build().bytes, disk });
+        }
+    }
+    all
+}
+
 /// The grains named, every other one hard to compress, the last cut where the disk ends.
 fn filled(mut image: Vmdk, grains: &[u64]) -> Vmdk {
     for &index in grains {
@@ -83,7 +100,7 @@ fn filled(mut image: Vmdk, grains: &[u64]) -> Vmdk {
 
 type Described = (&'static str, &'static str, &'static str, &'static str);
 
-fn descriptors() -> [Described; 4] {
+fn descriptors() -> [Described; 5] {
     [
         (
             "a descriptor of ESX",
@@ -118,6 +135,13 @@ fn descriptors() -> [Described; 4] {
              ddb.uuid.modification=\"3661715c-3906-4e4a-ab65-486d140e03b8\"\n\
              ddb.uuid.parentmodification=\"00000000-0000-0000-0000-000000000000\"\n\
              ddb.geometry.biosCylinders=\"761\"\nddb.comment=\"\"\n",
+        ),
+        (
+            "a descriptor with names outside of ASCII",
+            "RW",
+            "monolithicSparse",
+            "# Disk DescriptorFile\n# Größe: 1000\nversion=1\nencoding=\"UTF-8\"\nCID=e2b8a58a\nparentCID=ffffffff\n\
+             createType=\"monolithicSparse\"\nEXTENT \"Büro-Rechner 電腦.vmdk\"\nddb.comment=\"für später\"\n",
         ),
         (
             "a descriptor of VirtualBox, stream",
