@@ -34,12 +34,10 @@ fn s05_an_interrupt_in_mid_import_exits_130_and_leaves_nothing() {
 fn a_terminal_that_is_closed_does_not_end_what_nohup_started() {
     let bench = crate::bench();
     let image = bench.image("disk.raw", 96);
-    let (plain, mut nohup) = (bench.command(&[]), std::process::Command::new("nohup"));
-    nohup.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    nohup.arg(plain.get_program()).arg("import").arg(&image).arg(bench.at("web"));
-    let pipe = || (Stdio::piped(), Stdio::piped());
-    let (out, error) = pipe();
-    let mut child = nohup.stdin(Stdio::null()).stdout(out).stderr(error).spawn().unwrap();
+    let mut nohup = std::process::Command::new("/usr/bin/nohup");
+    nohup.env_clear().env("VOLARY_STORE", &bench.url).stdin(Stdio::null());
+    nohup.args([env!("CARGO_BIN_EXE_volary"), "import", image.to_str().unwrap(), &bench.at("web")]);
+    let mut child = nohup.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     bench.wait_for_objects(&mut child);
     signal(&child, Signal::HUP);
     let ended = ended(child.wait_with_output().unwrap());

@@ -110,8 +110,10 @@ impl Bench {
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     }
 
+    /// The command, which hears signals also where these tests run with some ignored, as below nohup.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_volary"));
+        let mut command = Command::new("/usr/bin/env");
+        command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_volary")]);
         command.env_clear().env("VOLARY_STORE", &self.url);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
