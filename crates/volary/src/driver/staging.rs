@@ -257,7 +257,11 @@ impl Staging {
             });
             ctl.finish(doing, letting_go).await?;
         }
-        patiently(self.wait, ctl, || self.remove(ctl)).await
+        match patiently(self.wait, ctl, || self.remove(ctl)).await {
+            // An earlier removal that was given up has ended meanwhile: its entry in trash goes last.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
     }
 
     async fn remove(&self, ctl: &Ctl) -> Result<()> {
