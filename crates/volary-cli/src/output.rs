@@ -27,7 +27,7 @@ pub(crate) fn emit<T: Serialize>(format: Format, value: &T, human: impl FnOnce(&
     print(text.as_bytes())
 }
 
-/// Writes to standard output what somebody reads there, or no longer does.
+/// Writes to standard output; that its reader has gone is no error.
 pub(crate) fn print(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
     still_read(out.write_all(bytes).and_then(|()| out.flush())).map(drop)
@@ -149,7 +149,7 @@ pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
-/// Whether somebody still reads standard output: who goes has seen enough of a listing, and that is no error.
+/// Whether standard output still has a reader. A reader that goes away has seen enough of a listing, and that is no error.
 fn still_read(written: io::Result<()>) -> Result<bool> {
     match written {
         Ok(()) => Ok(true),

@@ -93,7 +93,7 @@ impl Interrupts {
     }
 }
 
-/// The signal of a closed terminal, for who has another use for it; `None` where it is ignored or cannot be caught.
+/// Catches SIGHUP for a command that does not end by it; `None` where the process ignores it or cannot catch it.
 pub(crate) fn hangups() -> Option<Signal> {
     if ignored() & (1 << (HANGUP - 1)) != 0 { None } else { signal(SignalKind::hangup()).ok() }
 }

@@ -132,7 +132,7 @@ impl Image {
         self.format
     }
 
-    /// What nobody is refused for and somebody should know, as [`crate::inspect`] tells it.
+    /// The notes of [`crate::inspect`]: facts that are no reason to refuse the image, and that its user should know.
     #[must_use]
     pub fn notes(&self) -> &[Check] {
         &self.notes

@@ -5,9 +5,9 @@ use crate::format::Format;
 /// A format that is never read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unread {
-    /// What it is, with its article.
+    /// The name of the format with its article, such as "a zip archive".
     pub what: &'static str,
-    /// What to do instead: a command with `FILE` for the file and `NAME` for the volume, or what it is good for.
+    /// How a user gets at the disk: a command with `FILE` for the file and `NAME` for the volume, or advice.
     pub way: &'static str,
 }
 
