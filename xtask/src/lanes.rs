@@ -5,8 +5,9 @@
 use crate::guarantees::Seen;
 use crate::test::FEATURES;
 use crate::tools::{self, Outcome, cargo, target};
+use crate::watch::{SILENCE, watch};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -93,15 +94,14 @@ struct Ended {
 
 fn run_one(binary: &TestBinary, logs: &Path, environment: &[(&str, PathBuf)]) -> Outcome<Ended> {
     let log = logs.join(format!("{}-{}.log", binary.crate_name, binary.test));
-    let file = File::create(&log)?;
     let mut command = binary.command();
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     for variable in ["CEPH_ARGS", "CEPH_LIB", "CEPH_KEYRING", "CEPH_CONF"] {
         command.env_remove(variable);
     }
-    let status = command.stdout(file.try_clone()?).stderr(file).status()?;
+    let failed = watch(&mut command, &log, SILENCE)?.is_some();
     let output = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
-    Ok(Ended { heading: binary.heading(), output, failed: !status.success() })
+    Ok(Ended { heading: binary.heading(), output, failed })
 }
 
 /// Runs all tests and shows what each binary prints when it ends; remembers which tests passed.

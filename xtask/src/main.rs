@@ -22,6 +22,7 @@ mod signals;
 mod soak;
 mod test;
 mod tools;
+mod watch;
 mod wheel;
 
 use clap::{Parser, Subcommand};

@@ -4,12 +4,12 @@ use crate::cluster;
 use crate::lanes::TestBinary;
 use crate::test::CONF;
 use crate::tools::{self, Outcome, cargo, root, target};
+use crate::watch::watch;
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::os::unix::process::ExitStatusExt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Which tests, how often, and how hard.
@@ -27,9 +27,9 @@ pub(crate) struct Shake {
     /// For how many microseconds it pauses at most
     #[arg(long, default_value_t = 20_000)]
     microseconds: u32,
-    /// How many seconds a run may take until it counts as hanging
+    /// How many seconds a run may print nothing until it counts as hanging
     #[arg(long, default_value_t = 900)]
-    limit_seconds: u64,
+    silent_seconds: u64,
     /// The configuration file of a cluster that runs, of any release, instead of one started for this
     #[arg(long)]
     conf: Option<PathBuf>,
@@ -96,7 +96,7 @@ fn run_on(shake: &Shake, conf: &Path) -> Outcome {
             command.env(CONF, conf).args(&shake.names);
             shaker.shake(&mut command, &format!("{}:{}:{seed}", shake.one_in, shake.microseconds));
             let begun = Instant::now();
-            let ended = watch(&mut command, &log, Duration::from_secs(shake.limit_seconds))?;
+            let ended = watch(&mut command, &log, Duration::from_secs(shake.silent_seconds))?;
             let text = fs::read_to_string(&log)?;
             let seconds = begun.elapsed().as_secs();
             if let Some(how) = ended {
@@ -115,23 +115,4 @@ fn run_on(shake: &Shake, conf: &Path) -> Outcome {
         return Err(format!("{failed} runs failed").into());
     }
     if shaker.processes()? == 0 { Err("nothing was shaken".into()) } else { Ok(()) }
-}
-
-/// Runs a command into a log until it ends, and says how it failed; one that does not end by then is ended.
-pub(crate) fn watch(command: &mut Command, log: &Path, limit: Duration) -> Outcome<Option<String>> {
-    let file = File::create(log)?;
-    let mut child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn()?;
-    let begun = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            let signal = status.signal().map(|number| format!("ended by signal {number}"));
-            return Ok((!status.success()).then(|| signal.unwrap_or(status.to_string())));
-        }
-        if begun.elapsed() > limit {
-            child.kill()?;
-            child.wait()?;
-            return Ok(Some("hung".to_owned()));
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }

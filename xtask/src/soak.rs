@@ -3,9 +3,10 @@
 use crate::cluster;
 use crate::lanes::TestBinary;
 use crate::matrix::{self, Plan, Release};
-use crate::shake::{Shaker, watch};
+use crate::shake::Shaker;
 use crate::test::{CONF, FEATURES};
 use crate::tools::{self, Outcome, cargo, root, target};
+use crate::watch::watch;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::fs;

@@ -5,11 +5,12 @@ use crate::lanes::TestBinary;
 use crate::soak::Handles;
 use crate::test::{CONF, FAULTS, QEMU_IMG};
 use crate::tools::{self, Outcome};
+use crate::watch::{SILENCE, watch};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 /// What is to be done inside.
@@ -76,7 +77,7 @@ fn run_tests(plan: &Tests) -> Outcome {
             .env(FAULTS, faults.conf())
             .env(QEMU_IMG, "/usr/bin/qemu-img");
         let name = format!("{}/{}", binary.crate_name, binary.test);
-        run_one(&mut command, &name, &mut log, &mut figures)?;
+        run_one(&mut command, &name, plan, &mut log, &mut figures)?;
     }
     for cluster in [&tests, &faults] {
         if let Err(left) = cluster.check_empty() {
@@ -105,19 +106,21 @@ fn lacks(plan: &Tests, conf: &Path) -> Outcome<String> {
     Ok(missing.unwrap_or("none").to_owned())
 }
 
-fn run_one(command: &mut Command, name: &str, log: &mut File, figures: &mut Figures) -> Outcome {
-    let (reader, writer) = std::io::pipe()?;
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-    let mut child = command.spawn()?;
-    // The writing ends go, so that the reading one ends with the tests.
-    command.stdout(Stdio::null()).stderr(Stdio::null());
+/// Runs one binary, and counts and logs what its tests print.
+fn run_one(
+    command: &mut Command,
+    name: &str,
+    plan: &Tests,
+    log: &mut File,
+    figures: &mut Figures,
+) -> Outcome {
+    let part = plan.log.with_extension("part");
+    let failure = watch(command, &part, SILENCE)?;
+    let printed = fs::read(&part)?;
     writeln!(log, "Running {name}")?;
+    log.write_all(&printed)?;
     let (passed, failed) = (figures.passed, figures.failed.len());
-    for line in BufReader::new(reader).split(b'\n') {
-        let line = line?;
-        log.write_all(&line)?;
-        log.write_all(b"\n")?;
-        let line = String::from_utf8_lossy(&line);
+    for line in String::from_utf8_lossy(&printed).lines() {
         let Some((test, how)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) else {
             continue;
         };
@@ -128,9 +131,8 @@ fn run_one(command: &mut Command, name: &str, log: &mut File, figures: &mut Figu
             _ => {}
         }
     }
-    let status = child.wait()?;
-    if !status.success() && figures.failed.len() == failed {
-        figures.failed.push(format!("{name}: {status}"));
+    if let Some(how) = failure.filter(|_| figures.failed.len() == failed) {
+        figures.failed.push(format!("{name}: {how}"));
     }
     let (passed, failed) = (figures.passed - passed, figures.failed.len() - failed);
     eprintln!("{}: {name}: {passed} passed, {failed} failed", figures.version);
