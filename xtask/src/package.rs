@@ -118,7 +118,7 @@ fn try_package(root: &CleanRoot, package: &Path) -> Outcome {
         test -s /usr/share/bash-completion/completions/volary
         test -s /usr/lib/systemd/system/volary-agent.service -o -s /lib/systemd/system/volary-agent.service
         test -s /etc/volary/agent.env -a -s /usr/share/volary/prometheus/volary.rules.yml
-        head --bytes 9000000 /dev/urandom >/root/disk.raw
+        head --bytes 9000448 /dev/urandom >/root/disk.raw
         cd /root
         volary import disk.raw web --snapshot golden
         volary verify web@golden

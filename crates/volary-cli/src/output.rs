@@ -133,6 +133,11 @@ pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> S
     pairs.iter().map(|(key, value)| format!("{key:width$}  {value}\n")).collect()
 }
 
+/// What somebody should know of a result, a line each.
+pub(crate) fn notes(notes: &[String]) -> String {
+    notes.iter().map(|note| format!("note: {note}\n")).collect()
+}
+
 /// How what was read compares with its record, if there is one.
 pub(crate) fn matches(matches: Option<bool>, accepted: bool) -> String {
     let shown = match (matches, accepted) {

@@ -130,3 +130,66 @@ fn compression_is_taken_off_when_told() {
         assert!(shown.contains(format), "{shown}");
     }
 }
+
+/// Runs in a shell what would be typed, with the command's name as it is in examples.
+fn shell(bench: &Bench, line: &str) -> harness::Ended {
+    let line = line.replace("volary", env!("CARGO_BIN_EXE_volary"));
+    let mut shell = std::process::Command::new("bash");
+    harness::ended(shell.args(["-c", &line]).env("VOLARY_STORE", &bench.url).output().unwrap())
+}
+
+#[test]
+fn s05_a_stream_that_breaks_off_is_no_volume_where_its_length_is_expected() {
+    let bench = Bench::new();
+    let disk = bench.image("disk.raw", 2).display().to_string();
+    let broken = format!("(head -c 3M {disk}; exit 1) | volary import - web -f raw");
+    let ended = shell(&bench, &format!("{broken} --expect-size 8M"));
+    assert_eq!(ended.code, Some(7), "{}", ended.stderr);
+    assert!(ended.stderr.contains("expected_bytes") && ended.stderr.contains("3145728"), "{}", ended.stderr);
+    bench.assert_empty();
+    // Without it the shell alone can tell, when it is asked to.
+    assert_eq!(shell(&bench, &format!("set -o pipefail; {broken}")).code, Some(1));
+    bench.ok(&["rm", "web"]);
+    // As the help has it, but for ssh.
+    let help = bench.ok(&["import", "--help"]);
+    let example = help.lines().find(|line| line.contains("| volary import -")).unwrap().trim();
+    assert!(example.contains("pipefail") && example.contains("--expect-size"), "{example}");
+    let line = example.replace("ssh host cat /dev/vg/disk", &format!("cat {disk}")).replace("10G", "8M");
+    let ended = shell(&bench, &line);
+    assert_eq!(ended.code, Some(0), "{line}: {}", ended.stderr);
+    assert_eq!(bench.json(&["info", "web"])["size_bytes"], 8 << 20);
+}
+
+#[test]
+fn s06_what_is_as_long_as_no_disk_is_refused_with_the_flag_that_takes_it() {
+    let bench = Bench::new();
+    let page = bench.path("disk.raw");
+    std::fs::write(&page, "<!doctype html>\n<title>Log in</title>\n").unwrap();
+    let page = page.to_str().unwrap();
+    for args in [&["inspect", page][..], &["import", page, "web"]] {
+        let ended = bench.run(args);
+        assert_eq!(ended.code, Some(6), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("hint: `-f raw`"), "{args:?}: {}", ended.stderr);
+    }
+    let ended = shell(&bench, &format!("cat {page} | volary import - web"));
+    assert_eq!(ended.code, Some(6), "{}", ended.stderr);
+    bench.assert_empty();
+    let told = bench.ok(&["import", page, "web", "-f", "raw"]);
+    assert!(told.contains("note: the file's 38 bytes end within a sector"), "{told}");
+    assert_eq!(bench.json(&["info", "web"])["size_bytes"], 512);
+}
+
+#[test]
+fn s06_a_page_of_a_server_is_refused_with_the_flag_that_takes_it() {
+    let bench = Bench::new();
+    let server = WebServer::new(|_, _| {
+        Reply::new("200 OK", &[("Content-Length", "512"), ("Content-Type", "text/html")], &[b'x'; 512])
+    });
+    let url = server.url("/disk.qcow2");
+    let args = ["import", &url, "web", "--allow-private-addresses"];
+    let ended = bench.run(&args);
+    assert_eq!(ended.code, Some(6), "{}", ended.stderr);
+    assert!(ended.stderr.contains("text/html") && ended.stderr.contains("`-f FORMAT`"), "{}", ended.stderr);
+    bench.assert_empty();
+    bench.ok(&[&args[..], &["-f", "raw"]].concat());
+}

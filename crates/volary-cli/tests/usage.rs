@@ -14,6 +14,8 @@ fn wrong_arguments_exit_2_with_one_error_line() {
         &["info", "a@b@c"],
         &["create", "--size", "10GB", "web"],
         &["create", "--size", "64", "web"],
+        &["create", "--size", "1000B", "web"],
+        &["resize", "--size", "1025B", "web"],
         &["create", "--size", "1G", "-rf"],
         &["create", "--size", "1G", "--", "-rf"],
         &["create", "--size", "1G", "a\nb"],

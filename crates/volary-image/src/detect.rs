@@ -9,7 +9,7 @@ use crate::image::Image;
 use crate::inspect::Report;
 use crate::refusal::{ImageError, Reason, refused};
 use crate::source::ReadAt;
-use crate::text;
+use crate::{raw, text};
 
 /// What detection saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -308,6 +308,14 @@ pub(crate) fn decide(
         return Err(refused(Reason::Polyglot, "format.single", detail));
     };
     report.format = format;
+    // Everything is raw that is nothing else: also a text, half a header, or the page of a server. A disk has whole sectors, or something
+    // on it.
+    let unlike_a_disk = seen.matches.is_empty() && !source.len().is_multiple_of(raw::SECTOR);
+    if declared.is_none() && unlike_a_disk && !raw::has_file_system(source)? {
+        let len = source.len();
+        let detail = format!("nothing is recognised in it, and its {len} bytes are no whole sectors of 512");
+        return Err(refused(Reason::Unrecognised, "format.recognised", detail));
+    }
     report.pass(
         "format.single",
         match format {

@@ -27,8 +27,8 @@ pub struct Extent {
 /// ```
 /// use std::sync::Arc;
 /// use volary_image::{Format, Image, Limits};
-/// let image = Image::open(Arc::new(vec![7_u8; 1000]), None, &Limits::default())?;
-/// assert_eq!((image.format(), image.size_bytes()), (Format::Raw, 1000));
+/// let image = Image::open(Arc::new(vec![7_u8; 1024]), None, &Limits::default())?;
+/// assert_eq!((image.format(), image.size_bytes()), (Format::Raw, 1024));
 /// # Ok::<(), volary_image::ImageError>(())
 /// ```
 pub struct Image {

@@ -32,6 +32,8 @@ named! {
         Malformed = "malformed",
         /// The format is never read.
         BannedFormat = "banned_format",
+        /// Nothing is recognised in the file, and it is not as long as a disk is.
+        Unrecognised = "unrecognised",
         /// The path is not a regular file or block device.
         NotAFile = "not_a_file",
     }
@@ -74,6 +76,9 @@ impl Reason {
             Self::Malformed => "programs would disagree about what is in it, and some would leave its bounds",
             Self::BannedFormat => {
                 "its wrapping would become the disk's content, or a format without strict rules be trusted"
+            }
+            Self::Unrecognised => {
+                "whatever came instead of a disk, such as an error page, would be called a verified volume"
             }
             Self::NotAFile => {
                 "opening it could block, set off a device, or lead to a file that was not named"

@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
-use volary_image::{Extent, FileSource, Image, ImageError, Limits, ReadAt, Reason};
+use volary_image::{Extent, FileSource, Format, Image, ImageError, Limits, ReadAt, Reason};
 
 fn refused(path: &Path) -> bool {
     let error = FileSource::open(path).unwrap_err();
@@ -72,10 +72,12 @@ fn raw_holes_are_zero_extents_and_every_byte_reads() {
         file.seek(SeekFrom::Start(at)).unwrap();
         file.write_all(&block).unwrap();
     }
-    let size = (8 << 20) + 100;
-    file.set_len(size).unwrap();
-    let image =
-        Image::open(Arc::new(FileSource::from_file(file).unwrap()), None, &Limits::default()).unwrap();
+    // The last sector is not whole: it is filled up.
+    file.set_len((8 << 20) + 100).unwrap();
+    let size = (8 << 20) + 512;
+    let source = Arc::new(FileSource::from_file(file).unwrap());
+    let image = Image::open(source, Some(Format::Raw), &Limits::default()).unwrap();
+    assert_eq!(image.size_bytes(), size);
     let extents = image.extents(0, size).unwrap();
     let data: Vec<Extent> = extents.iter().copied().filter(|e| e.data).collect();
     let want = |offset| Extent { offset, len: 64 << 10, data: true };

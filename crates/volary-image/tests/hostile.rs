@@ -124,7 +124,7 @@ fn raw_content_is_accepted_as_raw_and_named() {
         (mbr, Format::Mbr),
         (iso(20), Format::Iso),
         (hybrid, Format::Iso),
-        (vec![7; 99], Format::Raw),
+        (vec![7; 1024], Format::Raw),
     ];
     for (bytes, format) in table {
         for declared in [None, Some(Format::Raw), Some(format)] {
@@ -155,6 +155,52 @@ fn snapshots_are_counted_in_a_note() {
     let seen = inspect(&source, None, &Limits::default()).unwrap();
     let note = seen.checks.iter().find(|c| c.name == "qcow2.snapshots").unwrap();
     assert!(seen.safe && note.verdict == Verdict::Note && note.detail.starts_with("2 internal"), "{note:?}");
+}
+
+/// A disk of so many bytes with a magic somewhere.
+fn with(len: usize, at: usize, magic: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![7; len];
+    bytes[at..at + magic.len()].copy_from_slice(magic);
+    bytes
+}
+
+#[test]
+fn s06_what_is_raw_for_want_of_anything_else_must_be_as_long_as_a_disk() {
+    let page = b"<!doctype html>\n<title>Log in</title>\n".repeat(100);
+    // Letters of a text where a file system would have its magic.
+    let letters = [with(70_001, 1024, b"H+"), with(70_001, 1030, b"44")];
+    let others = [page, b"QFI".to_vec(), vec![7; 511], vec![7; 513], vec![0; 70_001]];
+    for bytes in letters.into_iter().chain(others) {
+        let open = |declared| Image::open(Arc::new(bytes.clone()), declared, &Limits::default());
+        let refusal = open(None).unwrap_err();
+        assert_eq!(refusal.refusal().unwrap().reason, Reason::Unrecognised, "{}", bytes.len());
+        let image = open(Some(Format::Raw)).unwrap();
+        let size = bytes.len().next_multiple_of(512);
+        assert_eq!(image.size_bytes(), size as u64);
+        assert!(image.notes().iter().any(|note| note.name == "raw.padding"), "{:?}", image.notes());
+        let mut disk = vec![0xaa; size];
+        image.read_exact_at(0, &mut disk).unwrap();
+        assert!(disk[..bytes.len()] == bytes && disk[bytes.len()..].iter().all(|&byte| byte == 0));
+        let mut last = [0xaa];
+        image.read_exact_at(size as u64 - 1, &mut last).unwrap();
+        assert_eq!((last, image.read_exact_at(size as u64, &mut last).is_err()), ([0], true));
+    }
+    let mut mbr = with(70_001, 450, &[0x83, 0, 0, 0, 1, 0, 0, 0, 9]);
+    mbr[446] = 0;
+    mbr[459..510].fill(0);
+    mbr[510..512].copy_from_slice(&[0x55, 0xaa]);
+    for (bytes, format) in [
+        (mbr, Format::Mbr),
+        (with(70_001, 1080, b"\x53\xef"), Format::Raw),
+        (with(70_001, 0, b"XFSB"), Format::Raw),
+        (with(70_001, 512, b"LABELONE"), Format::Raw),
+        (with(70_001, 1024, b"H+\0\x04"), Format::Raw),
+        (with(70_001, 65_600, b"_BHRfS_M"), Format::Raw),
+        ([iso(40), vec![7; 5]].concat(), Format::Iso),
+    ] {
+        let image = Image::open(Arc::new(bytes.clone()), None, &Limits::default()).unwrap();
+        assert_eq!((image.format(), image.size_bytes()), (format, bytes.len().next_multiple_of(512) as u64));
+    }
 }
 
 #[test]
@@ -231,7 +277,7 @@ fn what_only_resembles_a_magic_is_raw() {
     others.extend([cpio, b"\0\x10\0\0ftypisom".to_vec(), b"about config.version\nx\n".to_vec()]);
     others.extend([b"http://schemas.dmtf.org/ovf/envelope/1".to_vec(), b"\0\nconfig.version = 8\n".to_vec()]);
     for bytes in others {
-        let image = Image::open(Arc::new(bytes.clone()), None, &Limits::default()).unwrap();
+        let image = Image::open(Arc::new(bytes.clone()), Some(Format::Raw), &Limits::default()).unwrap();
         assert_eq!(image.format(), Format::Raw, "{bytes:?}");
     }
 }

@@ -11,7 +11,7 @@ fn seen(disk: &[u8], format: Format) -> Inspection {
     let source: Arc<dyn ReadAt> = Arc::new(disk.to_vec());
     let seen = inspect(&source, None, &Limits::default()).unwrap();
     assert!(seen.safe && seen.format == format, "{seen:?}");
-    assert_eq!(seen.virtual_size_bytes, Some(disk.len() as u64));
+    assert_eq!(seen.virtual_size_bytes, Some(disk.len().next_multiple_of(512) as u64));
     let image = Image::open(source, Some(Format::Raw), &Limits::default()).unwrap();
     let mut bytes = vec![0; disk.len()];
     image.read_exact_at(0, &mut bytes).unwrap();

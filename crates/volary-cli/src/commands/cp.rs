@@ -1,5 +1,5 @@
 use crate::arguments::{EXIT_CODES, parsed};
-use crate::output::{matches, pairs};
+use crate::output::{matches, notes, pairs};
 use crate::session::Session;
 use clap::Args;
 use volary::{CopyOptions, CopyReport, Result, Store, VolumeSpec, show_size};
@@ -47,5 +47,5 @@ fn show(report: &CopyReport) -> String {
         ("match", matches(report.matches, report.mismatch_accepted)),
         ("mismatched", show_size(report.mismatched_bytes)),
         ("seconds", format!("{:.1}", report.seconds)),
-    ])
+    ]) + &notes(&report.notes)
 }

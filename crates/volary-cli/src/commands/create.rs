@@ -12,7 +12,7 @@ pub(crate) struct Create {
     /// The new volume
     #[arg(value_parser = parsed::<VolumeSpec>)]
     spec: VolumeSpec,
-    /// Its size: a whole number and B, K, M, G, T or P
+    /// Its size: a whole number and B, K, M, G, T or P; whole sectors of 512 bytes
     #[arg(short, long, value_parser = size)]
     size: u64,
 }

@@ -1,5 +1,5 @@
 use crate::arguments::{EXIT_CODES, parsed};
-use crate::output::{self, matches, or_dash, pairs};
+use crate::output::{self, matches, notes, or_dash, pairs};
 use crate::session::Session;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -83,5 +83,5 @@ fn show(report: &ExportReport) -> String {
         ("mismatched", show_size(report.mismatched_bytes)),
         ("file digest", or_dash(report.file_digest.as_ref())),
         ("seconds", format!("{:.1}", report.seconds)),
-    ])
+    ]) + &notes(&report.notes)
 }

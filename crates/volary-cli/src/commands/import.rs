@@ -1,6 +1,6 @@
 use crate::arguments::{EXIT_CODES, name, parsed, size};
 use crate::commands::source::Source;
-use crate::output::{or_dash, pairs};
+use crate::output::{notes, or_dash, pairs};
 use crate::session::Session;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use volary::{
   volary import disk.img web --checksum-file SHA256SUMS
   volary import https://img.example/disk.qcow2 web --checksum-file https://img.example/SHA256SUMS
   volary import disk.raw.xz web --decompress auto
-  ssh host cat /dev/vg/disk | volary import - web -f raw
+  set -o pipefail; ssh host cat /dev/vg/disk | volary import - web -f raw --expect-size 10G
 
 {EXIT_CODES}"))]
 pub(crate) struct Import {
@@ -39,13 +39,16 @@ pub(crate) struct Import {
     /// The digest of the file to record [default: sha256 for all but raw files]
     #[arg(long, value_enum)]
     source_digest: Option<Digest>,
+    /// How long the source must be, as it comes: a stream whose writer failed is a part of what was meant
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    expect_size: Option<u64>,
     /// A snapshot to take of the volume
     #[arg(long, value_parser = name)]
     snapshot: Option<Name>,
     /// Protect the snapshot, so that it can be cloned
     #[arg(long, requires = "snapshot")]
     protect: bool,
-    /// A size larger than the image's
+    /// A size larger than the image's, in whole sectors of 512 bytes
     #[arg(long, value_parser = size)]
     size: Option<u64>,
     /// Do not read the volume back
@@ -91,6 +94,7 @@ pub(crate) async fn run(mut args: Import, session: &Session) -> Result<()> {
         Some(Digest::Sha512) => SourceDigest::Of(Algorithm::Sha512),
         Some(Digest::None) => SourceDigest::None,
     };
+    request.expected_bytes = args.expect_size;
     request.snapshot = args.snapshot;
     request.protect = args.protect;
     request.size_bytes = args.size;
@@ -117,11 +121,7 @@ fn show(report: &ImportReport) -> String {
         ("source", shown(&report.source)),
         ("sha256", or_dash(report.source.sha256.as_ref())),
         ("seconds", format!("{:.1}", report.seconds)),
-    ]) + &notes(&report.source)
-}
-
-fn notes(source: &SourceReport) -> String {
-    source.notes.iter().map(|note| format!("note: {note}\n")).collect()
+    ]) + &notes(&report.source.notes)
 }
 
 fn show_plan(plan: &ImportPlan) -> String {
@@ -134,7 +134,7 @@ fn show_plan(plan: &ImportPlan) -> String {
         ("protected", if plan.protect { "yes" } else { "no" }.to_owned()),
         ("read back", if plan.verify { "yes" } else { "no" }.to_owned()),
         ("source", shown(&plan.source)),
-    ]) + &notes(&plan.source)
+    ]) + &notes(&plan.source.notes)
 }
 
 fn shown(source: &SourceReport) -> String {

@@ -42,7 +42,7 @@ use volary::Result;
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Import(import::Import),
+    Import(Box<import::Import>),
     Export(export::Export),
     Inspect(inspect::Inspect),
     Verify(verify::Verify),
@@ -84,7 +84,7 @@ pub(crate) enum Command {
 /// Runs a command.
 pub(crate) async fn run(command: Command, session: &Session) -> Result<()> {
     match command {
-        Command::Import(args) => import::run(args, session).await,
+        Command::Import(args) => import::run(*args, session).await,
         Command::Export(args) => export::run(args, session).await,
         Command::Inspect(args) => inspect::run(args, session).await,
         Command::Verify(args) => verify::run(args, session).await,

@@ -12,7 +12,7 @@ pub(crate) struct Resize {
     /// The volume
     #[arg(value_parser = parsed::<VolumeSpec>)]
     spec: VolumeSpec,
-    /// Its new size: a whole number and B, K, M, G, T or P
+    /// Its new size: a whole number and B, K, M, G, T or P; whole sectors of 512 bytes
     #[arg(short, long, value_parser = size)]
     size: u64,
     /// Let a smaller size cut data off, for good

@@ -101,7 +101,7 @@ Outcome = Literal["planned", "removed", "deferred", "absent", "blocked", "failed
 ReapOutcome = Literal["settled", "pending", "running", "invalid"]
 """How an intent fared."""
 
-Reason = Literal["backing_file", "data_file", "unknown_feature", "encrypted", "truncated", "overlap", "bomb", "polyglot", "format_mismatch", "nested_header", "limit", "malformed", "banned_format", "not_a_file"]
+Reason = Literal["backing_file", "data_file", "unknown_feature", "encrypted", "truncated", "overlap", "bomb", "polyglot", "format_mismatch", "nested_header", "limit", "malformed", "banned_format", "unrecognised", "not_a_file"]
 """The stable code of a refusal; scripts may rely on it."""
 
 RepairOutcome = Literal["planned", "repaired", "absent", "blocked", "failed"]
@@ -246,6 +246,9 @@ class CopyReport(TypedDict):
     mismatched_bytes: int
     """How many bytes did not match what the store knows of them, and were taken all the same."""
 
+    notes: list[str]
+    """What somebody should know of it, such as a size that ends within a sector."""
+
     seconds: float
     """How long it took."""
 
@@ -329,6 +332,9 @@ class ExportReport(TypedDict):
 
     mismatched_bytes: int
     """How many bytes did not match what the store knows of them, and were taken all the same."""
+
+    notes: list[str]
+    """What somebody should know of the volume, such as a size that ends within a sector."""
 
     path: str
     """The path, escaped; `-` for a stream."""

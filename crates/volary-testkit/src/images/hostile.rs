@@ -444,6 +444,9 @@ fn nested(t: &mut Table) {
 
 fn raw(t: &mut Table) {
     t.add("empty file", "truncated", Vec::new());
+    t.add("a page", "unrecognised", b"<!doctype html>\n<title>Log in</title>\n".to_vec());
+    t.add("three bytes of a header", "unrecognised", b"QFI".to_vec());
+    t.add("no whole sectors", "unrecognised", noise(1, 70_001));
     t.declared("empty file declared raw", "raw", "truncated", Vec::new());
     let descriptor = 16 * 2048;
     let mut spoil = |name: &str, reason, at: usize, bytes: &[u8]| {

@@ -4,6 +4,7 @@ use super::audit::Audit;
 use super::comparison::{Compared, Recorded};
 use super::fill::Fill;
 use super::import::require_room;
+use super::sectors;
 use super::staging::{Origin, Staging};
 use super::store::Store;
 use super::transfer::VolumeBlocks;
@@ -50,6 +51,8 @@ pub struct CopyReport {
     pub mismatch_accepted: bool,
     /// Whether it was read back and compared.
     pub verified: bool,
+    /// What somebody should know of it, such as a size that ends within a sector.
+    pub notes: Vec<String>,
     /// How long it took.
     pub seconds: f64,
     /// What was copied.
@@ -160,6 +163,7 @@ impl Store {
             mismatched_bytes: compared.mismatched_bytes,
             mismatch_accepted: compared.accepted,
             verified: true,
+            notes: sectors::notes(to, stat.size_bytes),
             seconds: started.elapsed().as_secs_f64(),
             source: from.clone(),
         })

@@ -1,5 +1,6 @@
 //! Making empty volumes, and asking whether one is there.
 
+use super::sectors::require_whole;
 use super::staging::{Origin, Staging};
 use crate::engine::OpenOptions;
 use crate::{Ctl, ErrorKind, Result, Store, VolumeId, VolumeSpec};
@@ -21,11 +22,12 @@ impl Store {
     /// Makes a volume that reads as zeros.
     ///
     /// # Errors
-    /// `Usage` for a name outside the grammar or a size the store cannot keep; `AlreadyExists`; `NotFound` for the
-    /// pool or namespace.
+    /// `Usage` for a name outside the grammar, or for a size that the store cannot keep or that is no whole number of sectors of 512
+    /// bytes; `AlreadyExists`; `NotFound` for the pool or namespace.
     #[tracing::instrument(name = "create", skip_all, fields(volume = %spec, size_bytes))]
     pub async fn create(&self, spec: &VolumeSpec, size_bytes: u64, ctl: &Ctl) -> Result<CreateReport> {
         self.require_new(spec, ctl).await?;
+        require_whole(size_bytes).map_err(|error| error.context("volume", spec))?;
         let staged = async {
             let staging = Staging::begin(self, "create", spec, Origin::Empty { size_bytes }, ctl).await?;
             staging.publish(ctl).await

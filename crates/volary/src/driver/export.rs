@@ -7,6 +7,7 @@ use super::comparison::Recorded;
 use super::image_error::image_error;
 use super::output_file::{OutputFile, write_behind};
 use super::qcow2_writer::Qcow2Writer;
+use super::sectors;
 use super::store::Store;
 use super::stream_sink::StreamSink;
 use super::transfer::{BlockSink, Pass, VolumeBlocks, on_thread};
@@ -102,6 +103,8 @@ pub struct ExportReport {
     pub mismatch_accepted: bool,
     /// The digest of the file, `sha256:HEX`, when one was asked for.
     pub file_digest: Option<String>,
+    /// What somebody should know of the volume, such as a size that ends within a sector.
+    pub notes: Vec<String>,
     /// How long it took.
     pub seconds: f64,
 }
@@ -224,6 +227,7 @@ async fn export_open(
         }
     };
     Ok(ExportReport {
+        notes: sectors::notes(&spec, size_bytes),
         volume: spec,
         id: stat.id,
         path: path.to_owned(),

@@ -3,6 +3,7 @@
 use super::audit::Audit;
 use super::checksum::{Algorithm, Checksum, digest_file};
 use super::fill::Fill;
+use super::sectors::require_whole;
 use super::source::{ImageBlocks, ImportSource, OpenSource};
 use super::staging::{Origin, Staging};
 use super::store::Store;
@@ -48,6 +49,9 @@ pub struct ImportRequest {
     pub checksum: Option<Checksum>,
     /// The digest of the file to record.
     pub source_digest: SourceDigest,
+    /// How many bytes the source must have, compressed as it is: of a stream whose writer may fail, nothing else tells all of it from a
+    /// part.
+    pub expected_bytes: Option<u64>,
     /// A snapshot to take of the result.
     pub snapshot: Option<Name>,
     /// Whether to protect the snapshot.
@@ -69,6 +73,7 @@ impl ImportRequest {
             format: None,
             checksum: None,
             source_digest: SourceDigest::Auto,
+            expected_bytes: None,
             snapshot: None,
             protect: false,
             size_bytes: None,
@@ -93,6 +98,14 @@ impl ImportRequest {
         algorithms
     }
 
+    /// Refuses a source of another length than the one that is expected.
+    pub(super) fn require_length(&self, file_bytes: u64) -> Result<()> {
+        match self.expected_bytes {
+            Some(expected) if expected != file_bytes => Err(other_length(expected, file_bytes)),
+            _ => Ok(()),
+        }
+    }
+
     /// The stream whose bytes can go into the volume as they come: it is declared raw, and cannot seek.
     fn straight(&self) -> Option<&File> {
         match &self.source {
@@ -103,6 +116,19 @@ impl ImportRequest {
             _ => None,
         }
     }
+}
+
+/// A source that is shorter or longer than expected, of which so many bytes came.
+pub(super) fn other_length(expected_bytes: u64, came_bytes: u64) -> Error {
+    let (what, hint) = if came_bytes < expected_bytes {
+        ("the source ends too early", "see how what writes it ended: this is a part of what was meant")
+    } else {
+        ("the source is longer than expected", "see whether it is the source that was meant")
+    };
+    Error::new(ErrorKind::Mismatch, what)
+        .context("expected_bytes", expected_bytes)
+        .context("came_bytes", came_bytes)
+        .hint(hint)
 }
 
 /// What was imported.
@@ -191,8 +217,8 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// `AlreadyExists` for the name, untouched; `Refused` for the image; `Mismatch` for its checksum;
-    /// `SourceChanged`; `NoSpace`; `Interrupted`; in each case nothing is left, or else `Partial`.
+    /// `AlreadyExists` for the name, untouched; `Refused` for the image; `Mismatch` for its checksum or length; `Usage` for a size that is
+    /// less than the image's, or no whole number of sectors of 512 bytes; `SourceChanged`; `NoSpace`; `Interrupted`; in each case nothing is left, or else `Partial`.
     #[tracing::instrument(skip_all, fields(volume = %request.spec, source = request.source.shown()))]
     pub async fn import(&self, request: &ImportRequest, ctl: &Ctl) -> Result<ImportReport> {
         if let Some(stream) = request.straight() {
@@ -201,7 +227,8 @@ impl Store {
         let prepared = self.prepare(request, ctl).await;
         let details = match &prepared {
             Ok(prepared) => {
-                json!({ "plan": prepared.plan, "expected": request.checksum.as_ref().map(ToString::to_string) })
+                let checksum = request.checksum.as_ref().map(ToString::to_string);
+                json!({ "plan": prepared.plan, "expected": checksum, "expected_bytes": request.expected_bytes })
             }
             Err(_) => {
                 json!({ "path": request.source.shown(), "declared": request.format.map(|f| f.to_string()) })
@@ -231,7 +258,9 @@ impl Store {
     async fn prepare(&self, request: &ImportRequest, ctl: &Ctl) -> Result<Prepared> {
         let spec = &request.spec;
         let (max_volume_bytes, room) = self.check_target(request, ctl).await?;
-        let source = request.source.open(ctl).await?;
+        request.size_bytes.map_or(Ok(()), require_whole)?;
+        let source = request.source.open(request.format, ctl).await?;
+        request.require_length(source.file_bytes()).map_err(|error| error.context("path", &source.shown))?;
         let defaults = Limits::default().with_nested(request.allow_nested);
         let largest = defaults.max_virtual_bytes.min(max_volume_bytes);
         let image = source.image(request.format, defaults.with_max_virtual_bytes(largest)).await?;

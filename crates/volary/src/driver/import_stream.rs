@@ -5,6 +5,7 @@ use super::checksum::Checksum;
 use super::fill::Fill;
 use super::import::{ImportReport, ImportRequest, SourceReport, seal};
 use super::raw_stream::{Begun, MAX_UNTOLD_BYTES, RawStream, begin};
+use super::sectors::{SECTOR_BYTES, require_whole};
 use super::staging::{Origin, Staging};
 use super::store::Store;
 use super::transfer::{Pass, VolumeBlocks};
@@ -28,8 +29,13 @@ impl Store {
         ctl: &Ctl,
     ) -> Result<ImportReport> {
         let expected = request.checksum.as_ref().map(Checksum::to_string);
-        let details =
-            json!({ "path": "-", "declared": "raw", "size": request.size_bytes, "expected": expected });
+        let details = json!({
+            "path": "-",
+            "declared": "raw",
+            "size": request.size_bytes,
+            "expected": expected,
+            "expected_bytes": request.expected_bytes,
+        });
         let audit = Audit::begin("import", &request.spec, &details);
         let result = self.import_straight(request, stream, ctl).await;
         let result = result.map_err(|error| error.context("volume", &request.spec));
@@ -45,6 +51,7 @@ impl Store {
     ) -> Result<ImportReport> {
         let started = Instant::now();
         let (max_volume_bytes, _) = self.check_target(request, ctl).await?;
+        request.size_bytes.map_or(Ok(()), require_whole)?;
         let limit = request.size_bytes.unwrap_or(MAX_UNTOLD_BYTES.min(max_volume_bytes));
         if limit > max_volume_bytes {
             return Err(Error::new(ErrorKind::Usage, "larger than the store's largest volume")
@@ -85,15 +92,17 @@ async fn fill(
     (room, limit): (u64, u64),
     ctl: &Ctl,
 ) -> Result<(Fill, ContentDigest, SourceReport)> {
-    ctl.phase(Phase::Copy, request.size_bytes);
-    let stream = RawStream::new(stream, volume.clone(), room, limit, &request.algorithms(true));
+    ctl.phase(Phase::Copy, request.expected_bytes.or(request.size_bytes));
+    let stream = RawStream::new(stream, volume.clone(), room, limit, request);
     let (stream, sink) = (Arc::new(stream), Arc::new(VolumeBlocks::new(volume.clone(), limit)));
     let pass = Pass { step: "copy", size_bytes: request.size_bytes, in_order: false, record_leaves: true };
     let digest = pass.run(Arc::new(stream.clone()), Some(sink), ctl).await?;
     let (format, notes, checksums, file_bytes) =
         stream.finish().map_err(|error| error.context("path", "-"))?;
+    request.require_length(file_bytes).map_err(|error| error.context("path", "-"))?;
     let fill = Fill {
-        size_bytes: request.size_bytes.unwrap_or(file_bytes),
+        // Zeros have filled up the last sector.
+        size_bytes: request.size_bytes.unwrap_or(file_bytes.next_multiple_of(SECTOR_BYTES)),
         data_bytes: file_bytes,
         verify: request.verify,
         snapshot: request.snapshot.clone(),

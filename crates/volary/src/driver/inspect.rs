@@ -27,7 +27,7 @@ pub struct InspectOptions {
 /// refused is a report, not an error.
 pub async fn inspect(source: &ImportSource, options: &InspectOptions, ctl: &Ctl) -> Result<InspectReport> {
     let (declared, limits) = (options.format, Limits::default().with_nested(options.allow_nested));
-    let open = source.open(ctl).await?;
+    let open = source.open(options.format, ctl).await?;
     let file: Arc<dyn ReadAt> = open.content.clone();
     let (shown, unwraps) = (open.shown.clone(), open.unwraps);
     let (inspection, hint) = on_thread("inspecting the source", move || {

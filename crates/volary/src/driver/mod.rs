@@ -43,6 +43,7 @@ mod raw_stream;
 mod remove;
 mod rename;
 mod resize;
+mod sectors;
 mod snapshot_removal;
 mod snapshots;
 mod source;

@@ -1,9 +1,11 @@
 //! Raw content from a stream, written as it comes: nothing is kept of it but the blocks in flight, its first bytes and its last.
 
 use super::block::Block;
-use super::checksum::{Algorithm, Checksum, FileHasher};
+use super::checksum::{Checksum, FileHasher};
 use super::image_error::image_error_with;
+use super::import::{ImportRequest, other_length};
 use super::patient::{Patient, read_error};
+use super::sectors::SECTOR_BYTES;
 use super::transfer::{BlockSource, on_thread};
 use super::ways;
 use crate::buffer::Buffer;
@@ -38,6 +40,8 @@ pub(super) struct RawStream {
     room: AtomicU64,
     /// The most the stream may have.
     limit: u64,
+    /// What it must have, where that was told.
+    expected_bytes: Option<u64>,
     came: AtomicU64,
     ended: AtomicBool,
     /// Ends a read that waits for a silent stream.
@@ -106,15 +110,16 @@ impl RawStream {
         volume: Arc<dyn Volume>,
         room: u64,
         limit: u64,
-        algorithms: &[Algorithm],
+        request: &ImportRequest,
     ) -> Self {
-        let hashers = algorithms.iter().map(|algorithm| FileHasher::new(*algorithm)).collect();
+        let hashers = request.algorithms(true).into_iter().map(FileHasher::new).collect();
         RawStream {
             stream: Mutex::new(Reading { stream: begun.stream, hashers, ends: Ends::default() }),
             pending: Mutex::default(),
             volume,
             room: room.into(),
             limit,
+            expected_bytes: request.expected_bytes,
             came: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             stop: begun.stop,
@@ -138,6 +143,9 @@ impl RawStream {
         let came = read_full(&mut *reading.stream, &mut buffer, ctl).map_err(read_error)?;
         reading.hashers.iter_mut().for_each(|hasher| hasher.update(&buffer[..came]));
         reading.ends.add(&buffer[..came]);
+        if let Some(expected) = self.expected_bytes.filter(|expected| reading.ends.len > *expected) {
+            return Err(other_length(expected, reading.ends.len));
+        }
         if reading.ends.len == self.limit
             && read_full(&mut *reading.stream, &mut [0], ctl).map_err(read_error)? > 0
         {
@@ -145,11 +153,14 @@ impl RawStream {
                 .context("most", self.limit)
                 .hint("tell its size by --size, or import it from a file"));
         }
-        self.came.store(reading.ends.len, Ordering::SeqCst);
+        // Zeros fill up the last sector.
+        let padded = came.next_multiple_of(SECTOR_BYTES as usize).min(len);
+        buffer[came..padded].fill(0);
+        self.came.store(reading.ends.len + (padded - came) as u64, Ordering::SeqCst);
         if came < len {
             self.ended.store(true, Ordering::SeqCst);
         }
-        Ok(buffer.into_bytes().slice(..came))
+        Ok(buffer.into_bytes().slice(..padded))
     }
 
     /// Makes the volume large enough; one that is too small is doubled, so that growing costs little.

@@ -1,6 +1,7 @@
 //! Growing and shrinking.
 
 use super::handle::{closing, named};
+use super::sectors::require_whole;
 use crate::{Ctl, Error, ErrorKind, Phase, Result, Store, VolumeId, VolumeSpec, show_size};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -33,8 +34,8 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// `Usage` for shrinking without `allow_shrink`, a snapshot, or a size the store cannot keep; `NotFound`;
-    /// `Blocked` while somebody writes.
+    /// `Usage` for shrinking without `allow_shrink`, for a snapshot, and for a size that the store cannot keep or that is no whole number
+    /// of sectors of 512 bytes; `NotFound`; `Blocked` while somebody writes.
     #[tracing::instrument(name = "resize", skip_all, fields(volume = %spec, size_bytes))]
     pub async fn resize(
         &self,
@@ -44,6 +45,7 @@ impl Store {
         ctl: &Ctl,
     ) -> Result<ResizeReport> {
         spec.require_head()?;
+        require_whole(size_bytes).map_err(|error| error.context("volume", spec))?;
         let entry = self.resolve(spec, ctl).await?;
         let shown = named(spec, &entry);
         let volume = self.open_to_write(&spec.namespace.volume_by_id(entry.id), ctl).await?;

@@ -109,8 +109,9 @@ impl ImportSource {
         }
     }
 
-    /// Opens it, spooling when it cannot seek, and takes its compression off when that was asked for.
-    pub(crate) async fn open(&self, ctl: &Ctl) -> Result<OpenSource> {
+    /// Opens it, spooling when it cannot seek, and takes its compression off when that was asked for. A page of a server is refused
+    /// unless a format is declared.
+    pub(crate) async fn open(&self, declared: Option<Format>, ctl: &Ctl) -> Result<OpenSource> {
         let shown = self.shown();
         let (outer, unwrap) = match self {
             ImportSource::Unwrapped(unwrap) => (&*unwrap.source, Some(unwrap)),
@@ -127,7 +128,9 @@ impl ImportSource {
                 let spooled = spool(file, spool_dir, ctl).await;
                 OpenedSource::of(spooled.map_err(|error| error.context("path", &shown))?)?
             }
-            ImportSource::Url(url) => OpenedSource::of(url.fetch(ctl).await.map_err(located)?)?,
+            ImportSource::Url(url) => {
+                OpenedSource::of(url.fetch(declared.is_none(), ctl).await.map_err(located)?)?
+            }
             ImportSource::Unwrapped(_) => {
                 return Err(located(Error::new(
                     ErrorKind::Usage,

@@ -39,6 +39,9 @@ pub(crate) fn way(
         (Reason::UnknownFeature, Some(Format::Qcow2)) if check == "qcow2.features" => {
             "`qemu-img check -r all FILE` repairs one that is marked corrupt, as far as it can be".to_owned()
         }
+        (Reason::Unrecognised, _) => {
+            "`-f raw` takes it as it is, filled up with zeros to a whole sector, if it is a disk all the same".to_owned()
+        }
         (Reason::Truncated, _) => "it is not all of it: copy it, or fetch it, again".to_owned(),
         _ => return None,
     };

@@ -51,10 +51,87 @@ async fn s09_equal_bytes_have_equal_digests_whatever_their_layout_and_size() {
         let full = scene.path(&format!("{size}.full"));
         std::fs::write(&full, std::fs::read(&sparse).unwrap()).unwrap();
         let (a, b) = (format!("a{size}"), format!("b{size}"));
-        let first = scene.store.import(&scene.request(&sparse, &a), &scene.ctl).await.unwrap();
-        let second = scene.store.import(&scene.request(&full, &b), &scene.ctl).await.unwrap();
-        assert_eq!((first.digest, first.size_bytes), (second.digest, size));
-        assert!(scene.content(&a).await == std::fs::read(&sparse).unwrap(), "{size}");
+        let import = async |path, name: &str| {
+            let mut request = scene.request(path, name);
+            request.format = Some(volary::ImageFormat::Raw);
+            scene.store.import(&request, &scene.ctl).await.unwrap()
+        };
+        let (first, second) = (import(&sparse, &a).await, import(&full, &b).await);
+        // The last sector is filled up, which the report says.
+        let padded = size.next_multiple_of(512);
+        assert_eq!((first.digest, first.size_bytes, first.source.file_bytes), (second.digest, padded, size));
+        assert_eq!(first.source.notes.len(), usize::from(padded > size), "{:?}", first.source.notes);
+        let mut disk = std::fs::read(&sparse).unwrap();
+        disk.resize(padded as usize, 0);
+        assert!(scene.content(&a).await == disk, "{size}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_size_that_is_no_whole_number_of_sectors_is_refused_and_one_that_is_there_is_read_and_copied() {
+    let scene = Scene::new().await;
+    let (store, ctl) = (&scene.store, &scene.ctl);
+    let raw = scene.raw("disk.raw", MIB);
+    let mut request = scene.request(&raw, "web");
+    request.size_bytes = Some(MIB + 1);
+    let usage = |error: volary::Error| {
+        assert_eq!(error.kind(), ErrorKind::Usage, "{}", error.report());
+        assert!(error.remedy().unwrap().contains(&format!("{}B", MIB + 512)), "{:?}", error.remedy());
+    };
+    usage(store.import(&request, ctl).await.unwrap_err());
+    usage(store.create(&scene.spec("web"), MIB + 1, ctl).await.unwrap_err());
+    scene.assert_nothing_left().await;
+    scene.create("web").await;
+    usage(store.resize(&scene.spec("web"), MIB + 1, true, ctl).await.unwrap_err());
+    // As others make them.
+    let odd = scene.spec("odd");
+    let name = odd.new_name().unwrap();
+    scene
+        .engine
+        .create(&scene.home(), &name, &volary::engine::CreateOptions::new(MIB + 1), ctl)
+        .await
+        .unwrap();
+    let copied = store.copy(&odd, &scene.spec("copy"), volary::CopyOptions::default(), ctl).await.unwrap();
+    assert_eq!(copied.size_bytes, MIB + 1);
+    let remedy =
+        |spec: &volary::VolumeSpec| format!("`volary resize {spec} --size {}B` fills that up", MIB + 512);
+    assert!(copied.notes[0].contains(&remedy(&copied.volume)), "{:?}", copied.notes);
+    let export = async |spec: &volary::VolumeSpec, file: &str| {
+        let target = volary::ExportTarget::File(scene.path(file));
+        store.export(volary::ExportRequest::new(spec.clone(), target), ctl).await.unwrap()
+    };
+    let exported = export(&odd, "head.raw").await;
+    assert_eq!(exported.size_bytes, MIB + 1);
+    assert!(exported.notes[0].contains(&remedy(&odd)), "{:?}", exported.notes);
+    assert_eq!(std::fs::metadata(scene.path("head.raw")).unwrap().len(), MIB + 1);
+    // A snapshot stays as it is.
+    let snapshot = scene.spec("odd@s");
+    store.create_snapshot(&snapshot, false, ctl).await.unwrap();
+    let exported = export(&snapshot, "snapshot.raw").await;
+    assert!(exported.notes.len() == 1 && !exported.notes[0].contains("resize"), "{:?}", exported.notes);
+    store.verify(&scene.spec("copy"), false, ctl).await.unwrap();
+    store.resize(&odd, MIB + 512, false, ctl).await.unwrap();
+    assert!(export(&odd, "whole.raw").await.notes.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s05_a_source_of_another_length_than_expected_leaves_nothing() {
+    let scene = Scene::new().await;
+    let raw = scene.raw("disk.raw", 5 * MIB);
+    let image = scene.qcow2(&raw, "disk.qcow2", &[]);
+    for path in [raw, image] {
+        let len = std::fs::metadata(&path).unwrap().len();
+        for (expected, accepted) in [(len, true), (len - 1, false), (len + 512, false)] {
+            let mut request = scene.request(&path, "web");
+            request.expected_bytes = Some(expected);
+            let planned = scene.store.plan_import(&request, &scene.ctl).await;
+            assert_eq!(planned.is_ok(), accepted);
+            if !accepted {
+                let error = scene.store.import(&request, &scene.ctl).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Mismatch, "{}", error.report());
+                scene.assert_nothing_left().await;
+            }
+        }
     }
 }
 

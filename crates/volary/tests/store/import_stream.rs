@@ -41,14 +41,21 @@ async fn a_raw_stream_becomes_the_volume_its_file_would_whatever_its_length() {
         let file = scene.path("cut.raw");
         write(&file, &disk[..len]);
         let (one, other) = (format!("file-{len}"), format!("stream-{len}"));
-        let from_file = scene.store.import(&scene.request(&file, &one), &scene.ctl).await.unwrap();
+        let mut request = scene.request(&file, &one);
+        request.format = Some(ImageFormat::Raw);
+        let from_file = scene.store.import(&request, &scene.ctl).await.unwrap();
         let (request, writing) = bytes_of(&scene, &other, disk[..len].to_vec());
         let report = scene.store.import(&request, &scene.ctl).await.unwrap();
         assert!(writing.join().unwrap());
-        assert_eq!((report.size_bytes, report.digest), (len as u64, from_file.digest), "{len}");
+        let padded = len.next_multiple_of(512);
+        assert_eq!((report.size_bytes, report.digest), (padded as u64, from_file.digest), "{len}");
+        assert_eq!(report.source.notes, from_file.source.notes);
+        assert_eq!(report.source.notes.len(), usize::from(padded > len));
         assert_eq!((report.source.path.as_str(), report.source.file_bytes), ("-", len as u64));
         assert_eq!(report.source.sha256.unwrap(), sha256(&file));
-        assert!(scene.content(&other).await == disk[..len]);
+        let mut expected = disk[..len].to_vec();
+        expected.resize(padded, 0);
+        assert!(scene.content(&other).await == expected);
     }
 }
 
@@ -67,7 +74,8 @@ async fn a_told_size_is_the_volumes_and_the_stream_may_be_shorter_but_not_longer
         assert_eq!(report.size_bytes, size);
         assert_eq!(report.digest == from_file.digest, size == 20 * MIB);
     }
-    for size in [9 * MIB - 1, 8 * MIB, 1] {
+    // Too small, or no whole number of sectors.
+    for size in [9 * MIB - 512, 8 * MIB, 512, 9 * MIB + 1, 1] {
         let (mut request, _writing) = bytes_of(&scene, "stream", disk.clone());
         request.size_bytes = Some(size);
         let error = scene.store.import(&request, &scene.ctl).await.unwrap_err();
@@ -86,7 +94,7 @@ async fn a_volume_grows_with_a_stream_of_unknown_length() {
     });
     let report = scene.store.import(&request, &scene.ctl).await.unwrap();
     assert!(writing.join().unwrap());
-    assert_eq!((report.size_bytes, report.verified), (1100 * MIB + 1000, true));
+    assert_eq!((report.size_bytes, report.verified), (1100 * MIB + 1024, true));
     let info = scene.store.info(&scene.spec("stream"), &scene.ctl).await.unwrap();
     assert!(info.used_bytes <= 4 * MIB, "zeros are not written: {}", info.used_bytes);
 }
@@ -115,6 +123,40 @@ async fn s05_a_stream_with_another_checksum_leaves_nothing() {
     request.checksum = Some(format!("sha256:{}", "0".repeat(64)).parse().unwrap());
     let error = scene.store.import(&request, &scene.ctl).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Mismatch);
+    scene.assert_nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s05_a_stream_that_ends_before_its_expected_length_leaves_nothing() {
+    let scene = Scene::new().await;
+    for (sent, accepted) in [(5 * MIB, true), (5 * MIB - 1, false), (6 * MIB, false), (1, false)] {
+        let (mut request, _writing) = bytes_of(&scene, "web", vec![9; sent as usize]);
+        request.expected_bytes = Some(5 * MIB);
+        match scene.store.import(&request, &scene.ctl).await {
+            Ok(report) => {
+                assert!(accepted && report.size_bytes == 5 * MIB);
+                let options = volary::RemoveOptions::default();
+                scene.store.remove(&scene.spec("web"), &options, &scene.ctl).await.unwrap();
+            }
+            Err(error) => assert!(!accepted && error.kind() == ErrorKind::Mismatch, "{}", error.report()),
+        }
+        scene.assert_nothing_left().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_goes_on_beyond_its_expected_length_is_left() {
+    let scene = Scene::new().await;
+    let (mut request, writing) = piped(&scene, "web", |pipe| {
+        loop {
+            pipe.write_all(&[7; 65536])?;
+        }
+    });
+    request.expected_bytes = Some(5 * MIB);
+    let error = scene.store.import(&request, &scene.ctl).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Mismatch, "{}", error.report());
+    drop(request);
+    writing.join().unwrap();
     scene.assert_nothing_left().await;
 }
 

@@ -5,8 +5,8 @@ use super::{Trouble, refused};
 use crate::{Error, ErrorKind, Result};
 use hyper::StatusCode;
 use hyper::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED,
-    TRANSFER_ENCODING,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
+    LAST_MODIFIED, TRANSFER_ENCODING,
 };
 
 /// What tells one state of an object from another.
@@ -145,6 +145,27 @@ fn require_plain(headers: &HeaderMap) -> Result<()> {
         .hint("none was asked for: its server's settings may take a compressed file for a page to compress")),
         None => Ok(()),
     }
+}
+
+/// Fails where the server itself says that what comes is a page, JSON or XML: the way to log in, or an error, with a status that says
+/// all is well.
+pub(super) fn require_no_page(headers: &HeaderMap) -> Result<()> {
+    const PAGES: [&str; 6] = [
+        "text/html",
+        "application/xhtml+xml",
+        "application/json",
+        "text/json",
+        "application/xml",
+        "text/xml",
+    ];
+    let said = text(headers, CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+    let kind = said.split(';').next().unwrap_or_default().trim();
+    if !PAGES.contains(&kind) && !kind.ends_with("+json") && !kind.ends_with("+xml") {
+        return Ok(());
+    }
+    Err(refused("content_type", "the server sends a page or structured text, not a disk image")
+        .context("content_type", crate::escape(kind.as_bytes()))
+        .hint("look at what it sends: a login, a portal, an error; `-f FORMAT` takes it for a disk all the same"))
 }
 
 #[derive(Debug, PartialEq, Eq)]

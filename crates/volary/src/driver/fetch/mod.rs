@@ -81,7 +81,7 @@ impl UrlSource {
     /// As importing from it.
     pub async fn text(&self, ctl: &Ctl) -> Result<String> {
         let failed = |error| Error::io("reading the spool", error);
-        let file = self.fetch(ctl).await.map_err(|error| error.context("path", self.shown()))?;
+        let file = self.fetch(false, ctl).await.map_err(|error| error.context("path", self.shown()))?;
         super::transfer::on_thread("reading the spool", move || {
             let mut bytes = vec![0; usize::try_from(file.len()).unwrap_or(usize::MAX)];
             file.read_exact_at(&mut bytes, 0).map_err(failed)?;
@@ -90,9 +90,10 @@ impl UrlSource {
         .await
     }
 
-    /// Fetches it into an unnamed file of the spool directory.
-    pub(crate) async fn fetch(&self, ctl: &Ctl) -> Result<FileSource> {
-        ctl.transfer("fetch", resume::fetch(self, ctl)).await
+    /// Fetches it into an unnamed file of the spool directory. `refuse_pages` refuses what the server itself calls a page or structured
+    /// text.
+    pub(crate) async fn fetch(&self, refuse_pages: bool, ctl: &Ctl) -> Result<FileSource> {
+        ctl.transfer("fetch", resume::fetch(self, refuse_pages, ctl)).await
     }
 }
 
@@ -135,7 +136,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let mut source = UrlSource::new("http://1.1.1.1/disk", dir.path()).unwrap();
             source.stand_in = Some(server.address());
-            let error = source.fetch(&Ctl::new()).await.unwrap_err();
+            let error = source.fetch(true, &Ctl::new()).await.unwrap_err();
             assert!(error.contexts().any(|pair| pair == ("reason", "address")), "{to}: {}", error.report());
             let hosts: Vec<_> =
                 server.asked().iter().map(|asked| asked.header("host").unwrap().to_owned()).collect();

@@ -4,7 +4,7 @@
 //! date. Where the server has another object by then, the fetch fails: what came is of no use. Where it cannot give a part, or nothing
 //! tells objects apart, all of it is fetched anew, a few times.
 
-use super::answer::{Object, Part, is_passing, unfit};
+use super::answer::{Object, Part, is_passing, require_no_page, unfit};
 use super::location::Location;
 use super::request::{Answer, Client, Rest};
 use super::spooling::Spooling;
@@ -23,9 +23,10 @@ const MOST_ANEW: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// Fetches it into a spool.
-pub(super) async fn fetch(source: &UrlSource, ctl: &Ctl) -> Result<FileSource> {
+pub(super) async fn fetch(source: &UrlSource, refuse_pages: bool, ctl: &Ctl) -> Result<FileSource> {
     let mut fetch = Fetch {
         source,
+        refuse_pages,
         client: Client::new(source, ctl),
         spool: Spooling::begin(source.spool_dir.clone())
             .await
@@ -48,6 +49,7 @@ pub(super) async fn fetch(source: &UrlSource, ctl: &Ctl) -> Result<FileSource> {
 
 struct Fetch<'a> {
     source: &'a UrlSource,
+    refuse_pages: bool,
     client: Client<'a>,
     spool: Spooling,
     /// Where the last part came from: of several mirrors another one may have another object.
@@ -77,6 +79,9 @@ impl Fetch<'_> {
         }
         let end = match &mut self.object {
             None => {
+                if self.refuse_pages {
+                    require_no_page(&answer.head.headers)?;
+                }
                 let object = Object::of(&answer.head.headers)?;
                 let total = object.total;
                 self.object = Some(object);

@@ -32,6 +32,40 @@ async fn s09_an_image_from_a_url_is_the_one_of_its_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn s06_a_page_of_a_server_is_no_disk_unless_a_format_is_declared() {
+    let scene = Scene::new().await;
+    let body = vec![b'x'; MIB as usize];
+    for (kind, refuses) in [
+        ("text/html", true),
+        ("Text/HTML; charset=utf-8", true),
+        ("application/json", true),
+        ("application/problem+json", true),
+        ("text/xml", true),
+        ("application/atom+xml;x=1", true),
+        ("application/octet-stream", false),
+        ("text/plain", false),
+        ("", false),
+    ] {
+        let (len, sent) = (body.len().to_string(), body.clone());
+        let server = WebServer::new(move |_, _| {
+            Reply::new("200 OK", &[("Content-Length", &len), ("Content-Type", kind)], &sent)
+        });
+        let mut request = from_url(&scene, url(&scene, &server, "/disk"));
+        if refuses {
+            let error = refused(&scene, &request).await;
+            assert_eq!(reason(&error), "content_type", "{kind}");
+            assert!(error.remedy().unwrap().contains("-f "), "{:?}", error.remedy());
+            let options = volary::InspectOptions::default();
+            assert!(volary::inspect(&request.source, &options, &scene.ctl).await.is_err(), "{kind}");
+        } else {
+            scene.store.plan_import(&request, &scene.ctl).await.unwrap();
+        }
+        request.format = Some(volary::ImageFormat::Raw);
+        scene.store.plan_import(&request, &scene.ctl).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broken_connection_is_gone_on_from() {
     let scene = Scene::new().await;
     let raw = scene.raw("disk.raw", 5 * MIB);

@@ -74,16 +74,16 @@ async fn s06_no_more_comes_than_is_allowed() {
     let scene = Scene::new().await;
     let endless = Reply::new("200 OK", &[("Transfer-Encoding", "chunked")], b"")
         .then_repeat(format!("10000\r\n{}\r\n", "x".repeat(0x10000)).as_bytes());
-    let told = Reply::new("200 OK", &[("Content-Length", "3000001")], b"").then_silence();
+    let told = Reply::new("200 OK", &[("Content-Length", "3000321")], b"").then_silence();
     for reply in [endless, told] {
         let server = WebServer::new(move |_, _| reply.clone());
-        let source = no_more_than(3_000_000, url(&scene, &server, "/disk"));
+        let source = no_more_than(3_000_320, url(&scene, &server, "/disk"));
         let error = refused(&scene, &from_url(&scene, source)).await;
         assert_eq!(reason(&error), "limit");
         assert!(error.remedy().unwrap().contains("--max-download"));
     }
-    let server = WebServer::new(|_, _| Reply::whole(&[7; 3_000_000]));
-    let source = no_more_than(3_000_000, url(&scene, &server, "/disk"));
+    let server = WebServer::new(|_, _| Reply::whole(&[7; 3_000_320]));
+    let source = no_more_than(3_000_320, url(&scene, &server, "/disk"));
     scene.store.import(&from_url(&scene, source), &scene.ctl).await.unwrap();
 }
 
