@@ -907,7 +907,7 @@ class SourceReport(TypedDict):
     """The format that was detected."""
 
     notes: list[str]
-    """What is nothing to refuse it for, and somebody should know."""
+    """What somebody should know of the source, such as that its last writer did not close it."""
 
     path: str
     """The path, escaped, or the URL without its query; `-` for a stream."""

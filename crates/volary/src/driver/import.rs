@@ -167,7 +167,7 @@ pub struct SourceReport {
     pub file_bytes: u64,
     /// The SHA-256 of the file, compressed as it is, where it was computed.
     pub sha256: Option<String>,
-    /// What is nothing to refuse it for, and somebody should know.
+    /// What somebody should know of the source, such as that its last writer did not close it.
     pub notes: Vec<String>,
 }
 
