@@ -311,7 +311,7 @@ pub(crate) fn decide(
     // Everything is raw that is nothing else: also a text, half a header, or the page of a server. A disk has whole sectors, or something
     // on it.
     let unlike_a_disk = seen.matches.is_empty() && !source.len().is_multiple_of(raw::SECTOR);
-    if declared.is_none() && unlike_a_disk && !raw::has_file_system(source)? {
+    if declared.is_none() && unlike_a_disk && !raw::is_formatted(source)? {
         let len = source.len();
         let detail = format!("nothing is recognised in it, and its {len} bytes are no whole sectors of 512");
         return Err(refused(Reason::Unrecognised, "format.recognised", detail));

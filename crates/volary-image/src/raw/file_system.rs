@@ -49,7 +49,7 @@ const MAGICS: [(usize, &[u8]); 28] = [
 const HEAD: usize = 64 * 1024 + 1372 + 4;
 
 /// Whether anything that fills a whole disk is recognised.
-pub(crate) fn has_file_system(source: &dyn ReadAt) -> Result<bool, ImageError> {
+pub(crate) fn is_formatted(source: &dyn ReadAt) -> Result<bool, ImageError> {
     let mut head = vec![0; usize::try_from(source.len()).map_or(HEAD, |len| len.min(HEAD))];
     source.read_exact_at(&mut head, 0).map_err(read_failed)?;
     Ok(MAGICS.iter().any(|(at, magic)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic))))

@@ -17,7 +17,7 @@ use crate::metadata::read_failed;
 use crate::refusal::{ImageError, Reason, refused, require};
 use crate::source::ReadAt;
 
-pub(crate) use file_system::has_file_system;
+pub(crate) use file_system::is_formatted;
 
 /// Disks have whole sectors: QEMU aborts at the end of a volume that has a part of one.
 pub(crate) const SECTOR: u64 = 512;
