@@ -15,11 +15,16 @@ macro_rules! symbol {
     };
 }
 
-/// Calls a C function and checks its answer; the caller's `unsafe` says why that is sound.
+/// Calls a C function, logs it where that is wanted, and checks its answer; the caller's `unsafe` says why that is sound.
 macro_rules! call {
     ($library:expr, $at:expr, $name:ident($($argument:expr),* $(,)?)) => {
         match &$library.table().$name {
-            Ok(function) => $at.check(stringify!($name), function($($argument),*) as i64),
+            Ok(function) => {
+                let begun = $crate::trace::begin();
+                let answer = function($($argument),*) as i64;
+                $crate::trace::returned(begun, stringify!($name), &$at, answer);
+                $at.check(stringify!($name), answer)
+            }
             Err(_) => Err($crate::Error::Unsupported { symbol: stringify!($name) }),
         }
     };

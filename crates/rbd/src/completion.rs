@@ -10,6 +10,7 @@ use crate::image::Image;
 use crate::load::Library;
 use crate::open::Handle;
 use crate::sys;
+use crate::trace;
 use bytes::Bytes;
 use std::ffi::{c_char, c_void};
 use std::ptr;
@@ -199,9 +200,12 @@ impl Image {
         let share = u32::try_from(len.min(self.in_flight_bytes)).unwrap_or(u32::MAX);
         let permit =
             Arc::clone(&self.in_flight).acquire_many_owned(share).await.map_err(|_| Error::Closed)?;
+        let begun = trace::begin();
         let (at, receiver) = self.submit(buffer, permit, start, submit)?;
         let (answer, buffer) = receiver.await.map_err(|_| Error::Closed)?;
-        let count = at.with(format!("{len} bytes at {offset}")).check(symbol, answer)?;
+        let at = at.with(format!("{len} bytes at {offset}"));
+        trace::completed(begun, symbol, &at, answer);
+        let count = at.check(symbol, answer)?;
         if count > len as u64 {
             return Err(Error::Malformed { symbol, detail: format!("{count} of {len} bytes") });
         }

@@ -31,6 +31,7 @@ mod progress;
 mod snapshot;
 mod sys;
 mod table;
+mod trace;
 mod trash;
 mod workers;
 

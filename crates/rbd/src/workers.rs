@@ -64,11 +64,13 @@ impl Workers {
         let call: Call = Arc::new(Mutex::new(Phase::Queued));
         let abandon = Abandon { call: Arc::clone(&call), shared: Arc::clone(&self.0) };
         let shared = Arc::clone(&self.0);
+        // What the thread logs stands below the operation that asked for the call.
+        let span = tracing::Span::current();
         self.submit(Box::new(move || {
             if !shared.begin(&call) {
                 return;
             }
-            let done = catch_unwind(AssertUnwindSafe(work));
+            let done = catch_unwind(AssertUnwindSafe(|| span.in_scope(work)));
             shared.finish(&call);
             if let Ok(done) = done {
                 // Fails when the call was given up: the result is dropped here, off the async threads.

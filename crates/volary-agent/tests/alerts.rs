@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use volary::{Error, ErrorKind, Store};
 use volary_agent::{Agent, AgentOptions, Health, Metrics};
-use volary_testkit::fault::Faulty;
+use volary_testkit::fault::Faults;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: usize = 60;
@@ -67,7 +67,7 @@ async fn lived(
         Some(kind) => Err(Error::new(kind, "made to fail")),
         None => Ok(()),
     };
-    let store = Store::over(Faulty::over(scene.engine.clone(), Arc::new(before)));
+    let store = Store::over(Faults::before(scene.engine.clone(), Arc::new(before)));
     let (metrics, health) = (Metrics::new().unwrap(), Health::new(3 * MINUTE));
     let agent = Agent::new(store, AgentOptions::default(), metrics.clone(), health, &scene.ctl);
     let agent = tokio::spawn(agent.run(|_| Ok(())));

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 use volary::{Error, ErrorKind, Store};
 use volary_agent::{Agent, AgentOptions, Health, Metrics, RoundOutcome};
-use volary_testkit::fault::Faulty;
+use volary_testkit::fault::Faults;
 
 const WELL: u8 = 0;
 const SILENT: u8 = 1;
@@ -50,7 +50,7 @@ async fn s12_ten_thousand_failed_attempts_are_told_and_take_no_memory() {
             _ => Ok(()),
         }
     };
-    let store = Store::over(Faulty::over(scene.engine.clone(), Arc::new(before)));
+    let store = Store::over(Faults::before(scene.engine.clone(), Arc::new(before)));
     let (metrics, health) = (Metrics::new().unwrap(), Health::new(Duration::from_secs(180)));
     let agent = Agent::new(store, AgentOptions::default(), metrics.clone(), health.clone(), &scene.ctl);
     let began = tokio::time::Instant::now();

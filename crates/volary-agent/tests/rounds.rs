@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use volary::engine::OpenOptions;
 use volary::{Error, ErrorKind, Namespace, Outcome, ReapOutcome, Store, Target};
 use volary_agent::{Agent, AgentOptions, Health, Metrics, RoundOutcome, definitions};
-use volary_testkit::fault::{Fault, Faulty};
+use volary_testkit::fault::{Fault, Faults};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s04_two_agents_on_one_store_settle_each_intent_once() {
@@ -43,10 +43,10 @@ async fn a_stuck_call_is_reported_and_the_other_namespaces_are_worked_on() {
     let other: Namespace = "rbd/other".parse().unwrap();
     scene.engine.create_namespace(&other, &scene.ctl).await.unwrap();
     // The first call after the listing of namespaces never answers.
-    let engine = Faulty::at(scene.engine.clone(), 1, Fault::Hang);
+    let engine = Faults::at(1, Fault::Hang).over(scene.engine.clone());
     let (metrics, health) = (Metrics::new().unwrap(), Health::new(Duration::from_secs(180)));
     let options = AgentOptions { all_namespaces: true, ..AgentOptions::default() };
-    let store = Store::over(Arc::new(engine));
+    let store = Store::over(engine);
     let mut agent = Agent::new(store, options, metrics.clone(), health.clone(), &scene.ctl);
     for _ in 0..3 {
         let report = agent.round().await;
@@ -79,7 +79,7 @@ async fn s12_a_store_is_silent_from_its_first_call_that_is_not_answered_until_on
         true => Err(Error::new(ErrorKind::Deadline, "made to fail")),
         false => Ok(()),
     };
-    let store = Store::over(Faulty::over(scene.engine.clone(), Arc::new(before)));
+    let store = Store::over(Faults::before(scene.engine.clone(), Arc::new(before)));
     let (metrics, health) = (Metrics::new().unwrap(), Health::new(Duration::from_secs(180)));
     let mut agent = Agent::new(store, AgentOptions::default(), metrics.clone(), health.clone(), &scene.ctl);
     let said = |answers: u8| {
@@ -104,7 +104,7 @@ async fn s12_a_store_is_silent_from_its_first_call_that_is_not_answered_until_on
 #[tokio::test(start_paused = true)]
 async fn s12_a_store_is_silent_while_its_only_call_is_stuck() {
     let scene = Scene::new().await;
-    let store = Store::over(Arc::new(Faulty::at(scene.engine.clone(), 0, Fault::Hang)));
+    let store = Store::over(Faults::at(0, Fault::Hang).over(scene.engine.clone()));
     let (metrics, health) = (Metrics::new().unwrap(), Health::new(Duration::from_secs(180)));
     let mut agent = Agent::new(store, AgentOptions::default(), metrics.clone(), health.clone(), &scene.ctl);
     // The first one ends when the call counts as stuck.

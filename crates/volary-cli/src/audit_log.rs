@@ -26,6 +26,8 @@ pub(crate) struct AuditLog {
     path: PathBuf,
     kept: Mutex<Kept>,
     metrics: Metrics,
+    /// Who runs this process, as fields; learnt before it may be confined.
+    who: Map<String, Value>,
 }
 
 impl AuditLog {
@@ -35,7 +37,7 @@ impl AuditLog {
     /// `Usage` for what is no regular file; else as the system says.
     pub(crate) fn open(path: &Path, metrics: Metrics) -> Result<AuditLog> {
         let kept = Mutex::new(Kept { file: appended(path)?, told: false });
-        Ok(AuditLog { path: path.to_owned(), kept, metrics })
+        Ok(AuditLog { path: path.to_owned(), kept, metrics, who: who() })
     }
 
     fn write(&self, line: &[u8]) -> Result<()> {
@@ -125,8 +127,7 @@ impl<S: Subscriber> Layer<S> for AuditLog {
         }
         let mut fields = Fields(Map::new());
         fields.0.insert("time".to_owned(), jiff::Timestamp::now().to_string().into());
-        fields.0.insert("uid".to_owned(), rustix::process::getuid().as_raw().into());
-        fields.0.insert("pid".to_owned(), std::process::id().into());
+        fields.0.extend(self.who.clone());
         event.record(&mut fields);
         let mut line = Value::Object(fields.0).to_string();
         line.push('\n');
@@ -134,4 +135,27 @@ impl<S: Subscriber> Layer<S> for AuditLog {
             self.metrics.audit_line_lost();
         }
     }
+}
+
+fn who() -> Map<String, Value> {
+    let uid = rustix::process::getuid().as_raw();
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let fields = [
+        ("user", user(uid).into()),
+        ("uid", uid.into()),
+        ("pid", std::process::id().into()),
+        ("host", host.into()),
+    ];
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The name of a user, from the file of local ones; its number where that has none, as of users of a directory service.
+fn user(uid: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| uid.to_string())
 }

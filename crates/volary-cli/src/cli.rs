@@ -44,7 +44,7 @@ pub(crate) struct Global {
     /// How long a transfer may go without moving a byte
     #[arg(long, global = true, value_name = "DURATION", default_value = "60s", value_parser = arguments::duration)]
     pub(crate) stall: Duration,
-    /// Log more: -v what is done, -vv how, -vvv everything
+    /// Log more, each line with how long it took: -v each step, -vv each call of the store, -vvv each call of Ceph's libraries
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub(crate) verbose: u8,
     /// Print no status and no progress, and log errors only

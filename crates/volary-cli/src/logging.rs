@@ -22,7 +22,11 @@ pub(crate) fn start(global: &Global) -> Result<Metrics> {
         (false, 2) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
     };
-    let mut filter = Targets::new().with_default(level);
+    // What libraries below say of themselves helps nobody here.
+    let mut filter = Targets::new().with_default(level.min(LevelFilter::WARN));
+    for ours in ["volary", "rbd"] {
+        filter = filter.with_target(ours, level);
+    }
     if level < LevelFilter::INFO {
         // An operation that fails says so by its error line; the trail of it is asked for with -v.
         filter = filter.with_target(AUDIT_TARGET, LevelFilter::OFF);

@@ -22,7 +22,7 @@ fn status_counts_trash_in_every_namespace() {
     bench.ok(&["namespace", "create", "rbd/ns"]);
     for volume in ["a", "rbd/ns/b", "rbd/ns/c"] {
         bench.ok(&["create", volume, "--size", "1M"]);
-        bench.ok(&["trash", "mv", volume]);
+        bench.ok(&["trash", "mv", "--defer", "0s", volume]);
     }
     let pool = &bench.json(&["status"])["pools"][0];
     assert_eq!((&pool["trash"], &pool["intents"]), (&3.into(), &0.into()));

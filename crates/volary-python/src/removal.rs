@@ -65,8 +65,8 @@ impl Store {
         self.ask(py, async move |store, ctl| store.trash(&namespace, &ctl).await)
     }
 
-    /// Moves a volume into trash, with its snapshots and clones; `defer` is how many seconds it is kept there.
-    #[pyo3(signature = (spec, *, defer=0.0))]
+    /// Moves a volume into trash, with its snapshots and clones; `defer` is how many seconds it is kept there at least: a day, unless told otherwise.
+    #[pyo3(signature = (spec, *, defer=86400.0))]
     fn trash_move(&self, py: Python<'_>, spec: &str, defer: f64) -> Answer {
         let (spec, keep): (VolumeSpec, _) = (parsed(py, spec)?, duration(defer)?);
         self.ask(py, async move |store, ctl| store.trash_move(&spec, keep, &ctl).await)

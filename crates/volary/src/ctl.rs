@@ -1,6 +1,6 @@
 //! How one operation is bounded and watched: deadlines, the stall limit, cancelling, progress.
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, steps};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -24,6 +24,20 @@ pub enum Phase {
     Remove,
     /// Checking a store without reading data: progress counts volumes, not bytes.
     Check,
+}
+
+impl Phase {
+    /// What the log calls it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Phase::Spool => "take in the source",
+            Phase::Copy => "copy",
+            Phase::Verify => "read back and compare",
+            Phase::Flatten => "fill from the parent",
+            Phase::Remove => "take data away",
+            Phase::Check => "check",
+        }
+    }
 }
 
 /// Somebody who watches an operation; every method has a default that does nothing.
@@ -189,6 +203,7 @@ impl Ctl {
 
     /// Announces a phase to the watcher.
     pub fn phase(&self, phase: Phase, total_bytes: Option<u64>) {
+        steps::begin(phase, total_bytes);
         self.progress.phase(phase, total_bytes);
     }
 

@@ -18,6 +18,7 @@ mod name;
 mod quantity;
 mod secret;
 mod spec;
+mod steps;
 mod store_url;
 
 pub use ctl::{Ctl, Phase, Progress};

@@ -105,7 +105,8 @@ pub(crate) fn show_removal(steps: &[Step], blockers: &[Holder]) -> String {
                 StepOutcome::Failed => "FAILED",
                 _ => "skipped",
             };
-            [step.action.clone(), step.target.to_string(), outcome.to_owned()]
+            let times = if step.tries > 1 { format!(", tried {} times", step.tries) } else { String::new() };
+            [step.action.clone(), step.target.to_string(), format!("{outcome}{times}")]
         });
         text.push_str(&table(["STEP", "TARGET", "OUTCOME"], rows));
     }

@@ -28,8 +28,8 @@ enum Verb {
         /// The volume
         #[arg(value_parser = parsed::<VolumeSpec>)]
         spec: VolumeSpec,
-        /// How long it is kept there
-        #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+        /// How long it is kept there at least; `0s` lets the next `trash purge`, or the agent's next round, remove it for good
+        #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = duration)]
         defer: Duration,
     },
     /// List what is in trash, in every state

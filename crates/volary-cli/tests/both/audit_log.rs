@@ -85,7 +85,7 @@ fn the_trail_goes_on_in_a_new_file_when_the_old_one_is_rotated_away() {
     let due = |number: u32| {
         let volume = bench.at(&format!("volume-{number}"));
         bench.ok(&["create", "--size", "1M", &volume]);
-        bench.ok(&["trash", "mv", &volume]);
+        bench.ok(&["trash", "mv", "--defer", "0s", &volume]);
     };
     due(0);
     let args = ["agent", &bench.home, "--interval", "100ms", "--listen", "127.0.0.1:0", "-o", "json"];

@@ -8,6 +8,8 @@ mod findings;
 mod frozen;
 mod interrupts;
 mod kills;
+mod log;
 mod objects;
 mod race;
 mod reading;
+mod trail;

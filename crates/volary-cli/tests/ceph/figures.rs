@@ -34,7 +34,7 @@ fn s10_status_counts_what_waits_and_quotas_bound_what_is_free() {
     cluster::output("rbd", &["pool", "init", &pool]);
     let volume = format!("{pool}/web");
     bench.ok(&["create", &volume, "--size", "1M"]);
-    bench.ok(&["trash", "mv", &volume]);
+    bench.ok(&["trash", "mv", "--defer", "0s", &volume]);
     let status = bench.json(&["status"]);
     let mine = status["pools"].as_array().unwrap().iter().find(|of| of["pool"] == *pool).unwrap();
     assert_eq!((&mine["trash"], &mine["intents"]), (&1.into(), &0.into()));

@@ -114,7 +114,7 @@ fn s13_a_volume_whose_removal_has_begun_is_not_read() {
     let image = bench.image("disk.raw", 1);
     bench.ok(&["import", image.to_str().unwrap(), &bench.at("web")]);
     let id = bench.id("web");
-    bench.ok(&["trash", "mv", &bench.at("web")]);
+    bench.ok(&["trash", "mv", "--defer", "0s", &bench.at("web")]);
     let (spec, out) = (bench.at(&format!("id:{id}")), bench.path("out.raw"));
     bench.ok(&["export", &spec, out.to_str().unwrap()]);
     bench.tamper(REMOVING, &[&id]);

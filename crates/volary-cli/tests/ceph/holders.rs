@@ -133,7 +133,7 @@ fn s03_clones_elsewhere_and_in_trash_hold_a_protected_snapshot() {
     refused(&bench, &["rm", &web], all, remedies);
     refused(&bench, &["rm", "--purge-snapshots", &web], &all[..2], remedies);
     refused(&bench, &["snap", "rm", "--force", &snapshot], &all[..1], &remedies[1..]);
-    bench.ok(&["trash", "mv", &elsewhere]);
+    bench.ok(&["trash", "mv", "--defer", "0s", &elsewhere]);
     refused(&bench, &["rm", "--purge-snapshots", &web], &all[..2], &["in trash", "volary trash rm"]);
     refused(&bench, &["snap", "rm", "--force", &snapshot], &all[..1], &["in trash", "volary trash rm"]);
     bench.ok(&["trash", "purge", "--all", &pool]);

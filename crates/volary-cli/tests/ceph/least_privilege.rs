@@ -71,7 +71,7 @@ fn the_rights_to_one_pool_are_enough_for_the_main_job_there() {
     pools.ok(&["snap", "rollback", &pools.at("clone@x")]);
     assert_eq!(pools.ok(&["rm", "--purge-snapshots", &clone])["outcome"], "removed");
     pools.ok(&["snap", "rm", "--force", &snapshot]);
-    let moved = pools.ok(&["trash", "mv", &web]);
+    let moved = pools.ok(&["trash", "mv", "--defer", "0s", &web]);
     let id = format!("{}/id:{}", pools.own, moved["id"].as_str().unwrap());
     pools.ok(&["trash", "restore", &id]);
     assert_eq!(pools.ok(&["rm", &web])["outcome"], "removed");

@@ -180,7 +180,7 @@ fn s08_a_marked_key_is_in_no_output_log_file_record_or_command_line() {
         watch.runs(&own, args, 0);
     }
     watch.runs(&own, &["reap", "--wait", "1ms", &pool], 11);
-    watch.runs(&own, &["trash", "mv", &copy], 0);
+    watch.runs(&own, &["trash", "mv", "--defer", "0s", &copy], 0);
     watch.runs(&own, &["trash", "purge", "--all", &pool], 0);
     watch.runs(&own, &["rm", "--dry-run", "--purge-snapshots", &web], 5);
     watch.runs(&own, &["snap", "rm", "--force", &s], 0);

@@ -59,7 +59,7 @@ fn s05_a_pool_at_its_quota_refuses_at_once_leaves_nothing_and_lets_volumes_go() 
     bench.ok(&["import", "--snapshot", "golden", "--protect", image, &base]);
     bench.ok(&["clone", &golden, &child]);
     bench.ok(&["import", image, &bench.at("old")]);
-    bench.ok(&["trash", "mv", &bench.at("old")]);
+    bench.ok(&["trash", "mv", "--defer", "0s", &bench.at("old")]);
     bench.ok(&["create", "--size", "8M", &thin]);
     let before = bench.objects();
     let trashed = bench.json(&["trash", "ls", &bench.home]);

@@ -86,7 +86,7 @@ ExportFormat = Literal["raw", "qcow2"]
 FindingKind = Literal["directory_mismatch", "id_object_missing", "id_object_mismatch", "header_missing", "header_damaged", "object_map_missing", "object_map_mismatch", "object_map_invalid", "parent_missing", "snapshot_half_removed", "trash_half_moved", "trash_half_restored", "trash_half_removed", "trash_without_volume", "listed_and_trashed", "staging_without_intent", "record_invalid", "unreadable", "content_mismatch", "head_differs", "database_refused", "database_damaged", "row_mismatch", "object_missing", "object_short", "object_mismatch", "object_unnamed", "object_lost", "file_foreign"]
 """What kind of thing does not match."""
 
-HolderKind = Literal["watcher", "lock", "snapshot", "protected", "child", "group", "mirror", "trash", "unknown"]
+HolderKind = Literal["watcher", "lock", "snapshot", "protected", "child", "group", "mirror", "migration", "trash", "unknown"]
 """What keeps a volume from going."""
 
 NotCloneable = Literal["other_store", "not_raw", "not_found", "permission", "not_protected"]

@@ -229,7 +229,7 @@ class Volume:
             wait=wait,
         )
 
-    def trash_move(self, *, defer: float = 0.0) -> reports.TrashMoveReport:
+    def trash_move(self, *, defer: float = 86400.0) -> reports.TrashMoveReport:
         return self._store.trash_move(self._spec, defer=defer)
 
     def trash_restore(self, name: Optional[str] = None) -> reports.RestoreReport:

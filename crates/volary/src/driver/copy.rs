@@ -1,6 +1,6 @@
 //! Copy: a new, independent volume with the content of a head or snapshot.
 
-use super::audit::Audit;
+use super::audit::audited;
 use super::comparison::{Compared, Recorded};
 use super::fill::Fill;
 use super::import::require_room;
@@ -69,7 +69,6 @@ impl Store {
     /// `NotFound` for the source, also when it was removed while it was read; `Mismatch` when its content is not what was recorded of a
     /// snapshot, or of a head that surely was not written since; `AlreadyExists` for the name; `NoSpace`; `Interrupted`; in each case
     /// nothing is left, or else `Partial`.
-    #[tracing::instrument(skip_all, fields(source = %from, volume = %to))]
     pub async fn copy(
         &self,
         from: &VolumeSpec,
@@ -78,13 +77,11 @@ impl Store {
         ctl: &Ctl,
     ) -> Result<CopyReport> {
         let asked = json!({ "source": from.to_string(), "accept_mismatch": options.accept_mismatch });
-        let audit = Audit::begin("copy", to, &asked);
-        let result = self
-            .copy_audited(from, to, options, ctl)
-            .await
-            .map_err(|error| error.context("from", from).context("volume", to));
-        audit.finish(&result, |report| ("done".to_owned(), json!(report)));
-        result
+        let work = async {
+            let copied = self.copy_audited(from, to, options, ctl).await;
+            copied.map_err(|error| error.context("from", from).context("volume", to))
+        };
+        audited("copy", to, asked, work, |report| ("done", json!(report))).await
     }
 
     async fn copy_audited(

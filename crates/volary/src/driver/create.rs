@@ -1,11 +1,13 @@
 //! Making empty volumes, and asking whether one is there.
 
+use super::audit::audited;
 use super::sectors::require_whole;
 use super::staging::{Origin, Staging};
 use crate::engine::OpenOptions;
 use crate::{Ctl, ErrorKind, Result, Store, VolumeId, VolumeSpec};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
 /// A volume that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -24,17 +26,26 @@ impl Store {
     /// # Errors
     /// `Usage` for a name outside the grammar, or for a size that the store cannot keep or that is no whole number of sectors of 512
     /// bytes; `AlreadyExists`; `NotFound` for the pool or namespace.
-    #[tracing::instrument(name = "create", skip_all, fields(volume = %spec, size_bytes))]
     pub async fn create(&self, spec: &VolumeSpec, size_bytes: u64, ctl: &Ctl) -> Result<CreateReport> {
-        self.require_new(spec, ctl).await?;
-        require_whole(size_bytes).map_err(|error| error.context("volume", spec))?;
-        let staged = async {
-            let staging = Staging::begin(self, "create", spec, Origin::Empty { size_bytes }, ctl).await?;
-            staging.publish(ctl).await
-        };
-        let id = staged.await.map_err(|error| error.context("volume", spec))?;
-        tracing::info!(%id, "created");
-        Ok(CreateReport { volume: spec.clone(), id, size_bytes })
+        audited(
+            "create",
+            spec,
+            json!({"size_bytes": size_bytes}),
+            async {
+                self.require_new(spec, ctl).await?;
+                require_whole(size_bytes).map_err(|error| error.context("volume", spec))?;
+                let staged = async {
+                    let staging =
+                        Staging::begin(self, "create", spec, Origin::Empty { size_bytes }, ctl).await?;
+                    staging.publish(ctl).await
+                };
+                let id = staged.await.map_err(|error| error.context("volume", spec))?;
+                tracing::info!(%id, "created");
+                Ok(CreateReport { volume: spec.clone(), id, size_bytes })
+            },
+            |report| ("created", json!(report)),
+        )
+        .await
     }
 
     /// Whether the volume, or the snapshot when the spec names one, is there; a volume in trash is not.

@@ -32,7 +32,7 @@ impl Store {
         let mut failed = None;
         for (done, act) in acts.iter().enumerate() {
             if failed.is_some() {
-                steps.push(act.step(subject, StepOutcome::Skipped));
+                act.step(subject, StepOutcome::Skipped).enter(steps);
                 continue;
             }
             let ours = match ctl.check("remove") {
@@ -41,13 +41,13 @@ impl Store {
                 cancelled => cancelled,
             };
             if let Err(error) = ours {
-                steps.push(act.step(subject, StepOutcome::Skipped));
+                act.step(subject, StepOutcome::Skipped).enter(steps);
                 failed = Some(error);
                 continue;
             }
             let result = self.perform(subject, act, done == 0, &mut writer, ctl).await;
             let outcome = if result.is_ok() { StepOutcome::Done } else { StepOutcome::Failed };
-            steps.push(act.step(subject, outcome));
+            act.step(subject, outcome).enter(steps);
             failed = result.err();
         }
         let result = failed.map_or(Ok(()), Err);

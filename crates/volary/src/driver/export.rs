@@ -1,6 +1,6 @@
 //! Export: a volume becomes a file, complete and synced, or not at all.
 
-use super::audit::Audit;
+use super::audit::audited;
 use super::block::Block;
 use super::checksum::{Algorithm, Checksum, digest_file};
 use super::comparison::Recorded;
@@ -131,7 +131,6 @@ impl Store {
     /// snapshot, or of a head that surely was not written since; `AlreadyExists` for the file; `Usage` for qcow2 to a stream; `NoSpace`;
     /// `Interrupted`; `Internal` when the reader of a stream has gone. A stream may have got a part then, or all: the context `taken_bytes`
     /// says how many bytes it took.
-    #[tracing::instrument(skip_all, fields(volume = %request.spec))]
     pub async fn export(&self, request: ExportRequest, ctl: &Ctl) -> Result<ExportReport> {
         let spec = request.spec.clone();
         let path = match &request.target {
@@ -140,10 +139,10 @@ impl Store {
         };
         let (force, accept_mismatch) = (request.force, request.accept_mismatch);
         let asked = json!({ "path": path, "force": force, "accept_mismatch": accept_mismatch });
-        let audit = Audit::begin("export", &spec, &asked);
-        let result = self.export_audited(request, path, ctl).await.map_err(|e| e.context("volume", &spec));
-        audit.finish(&result, |report| ("done".to_owned(), json!(report)));
-        result
+        let work = async {
+            self.export_audited(request, path, ctl).await.map_err(|error| error.context("volume", &spec))
+        };
+        audited("export", &spec, asked, work, |report| ("done", json!(report))).await
     }
 
     async fn export_audited(&self, request: ExportRequest, path: String, ctl: &Ctl) -> Result<ExportReport> {

@@ -1,6 +1,6 @@
 //! Cutting off a client that has a volume open and cannot be made to close it.
 
-use super::audit::Audit;
+use super::audit::audited;
 use super::patience::Patience;
 use crate::engine::{Holder, HolderKind};
 use crate::{Ctl, Error, ErrorKind, Result, Store, VolumeId, VolumeSpec};
@@ -114,7 +114,6 @@ impl Store {
     /// # Errors
     /// `NotFound` for the volume or the client; `Usage` when several have it open and none is named, and for this process
     /// itself; `Permission` without the right to it; `Unsupported` where only the process can be ended.
-    #[tracing::instrument(name = "fence", skip_all, fields(volume = %spec))]
     pub async fn fence(
         &self,
         spec: &VolumeSpec,
@@ -122,10 +121,9 @@ impl Store {
         keep: Duration,
         ctl: &Ctl,
     ) -> Result<FenceReport> {
-        let audit = Audit::begin("fence", spec, &json!({"client": client, "seconds": keep.as_secs()}));
-        let result = self.fence_unaudited(spec, client, keep, ctl).await;
-        audit.finish(&result, |report| ("fenced".into(), json!(report)));
-        result
+        let details = json!({"client": client, "seconds": keep.as_secs()});
+        let work = self.fence_unaudited(spec, client, keep, ctl);
+        audited("fence", spec, details, work, |report| ("fenced", json!(report))).await
     }
 
     async fn fence_unaudited(
@@ -143,7 +141,8 @@ impl Store {
         // It is cut off: that nobody can look does not make it untrue.
         while let Ok(watchers) = self.watchers(spec, ctl).await {
             report.watching = watchers.iter().any(|of| of.client == holder.client);
-            if !report.watching || !patience.pause(ctl).await.unwrap_or(false) {
+            if !report.watching || !patience.pause("it still has the volume open", ctl).await.unwrap_or(false)
+            {
                 break;
             }
         }

@@ -1,6 +1,6 @@
 //! Import: a disk image becomes a verified volume, or leaves nothing.
 
-use super::audit::Audit;
+use super::audit::audited;
 use super::checksum::{Algorithm, Checksum, digest_file};
 use super::fill::Fill;
 use super::sectors::require_whole;
@@ -219,7 +219,6 @@ impl Store {
     /// # Errors
     /// `AlreadyExists` for the name, untouched; `Refused` for the image; `Mismatch` for its checksum or length; `Usage` for a size that is
     /// less than the image's, or no whole number of sectors of 512 bytes; `SourceChanged`; `NoSpace`; `Interrupted`; in each case nothing is left, or else `Partial`.
-    #[tracing::instrument(skip_all, fields(volume = %request.spec, source = request.source.shown()))]
     pub async fn import(&self, request: &ImportRequest, ctl: &Ctl) -> Result<ImportReport> {
         if let Some(stream) = request.straight() {
             return self.import_stream(request, stream, ctl).await;
@@ -234,14 +233,14 @@ impl Store {
                 json!({ "path": request.source.shown(), "declared": request.format.map(|f| f.to_string()) })
             }
         };
-        let audit = Audit::begin("import", &request.spec, &details);
-        let result = match prepared {
-            Ok(prepared) => self.import_prepared(request, prepared, ctl).await,
-            Err(error) => Err(error),
+        let work = async {
+            let imported = match prepared {
+                Ok(prepared) => self.import_prepared(request, prepared, ctl).await,
+                Err(error) => Err(error),
+            };
+            imported.map_err(|error| error.context("volume", &request.spec))
         };
-        let result = result.map_err(|error| error.context("volume", &request.spec));
-        audit.finish(&result, |report| ("done".to_owned(), json!(report)));
-        result
+        audited("import", &request.spec, details, work, |report| ("done", json!(report))).await
     }
 
     /// What [`import`](Store::import) would do, found out by reading only.

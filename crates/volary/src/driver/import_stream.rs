@@ -1,6 +1,6 @@
 //! Import of a raw stream: its bytes go into the volume as they come, and it is published when they have all come.
 
-use super::audit::Audit;
+use super::audit::audited;
 use super::checksum::Checksum;
 use super::fill::Fill;
 use super::import::{ImportReport, ImportRequest, SourceReport, seal};
@@ -36,11 +36,11 @@ impl Store {
             "expected": expected,
             "expected_bytes": request.expected_bytes,
         });
-        let audit = Audit::begin("import", &request.spec, &details);
-        let result = self.import_straight(request, stream, ctl).await;
-        let result = result.map_err(|error| error.context("volume", &request.spec));
-        audit.finish(&result, |report| ("done".to_owned(), json!(report)));
-        result
+        let work = async {
+            let imported = self.import_straight(request, stream, ctl).await;
+            imported.map_err(|error| error.context("volume", &request.spec))
+        };
+        audited("import", &request.spec, details, work, |report| ("done", json!(report))).await
     }
 
     async fn import_straight(

@@ -1,5 +1,6 @@
 //! Clones, what they are clones of, and parting the two.
 
+use super::audit::audited;
 use super::handle::{closing, named};
 use super::journal::{Intent, Work};
 use super::staging::{Origin, Staging};
@@ -7,6 +8,7 @@ use crate::engine::{Child, Parent, SnapshotRef};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Phase, Result, Store, Target, VolumeId, VolumeSpec};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
 /// The longest line of clones that an order of the journal goes along.
 const MOST_ANCESTORS: usize = 100;
@@ -103,32 +105,41 @@ impl Store {
     /// # Errors
     /// `Usage` for a parent without snapshot or a name outside the grammar; `NotFound` for parent or snapshot;
     /// `AlreadyExists`; `Blocked` when the snapshot is not protected, where the store demands it.
-    #[tracing::instrument(name = "clone", skip_all, fields(parent = %parent, volume = %child))]
     pub async fn clone_volume(
         &self,
         parent: &VolumeSpec,
         child: &VolumeSpec,
         ctl: &Ctl,
     ) -> Result<CloneReport> {
-        let snapshot = parent.required_snapshot()?.clone();
-        self.require_new(child, ctl).await?;
-        let shown = self.shown(parent, ctl).await?;
-        let volume = match &parent.volume {
-            Target::Id(id) => id.clone(),
-            Target::Name(_) => self.resolve(parent, ctl).await?.id,
-        };
-        let parent_ref = SnapshotRef { namespace: parent.namespace.clone(), volume, snapshot };
-        let staged = async {
-            let staging = Staging::begin(self, "clone", child, Origin::Clone(&parent_ref), ctl).await?;
-            staging.publish(ctl).await
-        };
-        let id = staged.await.map_err(|error| {
-            let blocked = error.kind() == ErrorKind::Blocked;
-            let error = error.context("parent", &shown).context("volume", child);
-            if blocked { error.hint(format!("`volary snap protect {shown}` first")) } else { error }
-        })?;
-        tracing::info!(%id, "cloned");
-        Ok(CloneReport { volume: child.clone(), id, parent: shown })
+        audited(
+            "clone",
+            child,
+            json!({"parent": parent}),
+            async {
+                let snapshot = parent.required_snapshot()?.clone();
+                self.require_new(child, ctl).await?;
+                let shown = self.shown(parent, ctl).await?;
+                let volume = match &parent.volume {
+                    Target::Id(id) => id.clone(),
+                    Target::Name(_) => self.resolve(parent, ctl).await?.id,
+                };
+                let parent_ref = SnapshotRef { namespace: parent.namespace.clone(), volume, snapshot };
+                let staged = async {
+                    let staging =
+                        Staging::begin(self, "clone", child, Origin::Clone(&parent_ref), ctl).await?;
+                    staging.publish(ctl).await
+                };
+                let id = staged.await.map_err(|error| {
+                    let blocked = error.kind() == ErrorKind::Blocked;
+                    let error = error.context("parent", &shown).context("volume", child);
+                    if blocked { error.hint(format!("`volary snap protect {shown}` first")) } else { error }
+                })?;
+                tracing::info!(%id, "cloned");
+                Ok(CloneReport { volume: child.clone(), id, parent: shown })
+            },
+            |report| ("cloned", json!(report)),
+        )
+        .await
     }
 
     /// Copies into a clone what it still reads from its parent, and parts the two.
@@ -148,30 +159,43 @@ impl Store {
     ///
     /// # Errors
     /// `Usage` for a snapshot or a volume without parent; `NotFound`; `Blocked` while somebody writes.
-    #[tracing::instrument(name = "flatten", skip_all, fields(volume = %spec))]
     pub async fn flatten(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<FlattenReport> {
-        spec.require_head()?;
-        let entry = self.resolve(spec, ctl).await?;
-        let shown = named(spec, &entry);
-        let volume = self.open_to_write(&spec.namespace.volume_by_id(entry.id.clone()), ctl).await?;
-        let work = async {
-            let parent: ParentReport = match volume.stat(ctl).await?.parent {
-                Some(parent) => parent.into(),
-                None => {
-                    return Err(Error::new(ErrorKind::Usage, "the volume is no clone: nothing to flatten")
-                        .context("volume", &shown));
-                }
-            };
-            let id = Some(entry.id.clone());
-            let intent =
-                Intent::begin(self.shared_engine(), "flatten", &shown, id, Work::Flatten, ctl).await?;
-            ctl.phase(Phase::Flatten, Some(parent.overlap_bytes));
-            let flattened = volume.flatten(ctl).await.map_err(|error| error.context("volume", &shown));
-            intent.conclude(flattened, ctl).await?;
-            tracing::info!(id = %entry.id, parent = %parent.volume, "flattened");
-            Ok(FlattenReport { volume: shown.clone(), id: entry.id, parent })
-        };
-        closing(&volume, work.await, ctl).await
+        audited(
+            "flatten",
+            spec,
+            json!({}),
+            async {
+                spec.require_head()?;
+                let entry = self.resolve(spec, ctl).await?;
+                let shown = named(spec, &entry);
+                let volume = self.open_to_write(&spec.namespace.volume_by_id(entry.id.clone()), ctl).await?;
+                let work = async {
+                    let parent: ParentReport = match volume.stat(ctl).await?.parent {
+                        Some(parent) => parent.into(),
+                        None => {
+                            return Err(Error::new(
+                                ErrorKind::Usage,
+                                "the volume is no clone: nothing to flatten",
+                            )
+                            .context("volume", &shown));
+                        }
+                    };
+                    let id = Some(entry.id.clone());
+                    let intent =
+                        Intent::begin(self.shared_engine(), "flatten", &shown, id, Work::Flatten, ctl)
+                            .await?;
+                    ctl.phase(Phase::Flatten, Some(parent.overlap_bytes));
+                    let flattened =
+                        volume.flatten(ctl).await.map_err(|error| error.context("volume", &shown));
+                    intent.conclude(flattened, ctl).await?;
+                    tracing::info!(id = %entry.id, parent = %parent.volume, "flattened");
+                    Ok(FlattenReport { volume: shown.clone(), id: entry.id, parent })
+                };
+                closing(&volume, work.await, ctl).await
+            },
+            |report| ("flattened", json!(report)),
+        )
+        .await
     }
 
     /// The first volume outside a namespace that one in it reads from, by the headers of it and its ancestors.

@@ -261,7 +261,7 @@ impl Store {
         match (&spec.volume, self.engine().find(&spec.namespace, &spec.volume, ctl).await?) {
             (_, Some(entry)) => Ok(named(spec, &entry)),
             (Target::Id(_), None) => Ok(spec.clone()),
-            (Target::Name(_), None) => Err(super::store::no_such_volume(spec)),
+            (Target::Name(_), None) => Err(self.no_such_volume(spec, ctl).await),
         }
     }
 }

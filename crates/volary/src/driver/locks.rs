@@ -1,10 +1,12 @@
 //! Advisory locks.
 
+use super::audit::audited;
 use super::handle::closing;
 use crate::engine::Locker;
 use crate::{Ctl, Error, ErrorKind, Name, Result, Store, VolumeId, VolumeSpec};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
 /// A lock that was taken or broken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -51,7 +53,6 @@ impl Store {
     /// # Errors
     /// `Usage` for a snapshot, or a cookie no lock can have; `NotFound` for the volume; `Blocked` while it is locked
     /// otherwise or somebody has it open to write; `AlreadyExists` for a lock this process has.
-    #[tracing::instrument(name = "lock_add", skip_all, fields(volume = %spec))]
     pub async fn add_lock(
         &self,
         spec: &VolumeSpec,
@@ -59,19 +60,28 @@ impl Store {
         tag: Option<&Name>,
         ctl: &Ctl,
     ) -> Result<LockReport> {
-        spec.require_head()?;
-        let volume = self.open_to_read(spec, ctl).await?;
-        let add = async { Ok((volume.stat(ctl).await?.id, volume.add_lock(cookie, tag, ctl).await?)) };
-        let added = add.await.map_err(|error: Error| error.context("volume", spec));
-        let (id, locker) = closing(&volume, added, ctl).await?;
-        Ok(LockReport { volume: spec.clone(), id, cookie: locker.cookie, client: locker.client })
+        audited(
+            "lock_add",
+            spec,
+            json!({"cookie": cookie, "tag": tag}),
+            async {
+                spec.require_head()?;
+                let volume = self.open_to_read(spec, ctl).await?;
+                let add =
+                    async { Ok((volume.stat(ctl).await?.id, volume.add_lock(cookie, tag, ctl).await?)) };
+                let added = add.await.map_err(|error: Error| error.context("volume", spec));
+                let (id, locker) = closing(&volume, added, ctl).await?;
+                Ok(LockReport { volume: spec.clone(), id, cookie: locker.cookie, client: locker.client })
+            },
+            |report| ("locked", json!(report)),
+        )
+        .await
     }
 
     /// Takes an advisory lock from whoever holds it. On Ceph a client other than this one is blocklisted with that.
     ///
     /// # Errors
     /// `Usage` for a snapshot; `NotFound` for the volume or the lock; `Permission` without the right to blocklist.
-    #[tracing::instrument(name = "lock_break", skip_all, fields(volume = %spec))]
     pub async fn break_lock(
         &self,
         spec: &VolumeSpec,
@@ -79,20 +89,29 @@ impl Store {
         client: &Name,
         ctl: &Ctl,
     ) -> Result<LockReport> {
-        spec.require_head()?;
-        let volume = self.open_to_read(spec, ctl).await?;
-        let broken =
-            async { Ok((volume.stat(ctl).await?.id, volume.break_lock(cookie, client, ctl).await?)) };
-        let broken = broken.await.map_err(|error: Error| {
-            let missing = error.kind() == ErrorKind::NotFound;
-            let error = error.context("volume", spec);
-            if missing {
-                error.hint(format!("`volary lock ls {spec}` shows the locks there are"))
-            } else {
-                error
-            }
-        });
-        let (id, ()) = closing(&volume, broken, ctl).await?;
-        Ok(LockReport { volume: spec.clone(), id, cookie: cookie.clone(), client: client.clone() })
+        audited(
+            "lock_break",
+            spec,
+            json!({"cookie": cookie, "client": client}),
+            async {
+                spec.require_head()?;
+                let volume = self.open_to_read(spec, ctl).await?;
+                let broken =
+                    async { Ok((volume.stat(ctl).await?.id, volume.break_lock(cookie, client, ctl).await?)) };
+                let broken = broken.await.map_err(|error: Error| {
+                    let missing = error.kind() == ErrorKind::NotFound;
+                    let error = error.context("volume", spec);
+                    if missing {
+                        error.hint(format!("`volary lock ls {spec}` shows the locks there are"))
+                    } else {
+                        error
+                    }
+                });
+                let (id, ()) = closing(&volume, broken, ctl).await?;
+                Ok(LockReport { volume: spec.clone(), id, cookie: cookie.clone(), client: client.clone() })
+            },
+            |report| ("broken", json!(report)),
+        )
+        .await
     }
 }

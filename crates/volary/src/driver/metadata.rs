@@ -1,9 +1,11 @@
 //! The notes a volume carries: keys and values.
 
+use super::audit::audited;
 use super::handle::closing;
 use crate::{Ctl, Error, ErrorKind, Result, Store, VolumeSpec, escape};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
 /// One key of a volume's metadata, escaped.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -49,30 +51,46 @@ impl Store {
     /// # Errors
     /// `Usage` for `conf_*` and `volary.*` keys, or a key or value the store cannot keep; `NotFound`; `Blocked` while
     /// somebody writes.
-    #[tracing::instrument(name = "metadata_set", skip_all, fields(volume = %spec))]
     pub async fn set_metadata(&self, spec: &VolumeSpec, key: &[u8], value: &[u8], ctl: &Ctl) -> Result<()> {
-        spec.require_head()?;
-        free_key(key)?;
-        let volume = self.open_to_write(spec, ctl).await?;
-        let set = volume.set_metadata(key, value, ctl).await;
-        closing(&volume, set, ctl).await
+        audited(
+            "metadata_set",
+            spec,
+            json!({"key": crate::escape(key)}),
+            async {
+                spec.require_head()?;
+                free_key(key)?;
+                let volume = self.open_to_write(spec, ctl).await?;
+                let set = volume.set_metadata(key, value, ctl).await;
+                closing(&volume, set, ctl).await
+            },
+            |()| ("done", json!({})),
+        )
+        .await
     }
 
     /// Removes one key.
     ///
     /// # Errors
     /// As [`set_metadata`](Store::set_metadata); `NotFound` for the key too.
-    #[tracing::instrument(name = "metadata_remove", skip_all, fields(volume = %spec))]
     pub async fn remove_metadata(&self, spec: &VolumeSpec, key: &[u8], ctl: &Ctl) -> Result<()> {
-        spec.require_head()?;
-        free_key(key)?;
-        let volume = self.open_to_write(spec, ctl).await?;
-        let removed = volume.remove_metadata(key, ctl).await;
-        let removed = removed.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => no_such_key(spec, key),
-            _ => error,
-        });
-        closing(&volume, removed, ctl).await
+        audited(
+            "metadata_remove",
+            spec,
+            json!({"key": crate::escape(key)}),
+            async {
+                spec.require_head()?;
+                free_key(key)?;
+                let volume = self.open_to_write(spec, ctl).await?;
+                let removed = volume.remove_metadata(key, ctl).await;
+                let removed = removed.map_err(|error| match error.kind() {
+                    ErrorKind::NotFound => no_such_key(spec, key),
+                    _ => error,
+                });
+                closing(&volume, removed, ctl).await
+            },
+            |()| ("done", json!({})),
+        )
+        .await
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod audit;
 mod block;
+mod calls;
 mod check;
 mod checksum;
 mod checksum_list;

@@ -61,8 +61,24 @@ pub struct Step {
     pub action: String,
     /// To what.
     pub target: VolumeSpec,
-    /// How it ended.
+    /// How it ended, the last time it was tried.
     pub outcome: StepOutcome,
+    /// How often it was tried.
+    pub tries: u32,
+}
+
+impl Step {
+    /// Puts it where the same step stands already, or behind all.
+    pub(crate) fn enter(mut self, steps: &mut Vec<Step>) {
+        let same = |of: &&mut Step| of.action == self.action && of.target == self.target;
+        match steps.iter_mut().find(same) {
+            Some(before) => {
+                self.tries = self.tries.saturating_add(before.tries);
+                *before = self;
+            }
+            None => steps.push(self),
+        }
+    }
 }
 
 /// How the removal of a volume ended.

@@ -1,6 +1,7 @@
 //! Trying again while something may go away by itself.
 
 use crate::{Ctl, ErrorKind, Result};
+use std::fmt::Display;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -22,22 +23,26 @@ pub fn retry_pause(attempts: u32) -> Duration {
 pub(crate) struct Patience {
     until: Instant,
     next: Duration,
+    tries: u32,
 }
 
 impl Patience {
     pub(crate) fn new(wait: Duration) -> Self {
-        Patience { until: Instant::now() + wait, next: Duration::from_millis(100) }
+        Patience { until: Instant::now() + wait, next: Duration::from_millis(100), tries: 0 }
     }
 
-    /// Pauses and says yes, or says no when the time is up.
-    pub(crate) async fn pause(&mut self, ctl: &Ctl) -> Result<bool> {
+    /// Pauses and says yes, or says no when the time is up; the log has `why` it has to be tried again.
+    pub(crate) async fn pause(&mut self, why: impl Display, ctl: &Ctl) -> Result<bool> {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(false);
         }
+        self.tries = self.tries.saturating_add(1);
+        let pause = somewhat_earlier(self.next).min(left);
+        tracing::info!(tries = self.tries, next_in_seconds = pause.as_secs_f64(), %why, "to be tried again");
         tokio::select! {
             () = ctl.cancel_token().cancelled() => ctl.check("wait")?,
-            () = tokio::time::sleep(somewhat_earlier(self.next).min(left)) => {}
+            () = tokio::time::sleep(pause) => {}
         }
         self.next = (self.next * 2).min(Duration::from_secs(2));
         Ok(true)
@@ -60,7 +65,8 @@ where
     let mut patience = Patience::new(wait);
     loop {
         match work().await {
-            Err(error) if error.kind() == ErrorKind::Blocked && patience.pause(ctl).await? => {}
+            Err(error)
+                if error.kind() == ErrorKind::Blocked && patience.pause(error.report(), ctl).await? => {}
             ended => return ended,
         }
     }

@@ -47,7 +47,8 @@ impl Act {
             Act::MoveToTrash(..) | Act::TakeName => ("move_to_trash", subject.shown.clone()),
             Act::RemoveFromTrash { .. } => ("remove", subject.shown.clone()),
         };
-        Step { action: action.into(), target, outcome }
+        let tries = u32::from(matches!(outcome, StepOutcome::Done | StepOutcome::Failed));
+        Step { action: action.into(), target, outcome, tries }
     }
 }
 

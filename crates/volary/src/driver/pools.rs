@@ -1,7 +1,9 @@
 //! Pools and namespaces.
 
+use super::audit::audited;
 use crate::engine::PoolInfo;
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Store};
+use serde_json::json;
 
 impl Store {
     /// The pools of the store, sorted.
@@ -40,11 +42,19 @@ impl Store {
     ///
     /// # Errors
     /// `Usage` for a name outside the grammar; `AlreadyExists`; `Unsupported` on Ceph.
-    #[tracing::instrument(name = "pool_create", skip_all, fields(pool = %pool))]
     pub async fn create_pool(&self, pool: &Name, ctl: &Ctl) -> Result<()> {
-        let pool = pool.clone().checked_for_creation()?;
-        let made = self.engine().create_pool(&pool, ctl).await;
-        made.map_err(|error| error.context("pool", &pool))
+        audited(
+            "pool_create",
+            pool,
+            json!({}),
+            async {
+                let pool = pool.clone().checked_for_creation()?;
+                let made = self.engine().create_pool(&pool, ctl).await;
+                made.map_err(|error| error.context("pool", &pool))
+            },
+            |()| ("done", json!({})),
+        )
+        .await
     }
 
     /// The namespaces of a pool, sorted, the default one first.
@@ -62,29 +72,46 @@ impl Store {
     ///
     /// # Errors
     /// `Usage` for a name outside the grammar or none; `AlreadyExists`; `NotFound` for the pool.
-    #[tracing::instrument(name = "namespace_create", skip_all, fields(namespace = %namespace))]
     pub async fn create_namespace(&self, namespace: &Namespace, ctl: &Ctl) -> Result<()> {
-        named(namespace)?;
-        namespace.name.clone().checked_for_creation()?;
-        let made = self.engine().create_namespace(namespace, ctl).await;
-        made.map_err(|error| error.context("namespace", namespace))
+        audited(
+            "namespace_create",
+            namespace,
+            json!({}),
+            async {
+                named(namespace)?;
+                namespace.name.clone().checked_for_creation()?;
+                let made = self.engine().create_namespace(namespace, ctl).await;
+                made.map_err(|error| error.context("namespace", namespace))
+            },
+            |()| ("done", json!({})),
+        )
+        .await
     }
 
     /// Removes a namespace that is empty.
     ///
     /// # Errors
     /// `Usage` for the default namespace; `NotFound`; `Blocked` while it holds volumes, in trash too.
-    #[tracing::instrument(name = "namespace_remove", skip_all, fields(namespace = %namespace))]
     pub async fn remove_namespace(&self, namespace: &Namespace, ctl: &Ctl) -> Result<()> {
-        named(namespace)?;
-        let removed = self.engine().remove_namespace(namespace, ctl).await;
-        removed.map_err(|error| {
-            let blocked = error.kind() == ErrorKind::Blocked;
-            let error = error.context("namespace", namespace);
-            let hint =
-                format!("`volary ls {namespace}` and `volary trash ls {namespace}` show what it holds");
-            if blocked { error.hint(hint) } else { error }
-        })
+        audited(
+            "namespace_remove",
+            namespace,
+            json!({}),
+            async {
+                named(namespace)?;
+                let removed = self.engine().remove_namespace(namespace, ctl).await;
+                removed.map_err(|error| {
+                    let blocked = error.kind() == ErrorKind::Blocked;
+                    let error = error.context("namespace", namespace);
+                    let hint = format!(
+                        "`volary ls {namespace}` and `volary trash ls {namespace}` show what it holds"
+                    );
+                    if blocked { error.hint(hint) } else { error }
+                })
+            },
+            |()| ("done", json!({})),
+        )
+        .await
     }
 }
 

@@ -1,13 +1,12 @@
 //! Removing volumes: plan first, then execute, and say exactly how it ended.
 
-use super::audit::Audit;
+use super::audit::audited;
 use super::handle::named;
 use super::journal::Work;
 use super::order::Order;
 use super::outcome::{Failure, Outcome, RemoveReport, Step, StepOutcome};
 use super::patience::Patience;
 use super::plan::{Act, Plan, Rules, Seen, Subject};
-use super::store::no_such_volume;
 use super::trash::require_keep;
 use crate::engine::{Holder, HolderKind, TrashEntry};
 use crate::{Ctl, Error, ErrorKind, Result, Store, Target, VolumeSpec};
@@ -98,7 +97,6 @@ impl Store {
     ///
     /// # Errors
     /// As [`plan_remove`](Store::plan_remove): before anything was changed.
-    #[tracing::instrument(name = "remove", skip_all, fields(volume = %spec))]
     pub async fn remove(
         &self,
         spec: &VolumeSpec,
@@ -113,10 +111,8 @@ impl Store {
             "flatten_children": options.flatten_children,
             "defer_seconds": options.defer.map(|keep| keep.as_secs()),
         });
-        let audit = Audit::begin("remove", spec, &details);
-        let result = self.remove_unaudited(spec, options, ctl).await;
-        audit.finish(&result, |report| (report.outcome.as_str().into(), json!(report)));
-        result
+        let work = self.remove_unaudited(spec, options, ctl);
+        audited("remove", spec, details, work, |report| (report.outcome.as_str(), json!(report))).await
     }
 
     async fn remove_unaudited(
@@ -224,7 +220,9 @@ impl Store {
             let found = plan().await?;
             if !found.blockers.is_empty() {
                 let may_go = found.blockers.iter().all(|blocker| may_go(blocker.kind));
-                if may_go && patience.pause(ctl).await? {
+                let held = |by: &Holder| format!("{}: {}", by.kind.as_str(), by.detail);
+                let why = found.blockers.first().map(held).unwrap_or_default();
+                if may_go && patience.pause(why, ctl).await? {
                     continue;
                 }
                 return Ok(End::Blocked(found.blockers));
@@ -233,7 +231,7 @@ impl Store {
             match self.execute(subject, &found.acts, intent, steps, ctl).await {
                 Ok(()) => return Ok(End::Done(found)),
                 Err(error) if error.kind() == ErrorKind::Blocked => {
-                    if patience.pause(ctl).await? {
+                    if patience.pause(error.report(), ctl).await? {
                         continue;
                     }
                     // It appeared after the plan was made: name it as well as can be.
@@ -286,7 +284,9 @@ impl Store {
             return Ok(report);
         }
         let mut report = RemoveReport::new(spec.clone(), None, Outcome::Absent);
-        report.failure = (!options.if_exists).then(|| Failure::from(&no_such_volume(spec)));
+        if !options.if_exists {
+            report.failure = Some(Failure::from(&self.no_such_volume(spec, ctl).await));
+        }
         Ok(report)
     }
 }

@@ -1,9 +1,11 @@
 //! Giving a volume another name.
 
+use super::audit::audited;
 use super::handle::named;
 use crate::{Ctl, Error, ErrorKind, Result, Store, VolumeId, VolumeSpec};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
 /// A volume that has another name now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -20,26 +22,50 @@ impl Store {
     /// Renames a volume within its namespace; who has it open keeps it.
     ///
     /// # Errors
-    /// `NotFound`; `AlreadyExists`, with nothing changed; `Usage` for another namespace, a snapshot, or a name
-    /// outside the grammar.
-    #[tracing::instrument(name = "rename", skip_all, fields(volume = %spec, to = %to))]
+    /// `NotFound`; `AlreadyExists`, with nothing changed; `Blocked` while the journal has work on the volume, which would be done to it
+    /// under its new name, or not at all; `Usage` for another namespace, a snapshot, or a name outside the grammar.
     pub async fn rename(&self, spec: &VolumeSpec, to: &VolumeSpec, ctl: &Ctl) -> Result<RenameReport> {
-        spec.require_head()?;
-        let name = to.new_name()?;
-        if to.namespace != spec.namespace {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                "a volume cannot move to another namespace by renaming",
-            )
-            .context("volume", spec)
-            .context("to", to)
-            .hint("`volary cp` makes a copy there"));
-        }
-        let entry = self.resolve(spec, ctl).await?;
-        let from = named(spec, &entry);
-        let renamed = self.engine().rename(&spec.namespace, &entry, &name, ctl).await;
-        renamed.map_err(|error| error.context("volume", &from).context("to", to))?;
-        tracing::info!(id = %entry.id, "renamed");
-        Ok(RenameReport { volume: to.clone(), id: entry.id, from })
+        audited(
+            "rename",
+            spec,
+            json!({"to": to}),
+            async {
+                spec.require_head()?;
+                let name = to.new_name()?;
+                if to.namespace != spec.namespace {
+                    return Err(Error::new(
+                        ErrorKind::Usage,
+                        "a volume cannot move to another namespace by renaming",
+                    )
+                    .context("volume", spec)
+                    .context("to", to)
+                    .hint("`volary cp` makes a copy there"));
+                }
+                let entry = self.resolve(spec, ctl).await?;
+                let from = named(spec, &entry);
+                self.require_nothing_pending(&from, &entry.id, ctl).await?;
+                let renamed = self.engine().rename(&spec.namespace, &entry, &name, ctl).await;
+                renamed.map_err(|error| error.context("volume", &from).context("to", to))?;
+                tracing::info!(id = %entry.id, "renamed");
+                Ok(RenameReport { volume: to.clone(), id: entry.id, from })
+            },
+            |report| ("renamed", json!(report)),
+        )
+        .await
+    }
+
+    /// Refuses what must not be done to a volume on which the journal has work; the error names the work, and how to drop it.
+    async fn require_nothing_pending(&self, shown: &VolumeSpec, id: &VolumeId, ctl: &Ctl) -> Result<()> {
+        let pending = self.pending(&shown.namespace, ctl).await?;
+        let Some(of) = pending.into_iter().find(|of| of.volume_id.as_ref() == Some(id)) else {
+            return Ok(());
+        };
+        let (intent, namespace) = (&of.id, &shown.namespace);
+        let error = Error::new(ErrorKind::Blocked, format!("a `{}` of it is pending", of.operation))
+            .context("volume", shown)
+            .context("intent", intent);
+        Err(error.hint(format!(
+            "`volary pending retry {intent} {namespace}` settles it, `volary pending forget {intent} {namespace}` drops it"
+        )))
     }
 }

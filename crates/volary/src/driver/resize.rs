@@ -1,10 +1,12 @@
 //! Growing and shrinking.
 
+use super::audit::audited;
 use super::handle::{closing, named};
 use super::sectors::require_whole;
 use crate::{Ctl, Error, ErrorKind, Phase, Result, Store, VolumeId, VolumeSpec, show_size};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
 /// A volume whose size was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -36,7 +38,6 @@ impl Store {
     /// # Errors
     /// `Usage` for shrinking without `allow_shrink`, for a snapshot, and for a size that the store cannot keep or that is no whole number
     /// of sectors of 512 bytes; `NotFound`; `Blocked` while somebody writes.
-    #[tracing::instrument(name = "resize", skip_all, fields(volume = %spec, size_bytes))]
     pub async fn resize(
         &self,
         spec: &VolumeSpec,
@@ -44,32 +45,41 @@ impl Store {
         allow_shrink: bool,
         ctl: &Ctl,
     ) -> Result<ResizeReport> {
-        spec.require_head()?;
-        require_whole(size_bytes).map_err(|error| error.context("volume", spec))?;
-        let entry = self.resolve(spec, ctl).await?;
-        let shown = named(spec, &entry);
-        let volume = self.open_to_write(&spec.namespace.volume_by_id(entry.id), ctl).await?;
-        let work = async {
-            let stat = volume.stat(ctl).await?;
-            let old_size_bytes = stat.size_bytes;
-            if size_bytes < old_size_bytes {
-                if !allow_shrink {
-                    let (to, from) = (show_size(size_bytes), show_size(old_size_bytes));
-                    return Err(Error::new(
-                        ErrorKind::Usage,
-                        format!("shrinking from {from} to {to} would take data away for good"),
-                    )
-                    .context("volume", &shown)
-                    .hint("if it is meant, add --allow-shrink"));
-                }
-                ctl.phase(Phase::Remove, Some(old_size_bytes - size_bytes));
-            }
-            if size_bytes != old_size_bytes {
-                volume.resize(size_bytes, ctl).await?;
-                tracing::info!(id = %stat.id, old_size_bytes, "resized");
-            }
-            Ok(ResizeReport { volume: shown.clone(), id: stat.id, old_size_bytes, size_bytes })
-        };
-        closing(&volume, work.await, ctl).await
+        audited(
+            "resize",
+            spec,
+            json!({"size_bytes": size_bytes, "allow_shrink": allow_shrink}),
+            async {
+                spec.require_head()?;
+                require_whole(size_bytes).map_err(|error| error.context("volume", spec))?;
+                let entry = self.resolve(spec, ctl).await?;
+                let shown = named(spec, &entry);
+                let volume = self.open_to_write(&spec.namespace.volume_by_id(entry.id), ctl).await?;
+                let work = async {
+                    let stat = volume.stat(ctl).await?;
+                    let old_size_bytes = stat.size_bytes;
+                    if size_bytes < old_size_bytes {
+                        if !allow_shrink {
+                            let (to, from) = (show_size(size_bytes), show_size(old_size_bytes));
+                            return Err(Error::new(
+                                ErrorKind::Usage,
+                                format!("shrinking from {from} to {to} would take data away for good"),
+                            )
+                            .context("volume", &shown)
+                            .hint("if it is meant, add --allow-shrink"));
+                        }
+                        ctl.phase(Phase::Remove, Some(old_size_bytes - size_bytes));
+                    }
+                    if size_bytes != old_size_bytes {
+                        volume.resize(size_bytes, ctl).await?;
+                        tracing::info!(id = %stat.id, old_size_bytes, "resized");
+                    }
+                    Ok(ResizeReport { volume: shown.clone(), id: stat.id, old_size_bytes, size_bytes })
+                };
+                closing(&volume, work.await, ctl).await
+            },
+            |report| ("resized", json!(report)),
+        )
+        .await
     }
 }

@@ -1,6 +1,6 @@
 //! Removing snapshots: plan first, each with an outcome of its own.
 
-use super::audit::Audit;
+use super::audit::audited;
 use super::handle::closing;
 use super::journal::Work;
 use super::order::Order;
@@ -70,7 +70,6 @@ impl Store {
     /// # Errors
     /// `Usage` for a spec without snapshot; `NotFound` for the volume; what reading fails with. A snapshot that is
     /// not there, or cannot go, is in the outcome.
-    #[tracing::instrument(name = "snapshot_remove", skip_all, fields(snapshot = %spec))]
     pub async fn remove_snapshot(
         &self,
         spec: &VolumeSpec,
@@ -80,7 +79,6 @@ impl Store {
         let ctl = &ctl.for_removal();
         let name = spec.required_snapshot()?;
         let details = json!({"force": options.force, "flatten_children": options.flatten_children});
-        let audit = Audit::begin("snapshot_remove", spec, &details);
         let remove = async {
             let (subject, seen) = self.subject(spec, ctl).await?;
             match seen.snapshots.iter().find(|snapshot| snapshot.name == *name) {
@@ -88,9 +86,8 @@ impl Store {
                 None => Ok(absent(&subject, name)),
             }
         };
-        let result = remove.await;
-        audit.finish(&result, |outcome| (outcome.outcome.as_str().into(), json!(outcome)));
-        result
+        let outcome = |of: &SnapshotOutcome| (of.outcome.as_str(), json!(of));
+        audited("snapshot_remove", spec, details, remove, outcome).await
     }
 
     /// What [`purge_snapshots`](Store::purge_snapshots) would do, found out by reading only: every outcome is `planned`,
@@ -131,7 +128,6 @@ impl Store {
     ///
     /// # Errors
     /// `Usage` for a snapshot; `NotFound` for the volume; what reading fails with.
-    #[tracing::instrument(name = "snapshot_purge", skip_all, fields(volume = %spec))]
     pub async fn purge_snapshots(
         &self,
         spec: &VolumeSpec,
@@ -141,7 +137,6 @@ impl Store {
         let ctl = &ctl.for_removal();
         spec.require_head()?;
         let details = json!({"force": options.force, "flatten_children": options.flatten_children});
-        let audit = Audit::begin("snapshot_purge", spec, &details);
         let purge = async {
             let (subject, seen) = self.subject(spec, ctl).await?;
             let planned = self.planned_purge(&subject, &seen, options, ctl).await?;
@@ -154,9 +149,7 @@ impl Store {
             }
             Ok(outcomes)
         };
-        let result = purge.await;
-        audit.finish(&result, |outcomes| ("done".into(), json!(outcomes)));
-        result
+        audited("snapshot_purge", spec, details, purge, |outcomes| ("done", json!(outcomes))).await
     }
 
     /// What to do to remove one snapshot, and what is in the way.

@@ -1,6 +1,6 @@
 //! Snapshots and their verbs.
 
-use super::audit::Audit;
+use super::audit::audited;
 use super::handle::closing;
 use super::journal::{Intent, Work};
 use super::listing::SnapshotListing;
@@ -114,35 +114,59 @@ impl Store {
     /// # Errors
     /// `Usage` for a spec without snapshot or a name outside the grammar; `NotFound`; `AlreadyExists`; `Blocked` while
     /// somebody writes; `Partial` when it could be neither protected nor removed again.
-    #[tracing::instrument(name = "snapshot_create", skip_all, fields(snapshot = %spec, protect))]
     pub async fn create_snapshot(
         &self,
         spec: &VolumeSpec,
         protect: bool,
         ctl: &Ctl,
     ) -> Result<SnapshotReport> {
-        let name = spec.required_snapshot()?.clone().checked_for_creation()?;
-        self.changing(spec, Change::Create { name: &name, protect }, ctl).await
+        audited(
+            "snapshot_create",
+            spec,
+            json!({"protect": protect}),
+            async {
+                let name = spec.required_snapshot()?.clone().checked_for_creation()?;
+                self.changing(spec, Change::Create { name: &name, protect }, ctl).await
+            },
+            |report| ("created", json!(report)),
+        )
+        .await
     }
 
     /// Protects a snapshot from removal, so that it can be cloned; protecting it again does nothing.
     ///
     /// # Errors
     /// `Usage` for a spec without snapshot; `NotFound`; `Blocked` while somebody writes.
-    #[tracing::instrument(name = "snapshot_protect", skip_all, fields(snapshot = %spec))]
     pub async fn protect_snapshot(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<SnapshotReport> {
-        let name = spec.required_snapshot()?;
-        self.changing(spec, Change::Protect(name), ctl).await
+        audited(
+            "snapshot_protect",
+            spec,
+            json!({}),
+            async {
+                let name = spec.required_snapshot()?;
+                self.changing(spec, Change::Protect(name), ctl).await
+            },
+            |report| ("protected", json!(report)),
+        )
+        .await
     }
 
     /// Ends a snapshot's protection; doing so again does nothing.
     ///
     /// # Errors
     /// `Usage` for a spec without snapshot; `NotFound`; `Blocked` while it has clones or somebody writes.
-    #[tracing::instrument(name = "snapshot_unprotect", skip_all, fields(snapshot = %spec))]
     pub async fn unprotect_snapshot(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<SnapshotReport> {
-        let name = spec.required_snapshot()?;
-        self.changing(spec, Change::Unprotect(name), ctl).await
+        audited(
+            "snapshot_unprotect",
+            spec,
+            json!({}),
+            async {
+                let name = spec.required_snapshot()?;
+                self.changing(spec, Change::Unprotect(name), ctl).await
+            },
+            |report| ("unprotected", json!(report)),
+        )
+        .await
     }
 
     /// Gives a snapshot another name.
@@ -150,11 +174,19 @@ impl Store {
     /// # Errors
     /// `Usage` for a spec without snapshot, another volume, or a name outside the grammar; `NotFound`;
     /// `AlreadyExists`; `Blocked` while somebody writes.
-    #[tracing::instrument(name = "snapshot_rename", skip_all, fields(snapshot = %spec, to = %to))]
     pub async fn rename_snapshot(&self, spec: &VolumeSpec, to: &Name, ctl: &Ctl) -> Result<SnapshotReport> {
-        let name = spec.required_snapshot()?;
-        let to = &to.clone().checked_for_creation()?;
-        self.changing(spec, Change::Rename { name, to }, ctl).await
+        audited(
+            "snapshot_rename",
+            spec,
+            json!({"to": to}),
+            async {
+                let name = spec.required_snapshot()?;
+                let to = &to.clone().checked_for_creation()?;
+                self.changing(spec, Change::Rename { name, to }, ctl).await
+            },
+            |report| ("renamed", json!(report)),
+        )
+        .await
     }
 
     /// Sets a volume's content and size back to a snapshot's; what was written since is gone.
@@ -174,13 +206,10 @@ impl Store {
     ///
     /// # Errors
     /// `Usage` for a spec without snapshot; `NotFound`; `Blocked` while somebody writes.
-    #[tracing::instrument(name = "rollback", skip_all, fields(snapshot = %spec))]
     pub async fn rollback(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<SnapshotReport> {
         let name = spec.required_snapshot()?;
-        let audit = Audit::begin("rollback", spec, &json!({}));
-        let result = self.changing(spec, Change::RollBack(name), ctl).await;
-        audit.finish(&result, |report| ("rolled_back".into(), json!(report)));
-        result
+        let work = self.changing(spec, Change::RollBack(name), ctl);
+        audited("rollback", spec, json!({}), work, |report| ("rolled_back", json!(report))).await
     }
 
     /// Opens the head of a spec's volume to change a snapshot, and reports what it is then.

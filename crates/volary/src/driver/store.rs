@@ -1,7 +1,11 @@
 //! The store as callers hold it.
 
-use crate::engine::{Engine, OpenOptions, StoreDescription, Volume, VolumeEntry, ceph, local};
-use crate::{Ctl, Error, ErrorKind, Result, StoreUrl, VolumeSpec};
+use super::calls::logged;
+use super::trash::is_staging;
+use crate::engine::{
+    Engine, OpenOptions, StoreDescription, TrashEntry, TrashState, Volume, VolumeEntry, ceph, local,
+};
+use crate::{Ctl, Error, ErrorKind, Result, StoreUrl, Target, VolumeSpec};
 use std::fmt;
 use std::sync::Arc;
 
@@ -45,9 +49,9 @@ impl Store {
         match url {
             StoreUrl::Local(Some(path)) => {
                 let opened = local::open(path, ctl).await.map_err(|error| error.context("store", url));
-                Ok(Store::over(opened?))
+                Ok(Store::over(logged(opened?)))
             }
-            StoreUrl::Ceph(cluster) => Ok(Store::over(ceph::open(cluster, ctl).await?)),
+            StoreUrl::Ceph(cluster) => Ok(Store::over(logged(ceph::open(cluster, ctl).await?))),
             StoreUrl::Local(None) => {
                 Err(Error::new(ErrorKind::Usage, "local: without a path").hint("write local:PATH"))
             }
@@ -99,7 +103,25 @@ impl Store {
 
     /// The volume a spec stands for, by name and id.
     pub(crate) async fn resolve(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<VolumeEntry> {
-        self.engine.find(&spec.namespace, &spec.volume, ctl).await?.ok_or_else(|| no_such_volume(spec))
+        match self.engine.find(&spec.namespace, &spec.volume, ctl).await? {
+            Some(entry) => Ok(entry),
+            None => Err(self.no_such_volume(spec, ctl).await),
+        }
+    }
+
+    /// The error of a volume that is not there. It names an entry of the trash that had its name, with what can be done about that.
+    pub(crate) async fn no_such_volume(&self, spec: &VolumeSpec, ctl: &Ctl) -> Error {
+        let error = Error::new(ErrorKind::NotFound, "no such volume").context("volume", spec);
+        // Read only to explain: a trash that cannot be read explains nothing.
+        let trash = match &spec.volume {
+            Target::Name(_) => self.engine.trash(&spec.namespace, ctl).await.unwrap_or_default(),
+            Target::Id(_) => Vec::new(),
+        };
+        let had_its_name = |entry: &&TrashEntry| Target::Name(entry.name.clone()) == spec.volume;
+        error.hint(match trash.iter().find(|entry| had_its_name(entry) && !is_staging(entry)) {
+            Some(entry) => in_trash(spec, entry),
+            None => format!("`volary ls {}` shows the volumes there are", spec.namespace),
+        })
     }
 
     /// Opens what a spec names, head or snapshot, to read.
@@ -140,8 +162,25 @@ impl fmt::Debug for Store {
     }
 }
 
-pub(crate) fn no_such_volume(spec: &VolumeSpec) -> Error {
-    Error::new(ErrorKind::NotFound, "no such volume")
-        .context("volume", spec)
-        .hint(format!("`volary ls {}` shows the volumes there are", spec.namespace))
+/// Where a volume of that name went, and the command that goes on from there.
+fn in_trash(spec: &VolumeSpec, entry: &TrashEntry) -> String {
+    let entry_spec = spec.namespace.volume_by_id(entry.id.clone());
+    match entry.state {
+        TrashState::Normal => {
+            format!(
+                "it is in trash, kept until {}: `volary trash restore {entry_spec}` brings it back",
+                entry.until
+            )
+        }
+        TrashState::Removing => {
+            format!("its removal was cut short: `volary trash rm --force {entry_spec}` finishes it")
+        }
+        TrashState::Moving => {
+            let orphans = format!("`volary orphans {}`", spec.namespace);
+            format!("its move into trash was cut short: {orphans} has the command that settles it")
+        }
+        TrashState::Restoring => {
+            format!("its way out of trash was cut short: `volary trash restore {entry_spec}` finishes it")
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Trash: volumes that are gone by name and kept until their date.
 
-use super::audit::Audit;
+use super::audit::audited;
 use super::handle::{closing, named};
 use super::journal::{Intent, Work};
 use super::order::Order;
@@ -98,11 +98,9 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound`; `Blocked` while somebody has it open; `Usage` for a snapshot, and for more than 50 years.
-    #[tracing::instrument(name = "trash_move", skip_all, fields(volume = %spec))]
     pub async fn trash_move(&self, spec: &VolumeSpec, keep: Duration, ctl: &Ctl) -> Result<TrashMoveReport> {
         spec.require_head()?;
         require_keep(keep)?;
-        let audit = Audit::begin("trash_move", spec, &json!({"keep_seconds": keep.as_secs()}));
         let moved = async {
             let entry = self.resolve(spec, ctl).await?;
             let subject = Subject { shown: named(spec, &entry), id: entry.id };
@@ -113,9 +111,8 @@ impl Store {
             let until = intent.conclude(moved, ctl).await?;
             Ok(TrashMoveReport { volume: subject.shown, id: subject.id, until })
         };
-        let result = moved.await;
-        audit.finish(&result, |report| ("deferred".into(), json!(report)));
-        result
+        let details = json!({"keep_seconds": keep.as_secs()});
+        audited("trash_move", spec, details, moved, |report| ("deferred", json!(report))).await
     }
 
     /// Notes whose doing it is, then moves; a move that fails leaves no note.
@@ -170,50 +167,60 @@ impl Store {
     /// # Errors
     /// `Usage` unless the spec is an id, or for a name outside the grammar; `NotFound`; `AlreadyExists` when the name
     /// is in use: the volume stays in trash; `Blocked` for the unfinished target of an import or copy.
-    #[tracing::instrument(name = "trash_restore", skip_all, fields(volume = %spec))]
     pub async fn trash_restore(
         &self,
         spec: &VolumeSpec,
         name: Option<&Name>,
         ctl: &Ctl,
     ) -> Result<RestoreReport> {
-        let id = trash_id(spec)?;
-        let entry = self.trashed(spec, id, ctl).await?.ok_or_else(|| not_in_trash(spec))?;
-        if is_staging(&entry) {
-            return Err(Error::new(ErrorKind::Blocked, "it is the unfinished target of an import or copy")
-                .context("volume", spec)
-                .hint(format!("if nothing is at work on it, `volary trash rm --force {spec}`")));
-        }
-        let name = match name {
-            Some(name) => name.clone().checked_for_creation()?,
-            None => entry.name.clone(),
-        };
-        let work = Work::Restore { name: name.clone() };
-        let intent =
-            Intent::begin(self.shared_engine(), "trash_restore", spec, Some(id.clone()), work, ctl).await?;
-        let restored = self.engine().trash_restore(&spec.namespace, id, &name, ctl).await;
-        let restored = intent.conclude(restored, ctl).await;
-        let shown = spec.namespace.volume(name);
-        restored.map_err(|error| {
-            let taken = error.kind() == ErrorKind::AlreadyExists;
-            let error = error.context("volume", &shown);
-            if taken { error.hint(format!("`volary trash restore {spec} NAME`")) } else { error }
-        })?;
-        tracing::info!(%id, "restored from trash");
-        let subject = Subject { shown, id: id.clone() };
-        self.forget_note(&subject, &ctl.for_cleanup()).await;
-        Ok(RestoreReport { volume: subject.shown, id: subject.id })
+        audited(
+            "trash_restore",
+            spec,
+            json!({"name": name}),
+            async {
+                let id = trash_id(spec)?;
+                let entry = self.trashed(spec, id, ctl).await?.ok_or_else(|| not_in_trash(spec))?;
+                if is_staging(&entry) {
+                    return Err(Error::new(
+                        ErrorKind::Blocked,
+                        "it is the unfinished target of an import or copy",
+                    )
+                    .context("volume", spec)
+                    .hint(format!("if nothing is at work on it, `volary trash rm --force {spec}`")));
+                }
+                let name = match name {
+                    Some(name) => name.clone().checked_for_creation()?,
+                    None => entry.name.clone(),
+                };
+                let work = Work::Restore { name: name.clone() };
+                let intent =
+                    Intent::begin(self.shared_engine(), "trash_restore", spec, Some(id.clone()), work, ctl)
+                        .await?;
+                let restored = self.engine().trash_restore(&spec.namespace, id, &name, ctl).await;
+                let restored = intent.conclude(restored, ctl).await;
+                let shown = spec.namespace.volume(name);
+                restored.map_err(|error| {
+                    let taken = error.kind() == ErrorKind::AlreadyExists;
+                    let error = error.context("volume", &shown);
+                    if taken { error.hint(format!("`volary trash restore {spec} NAME`")) } else { error }
+                })?;
+                tracing::info!(%id, "restored from trash");
+                let subject = Subject { shown, id: id.clone() };
+                self.forget_note(&subject, &ctl.for_cleanup()).await;
+                Ok(RestoreReport { volume: subject.shown, id: subject.id })
+            },
+            |report| ("restored", json!(report)),
+        )
+        .await
     }
 
     /// Removes a volume in trash for good; before its date only with `force`.
     ///
     /// # Errors
     /// `Usage` unless the spec is an id; what reading fails with. What is in the way is in the report.
-    #[tracing::instrument(name = "trash_remove", skip_all, fields(volume = %spec))]
     pub async fn trash_remove(&self, spec: &VolumeSpec, force: bool, ctl: &Ctl) -> Result<RemoveReport> {
         let ctl = &ctl.for_removal();
         let id = trash_id(spec)?;
-        let audit = Audit::begin("trash_remove", spec, &json!({"force": force}));
         let removed = async {
             match self.trashed(spec, id, ctl).await? {
                 Some(entry) => {
@@ -224,9 +231,8 @@ impl Store {
                 None => Ok(absent(spec)),
             }
         };
-        let result = removed.await;
-        audit.finish(&result, |report| (report.outcome.as_str().into(), json!(report)));
-        result
+        let outcome = |report: &RemoveReport| (report.outcome.as_str(), json!(report));
+        audited("trash_remove", spec, json!({"force": force}), removed, outcome).await
     }
 
     /// What [`trash_remove`](Store::trash_remove) would do, found out by reading only.
@@ -248,7 +254,6 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound` for the pool or namespace; what reading the trash fails with.
-    #[tracing::instrument(name = "trash_purge", skip_all, fields(namespace = %namespace, all))]
     pub async fn trash_purge(
         &self,
         namespace: &Namespace,
@@ -261,7 +266,7 @@ impl Store {
         if due.is_empty() {
             return Ok(Vec::new());
         }
-        let audit = Audit::begin("trash_purge", namespace, &json!({"all": all, "due": due.len()}));
+        let details = json!({"all": all, "due": due.len()});
         let purge = async {
             let (mut reports, mut tried) = (Vec::new(), 0);
             for (spec, entry) in due {
@@ -281,9 +286,7 @@ impl Store {
             }
             Ok(reports)
         };
-        let result = purge.await;
-        audit.finish(&result, |reports| ("done".into(), json!(reports)));
-        result
+        audited("trash_purge", namespace, details, purge, |reports| ("done", json!(reports))).await
     }
 
     /// What [`trash_purge`](Store::trash_purge) would do, found out by reading only.
@@ -364,6 +367,7 @@ impl Store {
                 action: "remove".to_owned(),
                 target: spec,
                 outcome: StepOutcome::Done,
+                tries: 1,
             }),
             Err(error) => {
                 tracing::warn!(id = %parent.id, error = error.report(), "a parent in trash stays for a later purge");

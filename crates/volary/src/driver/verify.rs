@@ -1,5 +1,6 @@
 //! Verification: a volume read back and compared with what was recorded of it.
 
+use super::audit::audited;
 use super::content_record::DigestRecord;
 use super::store::Store;
 use super::transfer::{BlockSource, Pass, VolumeBlocks};
@@ -8,6 +9,7 @@ use crate::engine::{Extent, MAX_EXTENTS_WINDOW_BYTES, Volume};
 use crate::{Ctl, Error, ErrorKind, Phase, Result, VolumeId, VolumeSpec};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 use std::sync::Arc;
 
 /// What verifying found.
@@ -77,11 +79,19 @@ impl Store {
     /// that do not match their checksum, objects that are lost, or a head that was shrunk while it was read; `Blocked` when recording while another writes.
     #[tracing::instrument(skip_all, fields(volume = %spec, record))]
     pub async fn verify(&self, spec: &VolumeSpec, record: bool, ctl: &Ctl) -> Result<VerifyReport> {
-        let volume = self.open_to_read(spec, ctl).await?;
-        let verified = self.verify_open(spec, &volume, record, ctl).await;
-        let closed = volume.close(&ctl.for_cleanup()).await;
-        let report = verified.map_err(|error| error.context("volume", spec))?;
-        closed.map(|()| report)
+        let work = async {
+            let volume = self.open_to_read(spec, ctl).await?;
+            let verified = self.verify_open(spec, &volume, record, ctl).await;
+            let closed = volume.close(&ctl.for_cleanup()).await;
+            let report = verified.map_err(|error| error.context("volume", spec))?;
+            closed.map(|()| report)
+        };
+        // Reading alone changes nothing; a digest that is recorded is one that others will rely on.
+        if record {
+            audited("verify_record", spec, json!({}), work, |report| ("recorded", json!(report))).await
+        } else {
+            work.await
+        }
     }
 
     async fn verify_open(

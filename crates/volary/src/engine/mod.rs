@@ -6,12 +6,14 @@
 
 pub mod ceph;
 mod check;
+mod interpose;
 pub mod local;
 mod options;
 mod types;
 mod volume;
 
 pub use check::*;
+pub use interpose::*;
 pub use options::*;
 pub use types::*;
 pub use volume::*;

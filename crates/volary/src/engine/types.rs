@@ -318,6 +318,8 @@ pub enum HolderKind {
     Group,
     /// Mirroring.
     Mirror,
+    /// A migration that has been prepared and is not committed.
+    Migration,
     /// It lies in trash and its deferment lasts.
     Trash,
     /// Something the user may not see: never "none".
@@ -335,6 +337,7 @@ impl HolderKind {
             Self::Child => "child",
             Self::Group => "group",
             Self::Mirror => "mirror",
+            Self::Migration => "migration",
             Self::Trash => "trash",
             Self::Unknown => "unknown",
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use volary::engine::{CreateOptions, Engine, FindingKind};
 use volary::{CheckRequest, Ctl, ErrorKind, Namespace, SliceChecker, Store, StoreCheckReport};
-use volary_testkit::fault::{Fault, Faulty};
+use volary_testkit::fault::{Fault, Faults};
 
 /// A record of the journal that no version writes.
 const NONE: &str = "intent.nonsense";
@@ -111,8 +111,8 @@ async fn a_slice_that_failed_is_made_again() {
         scene.create(name).await;
     }
     for call in 0..6 {
-        let faulty = Faulty::at(scene.engine.clone(), call, Fault::Fail(ErrorKind::Unreachable));
-        let mut checker = SliceChecker::new(Store::over(Arc::new(faulty)), scene.home());
+        let faulty = Faults::at(call, Fault::Fail(ErrorKind::Unreachable)).over(scene.engine.clone());
+        let mut checker = SliceChecker::new(Store::over(faulty), scene.home());
         let (mut volumes, mut failed, mut complete) = (0, 0, false);
         while !complete {
             match checker.slice(2, 1, &scene.ctl).await {
@@ -134,10 +134,10 @@ async fn a_check_whose_store_stops_answering_says_so_and_finds_nothing_more() {
     put(&scene).await;
     let mut outcomes = BTreeSet::new();
     for call in 0.. {
-        let faulty = Faulty::at(scene.engine.clone(), call, Fault::Fail(ErrorKind::Unreachable));
-        let (calls, store) = (faulty.clone(), Store::over(Arc::new(faulty)));
+        let faults = Faults::at(call, Fault::Fail(ErrorKind::Unreachable));
+        let store = Store::over(faults.over(scene.engine.clone()));
         let report = check(&scene, &store).await;
-        if calls.calls() <= call {
+        if faults.calls() <= call {
             assert_eq!(kinds(&report), [FindingKind::RecordInvalid]);
             break;
         }

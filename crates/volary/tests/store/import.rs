@@ -245,7 +245,7 @@ async fn s05_a_name_there_is_no_room_for_leaves_nothing_and_nobody_publishes_it_
 #[tokio::test(flavor = "multi_thread")]
 async fn s04_a_name_that_was_given_though_no_room_was_told_is_not_taken_for_undone() {
     use std::sync::{Arc, Mutex};
-    use volary_testkit::fault::{Fault, Faulty};
+    use volary_testkit::fault::{Fault, Faults};
     let scene = Scene::new().await;
     let calls = Arc::new(Mutex::new(Vec::new()));
     let seen = calls.clone();
@@ -256,10 +256,10 @@ async fn s04_a_name_that_was_given_though_no_room_was_told_is_not_taken_for_undo
     store.create(&scene.spec("first"), 1 << 20, &scene.ctl).await.unwrap();
     let publishing = calls.lock().unwrap().iter().position(|method| *method == "trash_restore").unwrap();
     // The name is given, that is not told, and asking again is refused.
-    let lost = Faulty::at(scene.engine.clone(), publishing, Fault::LoseAnswer(ErrorKind::NoSpace));
+    let lost = Faults::at(publishing, Fault::LoseAnswer(ErrorKind::NoSpace)).over(scene.engine.clone());
     let restores = Mutex::new(0);
-    let refusing = Faulty::over(
-        Arc::new(lost),
+    let refusing = Faults::before(
+        lost,
         Arc::new(move |method| {
             let mut restores = restores.lock().unwrap();
             *restores += usize::from(method == "trash_restore");

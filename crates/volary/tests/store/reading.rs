@@ -101,7 +101,7 @@ impl Reads {
 }
 
 /// The calls that read, of the volume read from: those of the copy come after.
-const CALLS: [&str; 3] = ["extents", "read", "confirm"];
+const CALLS: [&str; 4] = ["extents", "read", "read_block", "confirm"];
 
 async fn removed_at_each_call(reads: Reads, snapshot: bool) {
     let scene = Arc::new(Scene::new().await);

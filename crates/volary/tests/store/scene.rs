@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use volary::engine::Engine;
 use volary::{Ctl, ImportRequest, ImportSource, Namespace, Phase, Progress, Result, Store, VolumeSpec};
-use volary_testkit::fault::{Before, Faulty};
+use volary_testkit::fault::{Before, Faults};
 use volary_testkit::images;
 
 /// A store that is the test's own, and a directory for files.
@@ -54,7 +54,7 @@ impl Scene {
         before: impl Fn(&'static str) -> Result<()> + Send + Sync + 'static,
     ) -> Store {
         let before: Before = Arc::new(before);
-        Store::over(Faulty::over(self.engine.clone(), before))
+        Store::over(Faults::before(self.engine.clone(), before))
     }
 
     pub(crate) async fn create(&self, volume: &str) {

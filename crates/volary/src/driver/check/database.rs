@@ -1,7 +1,7 @@
 //! Repairing the database of a local store that cannot be opened because of it.
 
 use super::{CheckFinding, RepairMode, RepairOutcome, RepairReport, StoreCheckReport};
-use crate::driver::audit::Audit;
+use crate::driver::audit::audited;
 use crate::engine::local::{DatabaseRepair, repair_database};
 use crate::engine::{Finding, FindingKind};
 use crate::{Ctl, Error, ErrorKind, Result, Store, StoreUrl};
@@ -82,12 +82,12 @@ async fn repaired(
         }
         RepairMode::Repair => {}
     }
-    let audit = Audit::begin("check_repair", url, &json!({"kind": kind}));
-    let done = repair_database(path, ctl).await;
-    audit.finish(&done, |done| {
+    let repair = repair_database(path, ctl);
+    let done = audited("check_repair", url, json!({"kind": kind}), repair, |done| {
         let (outcome, action) = ended(done);
-        (outcome.as_str().to_owned(), json!({ "action": action }))
+        (outcome.as_str(), json!({ "action": action }))
     });
+    let done = done.await;
     match done {
         Ok(done) => {
             let (outcome, action) = ended(&done);

@@ -1,7 +1,7 @@
 //! Repairing findings, each with a typed outcome.
 
 use super::{RepairMode, RepairOutcome, RepairReport, Standing};
-use crate::driver::audit::Audit;
+use crate::driver::audit::audited;
 use crate::{Ctl, ErrorKind, Result, Store};
 use serde_json::json;
 
@@ -26,10 +26,12 @@ impl Store {
         let finding = &standing.finding;
         let subject = finding.volume.as_ref().map_or_else(|| "the store".to_owned(), ToString::to_string);
         let details = json!({"kind": finding.kind, "id": finding.id, "action": action});
-        let audit = Audit::begin("check_repair", subject, &details);
-        let done = self.engine().repair(&standing.scope, finding, ctl).await;
         let outcome = |changed: bool| if changed { RepairOutcome::Repaired } else { RepairOutcome::Absent };
-        audit.finish(&done, |changed| (outcome(*changed).as_str().to_owned(), json!({"action": action})));
+        let repair = self.engine().repair(&standing.scope, finding, ctl);
+        let done = audited("check_repair", subject, details, repair, |changed| {
+            (outcome(*changed).as_str(), json!({"action": action}))
+        });
+        let done = done.await;
         Ok(Some(match done {
             Ok(changed) => RepairReport { action, outcome: outcome(changed), error: None },
             Err(error) => match error.kind() {

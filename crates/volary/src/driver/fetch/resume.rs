@@ -187,13 +187,12 @@ impl Attempts {
             *self = Attempts { reached, anew: self.anew, ..Attempts::new() };
         }
         self.without_progress += 1;
-        if self.without_progress > MOST_WITHOUT_PROGRESS || !self.patience.pause(ctl).await? {
+        if self.without_progress > MOST_WITHOUT_PROGRESS || !self.patience.pause(error.report(), ctl).await? {
             return Err(error
                 .context("came_bytes", reached)
                 .context("attempts", self.without_progress)
                 .hint("see whether the server is well, and import it again"));
         }
-        tracing::info!(reached, attempt = self.without_progress, error = error.report(), "fetching the rest");
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Who an intent belongs to, and whether that process can still be there.
 
 use super::random_hex;
+use crate::driver::audit::operation_id;
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ pub(crate) struct Owner {
     pid: u32,
     /// When the process started, in clock ticks since boot: a process id is used again, the pair is not.
     pid_start: u64,
-    /// Random: tells apart two operations of one process.
+    /// The operation's id, as the audit trail has it; random where there is none. It tells apart two operations of one process.
     pub(crate) instance: String,
 }
 
@@ -31,7 +32,7 @@ impl Owner {
             pid_namespace: pid_namespace()?,
             pid,
             pid_start: start_of(pid)?.ok_or_else(malformed)?,
-            instance: random_hex()?,
+            instance: operation_id().map_or_else(random_hex, Ok)?,
         })
     }
 

@@ -3,11 +3,12 @@
 use super::owner::Owner;
 use super::pages::{Found, record_of};
 use super::record::{INTENT_PREFIX, IntentRecord, Unread, is_due};
+use crate::driver::audit::audited;
 use crate::{Ctl, Error, ErrorKind, Namespace, Result, Store, VolumeId};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What is said of a record that could not be read.
 pub(super) const UNKNOWN: &str = "unknown";
@@ -177,24 +178,37 @@ impl Store {
     ///
     /// # Errors
     /// `Blocked` while its owner may be at work, unless `force`d.
-    #[tracing::instrument(name = "pending_forget", skip_all, fields(intent = id, force))]
     pub async fn forget(&self, namespace: &Namespace, id: &str, force: bool, ctl: &Ctl) -> Result<bool> {
-        let ctl = &ctl.for_removal();
-        let Some(Found { record, read }) = self.found(namespace, id, ctl).await? else { return Ok(false) };
-        let owner = read.ok().and_then(|read| read.owner);
-        if let Some(owner) = owner.filter(|owner| !owner.is_gone() && !force) {
-            return Err(Error::new(ErrorKind::Blocked, "its owner may be at work on it")
-                .context("intent", id)
-                .context("owner", owner.shown())
-                .hint("`volary reap` settles it if the owner is dead; --force forgets it all the same"));
-        }
-        let gone = self.engine().swap_record(namespace, &record.key, Some(&record.value), None, ctl).await?;
-        if gone {
-            return Ok(true);
-        }
-        Err(Error::new(ErrorKind::Blocked, "somebody has changed it meanwhile")
-            .context("intent", id)
-            .hint("`volary pending` shows how it stands"))
+        audited(
+            "pending_forget",
+            namespace,
+            json!({"intent": id, "force": force}),
+            async {
+                let ctl = &ctl.for_removal();
+                let Some(Found { record, read }) = self.found(namespace, id, ctl).await? else {
+                    return Ok(false);
+                };
+                let owner = read.ok().and_then(|read| read.owner);
+                if let Some(owner) = owner.filter(|owner| !owner.is_gone() && !force) {
+                    return Err(Error::new(ErrorKind::Blocked, "its owner may be at work on it")
+                        .context("intent", id)
+                        .context("owner", owner.shown())
+                        .hint(
+                            "`volary reap` settles it if the owner is dead; --force forgets it all the same",
+                        ));
+                }
+                let gone =
+                    self.engine().swap_record(namespace, &record.key, Some(&record.value), None, ctl).await?;
+                if gone {
+                    return Ok(true);
+                }
+                Err(Error::new(ErrorKind::Blocked, "somebody has changed it meanwhile")
+                    .context("intent", id)
+                    .hint("`volary pending` shows how it stands"))
+            },
+            |forgotten| (if *forgotten { "forgotten" } else { "absent" }, json!({})),
+        )
+        .await
     }
 
     async fn found(&self, namespace: &Namespace, id: &str, ctl: &Ctl) -> Result<Option<Found>> {

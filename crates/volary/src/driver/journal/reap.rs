@@ -4,10 +4,12 @@ use super::pages::{Found, PAGE, record_of};
 use super::pending::UNKNOWN;
 use super::record::{INTENT_PREFIX, IntentRecord};
 use super::{Intent, PendingListing, PendingPage};
+use crate::driver::audit::audited;
 use crate::engine::Record;
 use crate::{Ctl, Error, ErrorKind, Namespace, Result, Store, VolumeId};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -237,7 +239,9 @@ impl Reaper {
             volume = report.volume,
             "taken over"
         );
-        match self.store.settle(ours, &intent, options, ctl).await {
+        let details = json!({"intent": intent.id, "of": intent.operation});
+        let settle = self.store.settle(ours, &intent, options, ctl);
+        match audited("reap", &report.volume, details, settle, |()| ("settled", json!({}))).await {
             Ok(()) => report.outcome = ReapOutcome::Settled,
             Err(error) => {
                 report.outcome = ReapOutcome::Pending;

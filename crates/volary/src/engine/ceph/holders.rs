@@ -3,8 +3,8 @@
 use super::NO_LIMIT;
 use super::connection::Connection;
 use crate::engine::{Holder, HolderKind};
-use crate::{Error, ErrorKind, Result, escape, unescape};
-use rbd::{Errno, Image, SnapshotKind};
+use crate::{Error, ErrorKind, Name, Namespace, Result, escape, unescape};
+use rbd::{Errno, Features, Image, SnapshotKind};
 use std::time::Duration;
 
 fn client_name(number: impl std::fmt::Display) -> String {
@@ -41,8 +41,16 @@ pub(super) async fn watchers(image: &Image, own: Option<u64>) -> Result<Vec<Hold
     Ok(others.map(tell).collect())
 }
 
-pub(super) async fn list(image: &Image, own: Option<u64>) -> Result<Vec<Holder>> {
+pub(super) async fn list(image: &Image, namespace: &Namespace, own: Option<u64>) -> Result<Vec<Holder>> {
     let mut all = watchers(image, own).await?;
+    let features = image.features(NO_LIMIT).await?;
+    if features.0 & Features::RBD_FEATURE_MIGRATING != 0 {
+        let spec = namespace.volume(Name::from_bytes(image.name(NO_LIMIT).await?));
+        let detail = "it is the target of a migration that was prepared and is not committed";
+        let remedy =
+            format!("`rbd migration abort {spec}`, or `rbd migration execute` and `commit` to finish it");
+        all.push(Holder::new(HolderKind::Migration, detail, remedy));
+    }
     all.extend(snapshots(image).await?);
     match image.group(NO_LIMIT).await {
         Ok(None) => {}

@@ -442,7 +442,7 @@ impl Volume for Handle {
 
     async fn holders(&self, ctl: &Ctl) -> Result<Vec<Holder>> {
         let own = self.write.then_some(self.on.client);
-        self.on.call(ctl, "list holders", holders::list(&self.image, own)).await
+        self.on.call(ctl, "list holders", holders::list(&self.image, &self.namespace, own)).await
     }
 
     async fn close(&self, ctl: &Ctl) -> Result<()> {

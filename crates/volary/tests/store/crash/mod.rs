@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use volary::engine::Engine;
 use volary::{ErrorKind, ReapOutcome, Store};
-use volary_testkit::fault::{Fault, Faulty};
+use volary_testkit::fault::{Fault, Faults};
 use yard::Yard;
 
 /// Cases at a time: what one waits for, another uses.
@@ -27,8 +27,8 @@ const DELAY: Duration = Duration::from_millis(200);
 async fn clean_run(engine: &Arc<dyn Engine>, prefix: &str, operation: Operation) -> (usize, Value, Value) {
     let yard = Yard::new(engine.clone(), prefix, operation).await;
     let before = yard.shape().await;
-    let counted = Faulty::at(engine.clone(), usize::MAX, Fault::Crash);
-    yard.run(&Store::over(Arc::new(counted.clone())), operation).await.unwrap();
+    let counted = Faults::at(usize::MAX, Fault::Crash);
+    yard.run(&Store::over(counted.over(engine.clone())), operation).await.unwrap();
     let after = yard.shape().await;
     assert_ne!(before, after, "the operation shows");
     yard.assert_nothing_pending().await;
@@ -43,8 +43,8 @@ async fn play(engine: Arc<dyn Engine>, prefix: &str, operation: Operation, fault
         let (engine, before, after) = (engine.clone(), &before, &after);
         async move {
             let yard = Yard::new(engine.clone(), prefix, operation).await;
-            let faulty = Faulty::at(engine, call, fault);
-            let result = yard.run(&Store::over(Arc::new(faulty)), operation).await;
+            let faulty = Store::over(Faults::at(call, fault).over(engine));
+            let result = yard.run(&faulty, operation).await;
             let told = format!("{operation:?}, {fault:?} at call {call} of {calls}: {result:?}");
             yard.orphan().await;
             let reports = yard.reap().await;
@@ -88,7 +88,7 @@ async fn delay(engine: Arc<dyn Engine>, prefix: &str, operation: Operation) {
         let (engine, after) = (engine.clone(), &after);
         async move {
             let yard = Yard::new(engine.clone(), prefix, operation).await;
-            let store = Store::over(Arc::new(Faulty::at(engine, call, Fault::Delay(DELAY))));
+            let store = Store::over(Faults::at(call, Fault::Delay(DELAY)).over(engine));
             let over = AtomicBool::new(false);
             let work = async {
                 let result = yard.run(&store, operation).await;

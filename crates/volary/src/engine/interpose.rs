@@ -1,0 +1,482 @@
+//! What stands between a caller and an engine: it makes each call of the engine, and of the volumes opened by it, as it sees fit.
+//!
+//! The delegation is written once, here. Calls are logged by it (`driver/calls.rs`), and tests have them fail.
+
+use super::*;
+use crate::{Ctl, Name, Namespace, Result, Target, VolumeId};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Makes the calls of an engine as it sees fit: as they are, later, not at all, with another answer.
+///
+/// ```
+/// use volary::engine::{Engine, Interpose, Interposed, MadeCall, Volume};
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+///
+/// /// Counts the calls that fail.
+/// #[derive(Debug, Clone, Default)]
+/// struct Failures(Arc<AtomicUsize>);
+///
+/// impl Interpose for Failures {
+///     type Open = Arc<dyn Volume>;
+///     fn opened(&self, volume: Arc<dyn Volume>, _about: String) -> Arc<dyn Volume> {
+///         volume
+///     }
+///     fn volume(&self, open: &Arc<dyn Volume>) -> volary::Result<Arc<dyn Volume>> {
+///         Ok(open.clone())
+///     }
+///     async fn call<T: Send>(
+///         &self,
+///         _call: MadeCall<'_, Arc<dyn Volume>>,
+///         made: impl Future<Output = volary::Result<T>> + Send,
+///     ) -> volary::Result<T> {
+///         let answer = made.await;
+///         self.0.fetch_add(answer.is_err().into(), Ordering::Relaxed);
+///         answer
+///     }
+/// }
+///
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let dir = tempfile::tempdir().unwrap();
+/// let (failures, ctl) = (Failures::default(), volary::Ctl::new());
+/// let engine = volary::engine::local::open(&dir.path().join("store"), &ctl).await?;
+/// let store = volary::Store::over(Interposed::over(engine, failures.clone()));
+/// let ssd = volary::Name::new("ssd")?;
+/// store.engine().create_pool(&ssd, &ctl).await?;
+/// assert!(store.engine().create_pool(&ssd, &ctl).await.is_err());
+/// assert_eq!(failures.0.load(Ordering::Relaxed), 1);
+/// # store.shutdown().await
+/// # }).unwrap();
+/// ```
+pub trait Interpose: Clone + fmt::Debug + Send + Sync + 'static {
+    /// How it keeps a volume that is open.
+    type Open: fmt::Debug + Send + Sync + 'static;
+
+    /// Takes in a volume that was opened; `about` says which.
+    fn opened(&self, volume: Arc<dyn Volume>, about: String) -> Self::Open;
+
+    /// The volume to make calls on.
+    ///
+    /// # Errors
+    /// What every call on it is to fail with, when there is none to make them on.
+    fn volume(&self, open: &Self::Open) -> Result<Arc<dyn Volume>>;
+
+    /// Makes a call: nothing is called until `made` is awaited.
+    fn call<T: Send>(
+        &self,
+        call: MadeCall<'_, Self::Open>,
+        made: impl Future<Output = Result<T>> + Send,
+    ) -> impl Future<Output = Result<T>> + Send;
+
+    /// Makes a call that answers by a stream: nothing is called until that is asked for its first item.
+    fn stream<'a, T: Send + 'a>(
+        &'a self,
+        _call: MadeCall<'_, Self::Open>,
+        made: BoxStream<'a, Result<T>>,
+    ) -> BoxStream<'a, Result<T>> {
+        made
+    }
+}
+
+/// A call of an [`Engine`] or a [`Volume`] that is to be made.
+pub struct MadeCall<'a, Open> {
+    /// The name of the trait's method.
+    pub method: &'static str,
+    /// The volume it is a call of, if it is no call of the engine.
+    pub on: Option<&'a Open>,
+    /// What it is about, in words for the log; computed when it is asked for.
+    pub about: &'a (dyn Fn() -> String + Sync),
+}
+
+/// An engine whose calls somebody makes who stands before it.
+#[derive(Debug, Clone)]
+pub struct Interposed<I> {
+    inner: Arc<dyn Engine>,
+    by: I,
+}
+
+impl<I: Interpose> Interposed<I> {
+    /// Puts `by` before an engine and the volumes that will be opened.
+    pub fn over(inner: Arc<dyn Engine>, by: I) -> Arc<dyn Engine> {
+        Arc::new(Interposed { inner, by })
+    }
+}
+
+impl<I> fmt::Display for Interposed<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[derive(Debug)]
+struct InterposedVolume<I: Interpose> {
+    open: I::Open,
+    by: I,
+}
+
+/// Makes a call of the engine: the method with its arguments, then what it is about.
+macro_rules! engine {
+    ($self:ident, $method:ident($($argument:expr),*) $(, $($about:tt)+)?) => {{
+        let about = || -> String { engine!(@about $($($about)+)?) };
+        let call = MadeCall { method: stringify!($method), on: None, about: &about };
+        $self.by.call(call, $self.inner.$method($($argument),*)).await
+    }};
+    (@about) => { String::new() };
+    (@about $($about:tt)+) => { format!($($about)+) };
+}
+
+/// The same for a call of a volume.
+macro_rules! volume {
+    ($self:ident, $method:ident($($argument:expr),*) $(, $($about:tt)+)?) => {{
+        let about = || -> String { engine!(@about $($($about)+)?) };
+        let call = MadeCall { method: stringify!($method), on: Some(&$self.open), about: &about };
+        let volume = $self.by.volume(&$self.open)?;
+        $self.by.call(call, volume.$method($($argument),*)).await
+    }};
+}
+
+fn into_trash(keep: Option<Duration>) -> &'static str {
+    if keep.is_some() { ", into trash" } else { "" }
+}
+
+#[async_trait]
+impl<I: Interpose> Engine for Interposed<I> {
+    async fn fence(&self, holder: &Holder, keep: Duration, ctl: &Ctl) -> Result<()> {
+        engine!(self, fence(holder, keep, ctl), "{} for {keep:?}", holder.detail)
+    }
+
+    async fn describe(&self, ctl: &Ctl) -> Result<StoreDescription> {
+        engine!(self, describe(ctl))
+    }
+
+    async fn examine(&self, ctl: &Ctl) -> Result<Vec<Check>> {
+        engine!(self, examine(ctl))
+    }
+
+    async fn pools(&self, ctl: &Ctl) -> Result<Vec<Name>> {
+        engine!(self, pools(ctl))
+    }
+
+    async fn pool_info(&self, pool: &Name, ctl: &Ctl) -> Result<Option<PoolInfo>> {
+        engine!(self, pool_info(pool, ctl), "{pool}")
+    }
+
+    async fn create_pool(&self, pool: &Name, ctl: &Ctl) -> Result<()> {
+        engine!(self, create_pool(pool, ctl), "{pool}")
+    }
+
+    async fn namespaces(&self, pool: &Name, ctl: &Ctl) -> Result<Vec<Name>> {
+        engine!(self, namespaces(pool, ctl), "{pool}")
+    }
+
+    async fn create_namespace(&self, namespace: &Namespace, ctl: &Ctl) -> Result<()> {
+        engine!(self, create_namespace(namespace, ctl), "{namespace}")
+    }
+
+    async fn remove_namespace(&self, namespace: &Namespace, ctl: &Ctl) -> Result<()> {
+        engine!(self, remove_namespace(namespace, ctl), "{namespace}")
+    }
+
+    fn volumes<'a>(&'a self, namespace: &'a Namespace, ctl: &'a Ctl) -> BoxStream<'a, Result<VolumeEntry>> {
+        let about = || namespace.to_string();
+        let call = MadeCall { method: "volumes", on: None, about: &about };
+        self.by.stream(call, self.inner.volumes(namespace, ctl))
+    }
+
+    async fn find(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<VolumeEntry>> {
+        engine!(self, find(namespace, volume, ctl), "{namespace}/{volume}")
+    }
+
+    async fn head(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<Head>> {
+        engine!(self, head(namespace, volume, ctl), "{namespace}/{volume}")
+    }
+
+    async fn usage(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<Usage>> {
+        engine!(self, usage(namespace, id, ctl), "{namespace}/id:{id}")
+    }
+
+    async fn parent(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<Parent>> {
+        engine!(self, parent(namespace, id, ctl), "{namespace}/id:{id}")
+    }
+
+    async fn unheld(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<bool> {
+        engine!(self, unheld(namespace, id, ctl), "{namespace}/id:{id}")
+    }
+
+    async fn create(
+        &self,
+        namespace: &Namespace,
+        name: &Name,
+        options: &CreateOptions,
+        ctl: &Ctl,
+    ) -> Result<VolumeId> {
+        engine!(
+            self,
+            create(namespace, name, options, ctl),
+            "{namespace}/{name}, {} bytes{}",
+            options.size_bytes,
+            into_trash(options.trash)
+        )
+    }
+
+    async fn clone_volume(
+        &self,
+        parent: &SnapshotRef,
+        namespace: &Namespace,
+        name: &Name,
+        options: &CloneOptions,
+        ctl: &Ctl,
+    ) -> Result<VolumeId> {
+        engine!(
+            self,
+            clone_volume(parent, namespace, name, options, ctl),
+            "{}/id:{}@{} as {namespace}/{name}{}",
+            parent.namespace,
+            parent.volume,
+            parent.snapshot,
+            into_trash(options.trash)
+        )
+    }
+
+    async fn rename(&self, namespace: &Namespace, volume: &VolumeEntry, to: &Name, ctl: &Ctl) -> Result<()> {
+        engine!(self, rename(namespace, volume, to, ctl), "{namespace}/{} to {to}", volume.name)
+    }
+
+    async fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<()> {
+        engine!(self, remove(namespace, volume, ctl), "{namespace}/{}", volume.name)
+    }
+
+    async fn trash(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<TrashEntry>> {
+        engine!(self, trash(namespace, ctl), "{namespace}")
+    }
+
+    async fn trash_move(
+        &self,
+        namespace: &Namespace,
+        volume: &VolumeEntry,
+        options: &TrashOptions,
+        ctl: &Ctl,
+    ) -> Result<()> {
+        engine!(
+            self,
+            trash_move(namespace, volume, options, ctl),
+            "{namespace}/{}, to be kept for {:?}",
+            volume.name,
+            options.keep
+        )
+    }
+
+    async fn trash_restore(
+        &self,
+        namespace: &Namespace,
+        id: &VolumeId,
+        name: &Name,
+        ctl: &Ctl,
+    ) -> Result<()> {
+        engine!(self, trash_restore(namespace, id, name, ctl), "{namespace}/id:{id} as {name}")
+    }
+
+    async fn trash_remove(&self, namespace: &Namespace, id: &VolumeId, force: bool, ctl: &Ctl) -> Result<()> {
+        engine!(self, trash_remove(namespace, id, force, ctl), "{namespace}/id:{id}")
+    }
+
+    async fn open(
+        &self,
+        namespace: &Namespace,
+        volume: &Target,
+        options: &OpenOptions,
+        ctl: &Ctl,
+    ) -> Result<Arc<dyn Volume>> {
+        let about = || {
+            let at = options.snapshot.as_ref().map_or_else(String::new, |snapshot| format!("@{snapshot}"));
+            format!("{namespace}/{volume}{at}")
+        };
+        let how = || format!("{} to {}", about(), if options.write { "write" } else { "read" });
+        let call = MadeCall { method: "open", on: None, about: &how };
+        let opened = self.by.call(call, self.inner.open(namespace, volume, options, ctl)).await?;
+        let open = self.by.opened(opened, about());
+        Ok(Arc::new(InterposedVolume { open, by: self.by.clone() }))
+    }
+
+    async fn records(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        after: &[u8],
+        most: usize,
+        ctl: &Ctl,
+    ) -> Result<RecordPage> {
+        engine!(
+            self,
+            records(namespace, prefix, after, most, ctl),
+            "{namespace}, those that begin with {prefix}"
+        )
+    }
+
+    async fn swap_record(
+        &self,
+        namespace: &Namespace,
+        key: &str,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+        ctl: &Ctl,
+    ) -> Result<bool> {
+        engine!(self, swap_record(namespace, key, expected, new, ctl), "{namespace}, {key}")
+    }
+
+    fn check<'a>(
+        &'a self,
+        scope: &'a CheckScope,
+        options: &'a CheckOptions,
+        ctl: &'a Ctl,
+    ) -> BoxStream<'a, Result<Checked>> {
+        let about = || match scope {
+            CheckScope::Store => "the store".to_owned(),
+            CheckScope::Namespace(namespace) => namespace.to_string(),
+        };
+        let call = MadeCall { method: "check", on: None, about: &about };
+        self.by.stream(call, self.inner.check(scope, options, ctl))
+    }
+
+    async fn repair(&self, scope: &CheckScope, finding: &Finding, ctl: &Ctl) -> Result<bool> {
+        engine!(self, repair(scope, finding, ctl), "{}", finding.subject)
+    }
+
+    async fn shutdown(&self) -> Result<()> {
+        engine!(self, shutdown())
+    }
+}
+
+#[async_trait]
+impl<I: Interpose> Volume for InterposedVolume<I> {
+    async fn stat(&self, ctl: &Ctl) -> Result<Stat> {
+        volume!(self, stat(ctl))
+    }
+
+    async fn read(&self, offset: u64, len: usize, ctl: &Ctl) -> Result<Bytes> {
+        volume!(self, read(offset, len, ctl), "{len} bytes at {offset}")
+    }
+
+    async fn read_block(&self, offset: u64, len: usize, ctl: &Ctl) -> Result<(Bytes, Option<[u8; 32]>)> {
+        volume!(self, read_block(offset, len, ctl), "{len} bytes at {offset}")
+    }
+
+    async fn write(&self, offset: u64, data: Bytes, ctl: &Ctl) -> Result<()> {
+        let len = data.len();
+        volume!(self, write(offset, data, ctl), "{len} bytes at {offset}")
+    }
+
+    async fn write_zeroes(&self, offset: u64, len: u64, ctl: &Ctl) -> Result<()> {
+        volume!(self, write_zeroes(offset, len, ctl), "{len} bytes at {offset}")
+    }
+
+    async fn expect_writes(&self, ranges: &[Range<u64>], ctl: &Ctl) -> Result<()> {
+        volume!(self, expect_writes(ranges, ctl), "{} ranges", ranges.len())
+    }
+
+    async fn flush(&self, ctl: &Ctl) -> Result<()> {
+        volume!(self, flush(ctl))
+    }
+
+    async fn record_leaves(&self, leaves: &[(u64, [u8; 32])], ctl: &Ctl) -> Result<()> {
+        volume!(self, record_leaves(leaves, ctl), "{} blocks", leaves.len())
+    }
+
+    async fn extents(&self, offset: u64, len: u64, ctl: &Ctl) -> Result<Vec<Extent>> {
+        volume!(self, extents(offset, len, ctl), "{len} bytes at {offset}")
+    }
+
+    async fn confirm(&self, size_bytes: u64, ctl: &Ctl) -> Result<u64> {
+        volume!(self, confirm(size_bytes, ctl), "{size_bytes} bytes")
+    }
+
+    async fn used_bytes(&self, ctl: &Ctl) -> Result<u64> {
+        volume!(self, used_bytes(ctl))
+    }
+
+    async fn resize(&self, size_bytes: u64, ctl: &Ctl) -> Result<()> {
+        volume!(self, resize(size_bytes, ctl), "to {size_bytes} bytes")
+    }
+
+    async fn flatten(&self, ctl: &Ctl) -> Result<()> {
+        volume!(self, flatten(ctl))
+    }
+
+    async fn rollback(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
+        volume!(self, rollback(snapshot, ctl), "to {snapshot}")
+    }
+
+    async fn snapshots(&self, ctl: &Ctl) -> Result<Vec<SnapshotInfo>> {
+        volume!(self, snapshots(ctl))
+    }
+
+    async fn create_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
+        volume!(self, create_snapshot(snapshot, ctl), "{snapshot}")
+    }
+
+    async fn rename_snapshot(&self, snapshot: &Name, to: &Name, ctl: &Ctl) -> Result<()> {
+        volume!(self, rename_snapshot(snapshot, to, ctl), "{snapshot} to {to}")
+    }
+
+    async fn remove_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
+        volume!(self, remove_snapshot(snapshot, ctl), "{snapshot}")
+    }
+
+    async fn protect_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
+        volume!(self, protect_snapshot(snapshot, ctl), "{snapshot}")
+    }
+
+    async fn unprotect_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
+        volume!(self, unprotect_snapshot(snapshot, ctl), "{snapshot}")
+    }
+
+    async fn children(&self, snapshot: Option<&Name>, ctl: &Ctl) -> Result<Vec<Child>> {
+        volume!(
+            self,
+            children(snapshot, ctl),
+            "{}",
+            snapshot.map_or_else(|| "of all snapshots".to_owned(), Name::to_string)
+        )
+    }
+
+    async fn metadata(&self, ctl: &Ctl) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        volume!(self, metadata(ctl))
+    }
+
+    async fn set_metadata(&self, key: &[u8], value: &[u8], ctl: &Ctl) -> Result<()> {
+        volume!(self, set_metadata(key, value, ctl), "{}", key.escape_ascii())
+    }
+
+    async fn remove_metadata(&self, key: &[u8], ctl: &Ctl) -> Result<()> {
+        volume!(self, remove_metadata(key, ctl), "{}", key.escape_ascii())
+    }
+
+    async fn lockers(&self, ctl: &Ctl) -> Result<Vec<Locker>> {
+        volume!(self, lockers(ctl))
+    }
+
+    async fn add_lock(&self, cookie: &Name, tag: Option<&Name>, ctl: &Ctl) -> Result<Locker> {
+        volume!(self, add_lock(cookie, tag, ctl), "{cookie}")
+    }
+
+    async fn break_lock(&self, cookie: &Name, client: &Name, ctl: &Ctl) -> Result<()> {
+        volume!(self, break_lock(cookie, client, ctl), "{cookie} of {client}")
+    }
+
+    async fn holders(&self, ctl: &Ctl) -> Result<Vec<Holder>> {
+        volume!(self, holders(ctl))
+    }
+
+    async fn close(&self, ctl: &Ctl) -> Result<()> {
+        // Where there is nothing any more to make calls on, there is nothing to close.
+        let Ok(volume) = self.by.volume(&self.open) else { return Ok(()) };
+        let call = MadeCall { method: "close", on: Some(&self.open), about: &String::new };
+        self.by.call(call, volume.close(ctl)).await
+    }
+}
