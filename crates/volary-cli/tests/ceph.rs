@@ -32,6 +32,8 @@ mod interop;
 mod last_clone;
 #[path = "ceph/least_privilege.rs"]
 mod least_privilege;
+#[path = "ceph/left_behind.rs"]
+mod left_behind;
 #[path = "ceph/locks.rs"]
 mod locks;
 #[path = "ceph/memory.rs"]

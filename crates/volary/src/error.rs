@@ -156,10 +156,13 @@ impl Error {
         }))
     }
 
-    /// Adds what was being worked on: a key such as `volume`, `path`, `step`, and its value.
+    /// Adds what was being worked on: a key such as `volume`, `path`, `step`, and its value. What was said already is not said again.
     #[must_use]
     pub fn context(mut self, key: &'static str, value: impl fmt::Display) -> Self {
-        self.0.context.push((key, value.to_string()));
+        let pair = (key, value.to_string());
+        if !self.0.context.contains(&pair) {
+            self.0.context.push(pair);
+        }
         self
     }
 

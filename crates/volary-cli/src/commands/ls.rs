@@ -37,7 +37,13 @@ pub(crate) async fn run(args: Ls, session: &Session) -> Result<()> {
 fn line(of: &VolumeDetails) -> String {
     let (size, used) = (or_dash(of.size_bytes.map(show_size)), or_dash(of.used_bytes.map(show_size)));
     let parent = of.parent.as_ref().map(|parent| format!("  (clone of {})", show_parent(parent)));
-    format!("{size:>10}  {used:>10}  {}{}", of.volume, parent.unwrap_or_default())
+    let problem = of.problem.as_ref().map(|problem| format!("  (DAMAGED: {problem})"));
+    format!(
+        "{size:>10}  {used:>10}  {}{}{}",
+        of.volume,
+        parent.unwrap_or_default(),
+        problem.unwrap_or_default()
+    )
 }
 
 pub(crate) fn show_parent(parent: &ParentReport) -> String {

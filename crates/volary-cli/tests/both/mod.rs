@@ -12,4 +12,5 @@ mod log;
 mod objects;
 mod race;
 mod reading;
+mod states;
 mod trail;

@@ -152,7 +152,7 @@ fn every_command_that_changes_something_is_in_the_trail_and_no_other() {
     trail.change("resize", &["--size", "2M", &at("empty")]);
     trail.change("mv", &[&at("empty"), &at("other")]);
     trail.change("snap create", &[&at("web@a")]);
-    trail.change("snap rename", &[&at("web@a"), "base"]);
+    trail.change("snap rename", &[&at("web@a"), &at("web@base")]);
     trail.change("snap protect", &[&at("web@base")]);
     trail.change("clone", &[&at("web@base"), &at("child")]);
     trail.change("flatten", &[&at("child")]);
@@ -167,7 +167,7 @@ fn every_command_that_changes_something_is_in_the_trail_and_no_other() {
     let client = bench.json(&["lock", "ls", &at("web")])[0]["client"].as_str().unwrap().to_owned();
     trail.change("lock rm", &[&at("web"), "moving", &client]);
     trail.change("rm", &[&at("child")]);
-    trail.change("cleanup", &[&at("other")]);
+    trail.change("cleanup", &["--match", "oth*", &bench.home]);
     trail.change("trash mv", &["--defer", "1h", &at("copy")]);
     let trashed = |name: &str| {
         let all = bench.json(&["trash", "ls", &bench.home]);

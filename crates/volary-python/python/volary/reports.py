@@ -92,7 +92,7 @@ HolderKind = Literal["watcher", "lock", "snapshot", "protected", "child", "group
 NotCloneable = Literal["other_store", "not_raw", "not_found", "permission", "not_protected"]
 """Why a location cannot be cloned."""
 
-OrphanClass = Literal["dead_staging", "half_moved", "half_removed", "expired_trash", "foreign_debris", "empty", "unknown"]
+OrphanClass = Literal["dead_staging", "half_moved", "half_removed", "expired_trash", "foreign_debris", "empty", "damaged", "unknown"]
 """What kind of orphan something is."""
 
 Outcome = Literal["planned", "removed", "deferred", "absent", "blocked", "failed"]
@@ -948,13 +948,16 @@ class Step(TypedDict):
     """One step of a removal."""
 
     action: str
-    """What is done: `flatten`, `unprotect`, `remove_snapshot`, `move_to_trash`, `remove`."""
+    """What is done: `flatten`, `unprotect`, `remove_snapshot`, `move_to_trash`, `remove`; `remove_remains` for a volume that cannot be opened, such as one without header."""
 
     outcome: StepOutcome
-    """How it ended."""
+    """How it ended, the last time it was tried."""
 
     target: str
     """To what."""
+
+    tries: int
+    """How often it was tried."""
 
 
 class StoreCheckReport(TypedDict):
@@ -1076,6 +1079,9 @@ class VolumeDetails(TypedDict):
 
     parent: Union[ParentReport, None]
     """The snapshot it is a clone of."""
+
+    problem: Union[str, None]
+    """Why the rest cannot be told, of a volume that is damaged, such as one without header."""
 
     size_bytes: Union[int, None]
     """Its size."""

@@ -37,7 +37,7 @@ pub(crate) async fn audited<T>(
     // Without random bits nothing can be recorded in the journal either, and that says so.
     let id = random_hex().unwrap_or_default();
     let subject = subject.to_string();
-    let span = tracing::info_span!("operation", name = operation, on = %subject, id);
+    let span = tracing::info_span!("operation", operation, on = %subject, id);
     let audit = Audit { operation, subject, id: id.clone(), started: Instant::now(), finished: false };
     let run = async {
         audit.begin(&details);

@@ -80,7 +80,7 @@ impl Store {
                 return Ok(());
             }
             Act::Flatten(child) => return self.flatten_child(subject, child, ctl).await,
-            Act::MoveToTrash(..) | Act::TakeName | Act::RemoveFromTrash { .. } => {}
+            Act::MoveToTrash(..) | Act::TakeName | Act::RemoveFromTrash { .. } | Act::RemoveRemains => {}
         }
         // What follows needs the volume closed, by this process too.
         if let Some(volume) = writer.take() {
@@ -94,6 +94,10 @@ impl Store {
                 let entry = self.entry(subject, ctl).await?;
                 let options = TrashOptions { looked: first, ..TrashOptions::default() };
                 self.engine().trash_move(subject.namespace(), &entry, &options, ctl).await
+            }
+            Act::RemoveRemains => {
+                let entry = self.entry(subject, ctl).await?;
+                self.engine().remove(subject.namespace(), &entry, ctl).await
             }
             Act::RemoveFromTrash { force } => {
                 ctl.phase(Phase::Remove, None);

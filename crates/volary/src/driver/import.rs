@@ -316,9 +316,11 @@ impl Store {
     /// Checks that a spec can be the name of something new, and is not that of something else.
     pub(crate) async fn require_new(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<()> {
         let name = spec.new_name()?;
-        match self.engine().find(&spec.namespace, &Target::Name(name), ctl).await? {
-            None => Ok(()),
-            Some(_) => Err(Error::new(ErrorKind::AlreadyExists, "a volume of that name exists")
+        match self.engine().find(&spec.namespace, &Target::Name(name), ctl).await {
+            Ok(None) => Ok(()),
+            Err(error) if error.kind() != ErrorKind::Unsupported => Err(error),
+            // What cannot be used has its name all the same.
+            Ok(Some(_)) | Err(_) => Err(Error::new(ErrorKind::AlreadyExists, "a volume of that name exists")
                 .hint("choose another name, or remove or rename the other volume")),
         }
     }

@@ -36,6 +36,8 @@ pub struct VolumeDetails {
     pub used_bytes: Option<u64>,
     /// The snapshot it is a clone of.
     pub parent: Option<ParentReport>,
+    /// Why the rest cannot be told, of a volume that is damaged, such as one without header.
+    pub problem: Option<String>,
 }
 
 /// A snapshot of a volume, as `info` and `snap ls` show it.
@@ -153,14 +155,21 @@ impl Store {
             let (stat, used_bytes) = closing(&volume, read, ctl).await?;
             Ok((stat.size_bytes, used_bytes, stat.parent.map(Into::into)))
         };
+        let mut problem = None;
         let (size_bytes, used_bytes, parent) = match read.await {
             Ok((size, used, parent)) => (Some(size), Some(used), parent),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() == ErrorKind::Permission => (None, None, None),
-            Err(error) => return Err(error),
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound => return Ok(None),
+                ErrorKind::Permission => (None, None, None),
+                ErrorKind::Mismatch => {
+                    problem = Some(error.message().to_owned());
+                    (None, None, None)
+                }
+                _ => return Err(error),
+            },
         };
         let volume = namespace.volume(entry.name);
-        Ok(Some(VolumeDetails { volume, id: entry.id, size_bytes, used_bytes, parent }))
+        Ok(Some(VolumeDetails { volume, id: entry.id, size_bytes, used_bytes, parent, problem }))
     }
 
     /// All there is to say of a volume, or of it as it was at a snapshot.

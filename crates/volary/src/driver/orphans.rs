@@ -27,6 +27,8 @@ pub enum OrphanClass {
     ForeignDebris,
     /// A volume of which no data was ever written: what a killed import of another tool may leave.
     Empty,
+    /// A volume that cannot be opened, such as one without header.
+    Damaged,
     /// Everything else that the inventory does not know.
     Unknown,
 }
@@ -41,6 +43,7 @@ impl OrphanClass {
             Self::ExpiredTrash => "expired_trash",
             Self::ForeignDebris => "foreign_debris",
             Self::Empty => "empty",
+            Self::Damaged => "damaged",
             Self::Unknown => "unknown",
         }
     }
@@ -132,6 +135,9 @@ impl Store {
                 continue;
             }
             let (class, detail) = match debris(name, DEBRIS) {
+                _ if of.problem.is_some() => {
+                    (OrphanClass::Damaged, of.problem.as_deref().unwrap_or_default())
+                }
                 Some(what) => (OrphanClass::ForeignDebris, what),
                 None if is_instance_disk(name) => {
                     (OrphanClass::ForeignDebris, "a disk of a Nova instance that is not known")
@@ -182,7 +188,12 @@ impl Store {
         ctl: &Ctl,
     ) -> Result<()> {
         let snapshots = match self.snapshots(&spec.namespace.volume_by_id(id.clone()), ctl).await {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Permission) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::Permission | ErrorKind::Mismatch
+                ) =>
+            {
                 return Ok(());
             }
             snapshots => snapshots?,

@@ -57,7 +57,8 @@ pub enum StepOutcome {
 /// One step of a removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Step {
-    /// What is done: `flatten`, `unprotect`, `remove_snapshot`, `move_to_trash`, `remove`.
+    /// What is done: `flatten`, `unprotect`, `remove_snapshot`, `move_to_trash`, `remove`; `remove_remains` for a volume that cannot be
+    /// opened, such as one without header.
     pub action: String,
     /// To what.
     pub target: VolumeSpec,

@@ -35,6 +35,8 @@ pub(crate) enum Act {
     RemoveFromTrash {
         force: bool,
     },
+    /// All that there still is of a volume that cannot be opened.
+    RemoveRemains,
 }
 
 impl Act {
@@ -46,6 +48,7 @@ impl Act {
             Act::RemoveSnapshot(snapshot) => ("remove_snapshot", at(snapshot)),
             Act::MoveToTrash(..) | Act::TakeName => ("move_to_trash", subject.shown.clone()),
             Act::RemoveFromTrash { .. } => ("remove", subject.shown.clone()),
+            Act::RemoveRemains => ("remove_remains", subject.shown.clone()),
         };
         let tries = u32::from(matches!(outcome, StepOutcome::Done | StepOutcome::Failed));
         Step { action: action.into(), target, outcome, tries }

@@ -65,9 +65,8 @@ impl Store {
             return self.not_there(spec, options, ctl).await;
         };
         let subject = Subject { shown: named(spec, &entry), id: entry.id };
-        let plan =
-            async { self.plan_volume(&subject, self.see(&subject, ctl).await?, options, false, ctl).await };
-        let plan = match plan.await {
+        let seen = self.see(&subject, ctl).await;
+        let plan = match self.plan_volume(&subject, seen, options, false, ctl).await {
             Err(error) if error.kind() == ErrorKind::NotFound && self.is_gone(&subject, ctl).await? => {
                 return self.not_there(spec, options, ctl).await;
             }
@@ -148,7 +147,7 @@ impl Store {
     ) -> Result<Option<RemoveReport>> {
         let (patience, resumed) = (Patience::new(options.wait), order.is_resumed());
         self.carry_out(subject, patience, order, ctl, || async {
-            let seen = self.see_to_remove(subject, ctl).await?;
+            let seen = self.see_to_remove(subject, ctl).await;
             self.plan_volume(subject, seen, options, resumed, ctl).await
         })
         .await
@@ -246,11 +245,18 @@ impl Store {
     async fn plan_volume(
         &self,
         subject: &Subject,
-        seen: Seen,
+        seen: Result<Seen>,
         options: &RemoveOptions,
         resumed: bool,
         ctl: &Ctl,
     ) -> Result<Plan> {
+        let seen = match seen {
+            // It cannot be opened, so that nothing more can be told of it; trash keeps only what can be.
+            Err(error) if error.kind() == ErrorKind::Mismatch && options.defer.is_none() => {
+                return Ok(Plan { acts: vec![Act::RemoveRemains], ..Plan::default() });
+            }
+            seen => seen?,
+        };
         let flatten_children = options.flatten_children;
         let rules = Rules { unprotect: flatten_children, flatten_children, resumed };
         let mut plan = self.plan_snapshots(subject, &seen, options.purge_snapshots, rules, ctl).await?;

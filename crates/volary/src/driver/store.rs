@@ -152,7 +152,21 @@ impl Store {
 
     async fn open_as(&self, spec: &VolumeSpec, options: &OpenOptions, ctl: &Ctl) -> Result<Arc<dyn Volume>> {
         let opened = self.engine.open(&spec.namespace, &spec.volume, options, ctl).await;
-        opened.map_err(|error| error.context("volume", spec))
+        match opened {
+            // The volume, not a snapshot of it.
+            Err(error)
+                if error.kind() == ErrorKind::NotFound
+                    && matches!(spec.volume, Target::Name(_))
+                    && self
+                        .engine
+                        .find(&spec.namespace, &spec.volume, ctl)
+                        .await
+                        .is_ok_and(|of| of.is_none()) =>
+            {
+                Err(self.no_such_volume(spec, ctl).await)
+            }
+            opened => opened.map_err(|error| error.context("volume", spec)),
+        }
     }
 }
 
@@ -166,6 +180,9 @@ impl fmt::Debug for Store {
 fn in_trash(spec: &VolumeSpec, entry: &TrashEntry) -> String {
     let entry_spec = spec.namespace.volume_by_id(entry.id.clone());
     match entry.state {
+        _ if entry.source == "migration" => {
+            "it is the source of a migration: `rbd migration abort` of the target brings it back".to_owned()
+        }
         TrashState::Normal => {
             format!(
                 "it is in trash, kept until {}: `volary trash restore {entry_spec}` brings it back",

@@ -192,6 +192,17 @@ impl Store {
                     Some(name) => name.clone().checked_for_creation()?,
                     None => entry.name.clone(),
                 };
+                // Who has the name decides the exclusive creation of it, but for images that cannot be used.
+                let by_name = Target::Name(name.clone());
+                if let Err(error) = self.engine().find(&spec.namespace, &by_name, ctl).await {
+                    let taken = error.kind() == ErrorKind::Unsupported;
+                    let exists = || Error::new(ErrorKind::AlreadyExists, error.message().to_owned());
+                    return Err(if taken {
+                        exists().hint(format!("`volary trash restore {spec} NAME`"))
+                    } else {
+                        error
+                    });
+                }
                 let work = Work::Restore { name: name.clone() };
                 let intent =
                     Intent::begin(self.shared_engine(), "trash_restore", spec, Some(id.clone()), work, ctl)

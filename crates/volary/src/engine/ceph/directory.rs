@@ -2,7 +2,7 @@
 
 use super::NO_LIMIT;
 use crate::engine::VolumeEntry;
-use crate::{Error, ErrorKind, Name, Result, Target, VolumeId};
+use crate::{Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use rbd::Features;
 
 pub(super) const DIRECTORY: &[u8] = b"rbd_directory";
@@ -62,15 +62,45 @@ async fn listed(pool: &rbd::Pool, key: &[u8]) -> Result<Option<Vec<u8>>> {
     Ok(Some(string(&value).ok_or_else(|| malformed("rbd_directory"))?.0.to_vec()))
 }
 
+/// How the object begins in which an image of format 1 keeps all that it knows of itself.
+const FORMAT_1: &[u8] = b"<<< Rados Block Device Image >>>\n";
+
+/// Refuses the name of an image of format 1: it has no id, and the keys of the directory do not name it.
+async fn require_no_format_1(pool: &rbd::Pool, name: &Name) -> Result<()> {
+    let object = [name.as_bytes(), b".rbd"].concat();
+    let begins = pool.object_read(&object, FORMAT_1.len(), NO_LIMIT).await?;
+    if begins.is_none_or(|begins| begins != FORMAT_1) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Unsupported, "an image of format 1 has that name").context("name", name).hint(
+        "`rbd migration prepare`, `execute` and `commit` of it make it one of format 2; `rbd rm` removes it",
+    ))
+}
+
+/// Refuses what would give a name to something new that an image of format 1 has; nothing else refuses it.
+pub(super) async fn require_free(pool: &rbd::Pool, name: &Name) -> Result<()> {
+    require_no_format_1(pool, name).await.map_err(|error| match error.kind() {
+        ErrorKind::Unsupported => Error::new(ErrorKind::AlreadyExists, "an image of format 1 has that name")
+            .context("name", name)
+            .hint("choose another name, or rename the image with `rbd mv`"),
+        _ => error,
+    })
+}
+
+/// # Errors
+/// `Unsupported` for the name of an image of format 1, which is never absent.
 pub(super) async fn find(pool: &rbd::Pool, target: &Target) -> Result<Option<VolumeEntry>> {
     Ok(match target {
         Target::Name(name) => {
             let id = match id_of(pool, name).await? {
-                // librbd takes a volume out of the directory last: one whose removal was cut short is still listed.
-                None => match listed(pool, &[b"name_", name.as_bytes()].concat()).await? {
-                    Some(id) => Some(VolumeId::new(String::from_utf8_lossy(&id))?),
-                    None => None,
-                },
+                None => {
+                    let key = [b"name_", name.as_bytes()].concat();
+                    // librbd takes a volume out of the directory last: one whose removal was cut short is still listed.
+                    match futures::try_join!(listed(pool, &key), require_no_format_1(pool, name))?.0 {
+                        Some(id) => Some(VolumeId::new(String::from_utf8_lossy(&id))?),
+                        None => None,
+                    }
+                }
                 id => id,
             };
             id.map(|id| VolumeEntry { name: name.clone(), id })
@@ -84,6 +114,33 @@ pub(super) async fn find(pool: &rbd::Pool, target: &Target) -> Result<Option<Vol
 
 pub(super) fn no_volume(volume: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::NotFound, "no such volume").context("volume", volume)
+}
+
+/// What it means that opening an image fails: a bare "no such file" is one that is gone, or one that lacks its header.
+pub(super) async fn why_not_open(
+    pool: &rbd::Pool,
+    namespace: &Namespace,
+    id: &VolumeId,
+    error: rbd::Error,
+) -> Error {
+    if error.errno() != Some(rbd::Errno::ENOENT) {
+        return error.into();
+    }
+    let header = super::header::object(id);
+    // What cannot be read explains nothing.
+    if !matches!(pool.object_stat(&header, NO_LIMIT).await, Ok(None)) {
+        return error.into();
+    }
+    match find(pool, &Target::Id(id.clone())).await {
+        Ok(None) => no_volume(format!("id:{id}")).because(error),
+        Ok(Some(entry)) => {
+            let spec = namespace.volume(entry.name);
+            Error::new(ErrorKind::Mismatch, "the volume has no header any more")
+                .context("object", crate::escape(&header))
+                .hint(format!("restore a backup; `volary rm {spec}` removes what is left of it"))
+        }
+        Err(_) => error.into(),
+    }
 }
 
 /// The name must still stand for the id.

@@ -39,15 +39,18 @@ impl Ceph {
         let pool = self.0.enter(namespace).await?;
         let id = match volume {
             Target::Id(id) => id.clone(),
-            Target::Name(name) => {
-                directory::id_of(&pool, name).await?.ok_or_else(|| directory::no_volume(name))?
+            Target::Name(_) => {
+                directory::find(&pool, volume).await?.ok_or_else(|| directory::no_volume(volume))?.id
             }
         };
         let (at, snapshot) = (id.as_str().as_bytes(), options.snapshot.clone());
         let (on, at_home) = (Arc::clone(&self.0), (pool.clone(), namespace.clone()));
         if !options.write {
-            let image =
-                pool.open_by_id_read_only(at, snapshot.as_ref().map(Name::as_bytes), NO_LIMIT).await?;
+            let opened = pool.open_by_id_read_only(at, snapshot.as_ref().map(Name::as_bytes), NO_LIMIT).await;
+            let image = match opened {
+                Ok(image) => image,
+                Err(error) => return Err(directory::why_not_open(&pool, namespace, &id, error).await),
+            };
             return Handle::new(on, at_home, id, image, options, None).await;
         }
         if snapshot.is_some() {
@@ -64,7 +67,10 @@ impl Ceph {
         let Some(claim) = self.0.writers.claim(&place, patience).await else {
             return Err(blocked(format!("client.{}, this process", self.0.client)));
         };
-        let image = pool.open_by_id(at, None, NO_LIMIT).await?;
+        let image = match pool.open_by_id(at, None, NO_LIMIT).await {
+            Ok(image) => image,
+            Err(error) => return Err(directory::why_not_open(&pool, namespace, &id, error).await),
+        };
         // Looked at after our own watch is there, so that of two who open at once at most one goes on.
         let others = holders::watchers(&image, Some(self.0.client));
         let (others, lockers, own) =
@@ -243,7 +249,10 @@ impl Engine for Ceph {
             .call(ctl, "rename a volume", async {
                 let pool = self.0.enter(namespace).await?;
                 directory::check(&pool, volume).await?;
-                lockers::require_none(&pool, &volume.id).await?;
+                futures::try_join!(
+                    lockers::require_none(&pool, &volume.id),
+                    directory::require_free(&pool, to)
+                )?;
                 Ok(pool.rename(volume.name.as_bytes(), to.as_bytes(), NO_LIMIT).await?)
             })
             .await

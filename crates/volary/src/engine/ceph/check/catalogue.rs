@@ -145,7 +145,7 @@ impl Look<'_> {
             let detail =
                 "the volume is listed and has no header: its removal was cut short, or the header was lost";
             let remedy = format!(
-                "rbd rm {spec}, if it was to be removed; its data is found under rbd_data.{}",
+                "volary rm {spec}, if it was to be removed; its data is found under rbd_data.{}",
                 entry.id
             );
             found.push(about(Finding::new(FindingKind::HeaderMissing, "", detail, remedy)));

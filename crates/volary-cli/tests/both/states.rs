@@ -1,0 +1,58 @@
+//! What was asked for and is not as it was: the answer says what it is now, and names the command that goes on from there.
+
+use crate::bench;
+
+#[test]
+fn a_volume_in_trash_is_named_where_its_old_name_is_asked_for() {
+    let bench = bench();
+    let web = bench.at("web");
+    bench.ok(&["create", "--size", "1M", &web]);
+    bench.ok(&["trash", "mv", &web]);
+    let trash = bench.json(&["trash", "ls", &bench.home]);
+    let entry = format!("{}/id:{}", bench.home, trash[0]["id"].as_str().unwrap());
+    for args in [
+        &["info", &web][..],
+        &["rm", &web],
+        &["why", &web],
+        &["verify", &web],
+        &["resize", "--size", "2M", &web],
+    ] {
+        let ended = bench.run(args);
+        assert_eq!(ended.code, Some(3), "{args:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains(&format!("volary trash restore {entry}")),
+            "{args:?}: {}",
+            ended.stderr
+        );
+    }
+    // A day is what there is to notice a mistake.
+    let kept = trash[0]["until"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let left = kept.duration_since(jiff::Timestamp::now()).as_secs();
+    assert!((86_000..=86_400).contains(&left), "{left}");
+    bench.ok(&["trash", "restore", &entry]);
+    bench.ok(&["info", &web]);
+    let other = bench.run(&["info", &bench.at("other")]);
+    assert!(other.code == Some(3) && other.stderr.contains("volary ls"), "{}", other.stderr);
+}
+
+#[test]
+fn s02_a_volume_with_pending_work_keeps_its_name() {
+    let bench = bench();
+    let (web, other) = (bench.at("web"), bench.at("other"));
+    bench.ok(&["create", "--size", "1M", &web]);
+    bench.ok(&["lock", "add", &web, "moving"]);
+    assert_eq!(bench.run(&["rm", "--wait", "1ms", "--retry-later", &web]).code, Some(11));
+    let client = bench.json(&["lock", "ls", &web])[0]["client"].as_str().unwrap().to_owned();
+    bench.ok(&["lock", "rm", &web, "moving", &client]);
+    let refused = bench.run(&["mv", &web, &other]);
+    assert_eq!(refused.code, Some(5), "{}", refused.stderr);
+    let id = bench.json(&["pending", "ls", &bench.home])[0]["id"].as_str().unwrap().to_owned();
+    let forget = format!("volary pending forget {id} {}", bench.home);
+    assert!(refused.stderr.contains("remove") && refused.stderr.contains(&forget), "{}", refused.stderr);
+    // The remedy as it is shown.
+    let words: Vec<&str> = forget.split(' ').skip(1).collect();
+    bench.ok(&words);
+    bench.ok(&["mv", &web, &other]);
+    bench.ok(&["reap", &bench.home]);
+    bench.ok(&["info", &other]);
+}
