@@ -55,6 +55,7 @@ mod store;
 mod stream_sink;
 mod transfer;
 mod trash;
+mod trash_purge;
 mod unwrap;
 mod verify;
 mod ways;
