@@ -104,8 +104,11 @@ impl ConnectOptions {
                 Err(Err(error)) => Err(error),
                 Err(Ok(Errno::ETIMEDOUT)) => Ok(Err((Errno::ETIMEDOUT, None))),
                 Err(Ok(errno)) => {
-                    let keyring = connection.get("keyring").map(|list| Keyring::look(&list, &asked));
-                    Ok(Err((errno, keyring.ok())))
+                    let keyring = match connection.get("key") {
+                        Ok(key) if !key.is_empty() => Some(Keyring::Inline),
+                        _ => connection.get("keyring").map(|list| Keyring::look(&list, &asked)).ok(),
+                    };
+                    Ok(Err((errno, keyring)))
                 }
             }
         };

@@ -24,6 +24,8 @@ pub enum Keyring {
     Without(PathBuf),
     /// It has a key for the user.
     Holds(PathBuf),
+    /// The configuration has a key itself, which counts before any file.
+    Inline,
 }
 
 /// The longest keyring looked through.
@@ -66,6 +68,7 @@ impl fmt::Display for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |path: &PathBuf| path.as_os_str().as_bytes().escape_ascii().to_string();
         match self {
+            Keyring::Inline => f.write_str("none, the configuration has the key itself"),
             Keyring::Absent(paths) => f.write_str(&paths.iter().map(shown).collect::<Vec<_>>().join(" ")),
             Keyring::Unreadable { path, .. } | Keyring::Without(path) | Keyring::Holds(path) => {
                 f.write_str(&shown(path))

@@ -138,6 +138,27 @@ fn a_key_that_is_missing_or_wrong_names_user_monitors_and_keyring() {
     );
     let other = Wanted { user: "client.other", ..wanted("EACCES", "has no key for this user", "?id=") };
     tell(&format!("{}?id=other", with("wrong")), &named("wrong"), other);
+    // A key in the configuration itself counts before any file: none is named, and a malformed one is said to be that.
+    let inline = |name, key| format!("ceph:{}", client.conf(name, &[("key", key)]).display());
+    let none = [("keyring", "none, the configuration has the key itself".to_owned())];
+    tell(
+        &inline("malformed.conf", "notakey"),
+        &none,
+        wanted("EINVAL", "the key is malformed", "ceph auth get-key client.admin"),
+    );
+    tell(
+        &inline("own.conf", WRONG_KEY),
+        &none,
+        wanted("EACCES", "refuse this user's key", "ceph auth get client.admin"),
+    );
+    // As people read it, each thing stands there once.
+    let told =
+        Client::admin().command(&["--store", &with("wrong"), "--timeout", "4s", "ls"]).output().unwrap();
+    let told = ended(told).stderr;
+    let line = told.lines().next().unwrap();
+    for once in ["client.admin", "monitors [", &format!("keyring {}", at("wrong"))] {
+        assert_eq!(line.matches(once).count(), 1, "{once}: {line}");
+    }
     std::fs::create_dir(at("directory")).unwrap();
     tell(
         &with("directory"),

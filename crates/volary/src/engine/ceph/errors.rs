@@ -86,6 +86,11 @@ fn unconnected(refusal: &Refusal) -> Error {
                 "let `keyring` in the configuration name a file with the key of {user} (`ceph auth get {user}`)"
             ),
         ),
+        (Some(Keyring::Inline | Keyring::Holds(_)), Errno::EINVAL) => (
+            ErrorKind::Permission,
+            "the key is malformed",
+            format!("copy it whole, as `ceph auth get-key {user}` prints it"),
+        ),
         (_, Errno::ENOENT) => {
             (ErrorKind::NotFound, "the configuration names no monitor", "set mon_host in it".to_owned())
         }
@@ -123,7 +128,8 @@ impl From<rbd::Error> for Error {
                     None => error,
                 }
             }
-            E::Connect(refusal) => unconnected(refusal),
+            // All that it says is in the context.
+            E::Connect(refusal) => return unconnected(refusal),
             E::Unsupported { .. } => Error::new(ErrorKind::Unsupported, "Ceph's libraries here are too old")
                 .hint("install a newer librbd"),
             E::Load { .. } => {
