@@ -1,5 +1,5 @@
 //! A line of the log for each call of Ceph's libraries, at the level `TRACE`: the function, what it was called on, what it answered, and
-//! how long it took. Where nobody listens at that level, a call costs the look whether somebody does.
+//! how long it took. Where no subscriber wants that level, a call costs one check of the level.
 
 use crate::errno::Errno;
 use crate::error::Place;
@@ -8,7 +8,7 @@ use std::time::Instant;
 /// The target of these lines.
 const TARGET: &str = "rbd::call";
 
-/// When a call began, if somebody listens.
+/// When a call began, if a subscriber wants its line.
 pub(crate) fn begin() -> Option<Instant> {
     tracing::enabled!(target: TARGET, tracing::Level::TRACE).then(Instant::now)
 }

@@ -133,7 +133,7 @@ pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> S
     pairs.iter().map(|(key, value)| format!("{key:width$}  {value}\n")).collect()
 }
 
-/// What somebody should know of a result, a line each.
+/// The notes of a report, one line each.
 pub(crate) fn notes(notes: &[String]) -> String {
     notes.iter().map(|note| format!("note: {note}\n")).collect()
 }

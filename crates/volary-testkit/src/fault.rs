@@ -44,7 +44,7 @@ type Handle = Mutex<Option<Arc<dyn Volume>>>;
 #[derive(Clone)]
 pub struct Faults(Arc<Plan>);
 
-/// A volume that a crash lets go of.
+/// An open volume, whose handle a simulated crash drops.
 pub struct Open(Arc<Handle>);
 
 fn made_to_fail(kind: ErrorKind) -> Error {

@@ -1,4 +1,4 @@
-//! What was asked for and is not as it was: the answer says what it is now, and names the command that goes on from there.
+//! A volume that is no longer where its user left it: the error says where it is, and names the command that continues from there.
 
 use crate::bench;
 

@@ -247,7 +247,7 @@ class CopyReport(TypedDict):
     """How many bytes did not match what the store knows of them, and were taken all the same."""
 
     notes: list[str]
-    """What somebody should know of it, such as a size that ends within a sector."""
+    """Notes on the volume that do not prevent the copy, such as a size that ends within a sector."""
 
     seconds: float
     """How long it took."""
@@ -334,7 +334,7 @@ class ExportReport(TypedDict):
     """How many bytes did not match what the store knows of them, and were taken all the same."""
 
     notes: list[str]
-    """What somebody should know of the volume, such as a size that ends within a sector."""
+    """Notes on the volume that do not prevent the export, such as a size that ends within a sector."""
 
     path: str
     """The path, escaped; `-` for a stream."""
@@ -907,7 +907,7 @@ class SourceReport(TypedDict):
     """The format that was detected."""
 
     notes: list[str]
-    """What somebody should know of the source, such as that its last writer did not close it."""
+    """Notes on the source that do not prevent the import, such as that its last writer did not close it."""
 
     path: str
     """The path, escaped, or the URL without its query; `-` for a stream."""

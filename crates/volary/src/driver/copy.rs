@@ -51,7 +51,7 @@ pub struct CopyReport {
     pub mismatch_accepted: bool,
     /// Whether it was read back and compared.
     pub verified: bool,
-    /// What somebody should know of it, such as a size that ends within a sector.
+    /// Notes on the volume that do not prevent the copy, such as a size that ends within a sector.
     pub notes: Vec<String>,
     /// How long it took.
     pub seconds: f64,

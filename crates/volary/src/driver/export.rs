@@ -103,7 +103,7 @@ pub struct ExportReport {
     pub mismatch_accepted: bool,
     /// The digest of the file, `sha256:HEX`, when one was asked for.
     pub file_digest: Option<String>,
-    /// What somebody should know of the volume, such as a size that ends within a sector.
+    /// Notes on the volume that do not prevent the export, such as a size that ends within a sector.
     pub notes: Vec<String>,
     /// How long it took.
     pub seconds: f64,

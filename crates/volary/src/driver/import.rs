@@ -167,7 +167,7 @@ pub struct SourceReport {
     pub file_bytes: u64,
     /// The SHA-256 of the file, compressed as it is, where it was computed.
     pub sha256: Option<String>,
-    /// What somebody should know of the source, such as that its last writer did not close it.
+    /// Notes on the source that do not prevent the import, such as that its last writer did not close it.
     pub notes: Vec<String>,
 }
 

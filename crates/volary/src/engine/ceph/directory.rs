@@ -137,7 +137,7 @@ pub(super) async fn why_not_open(
             let spec = namespace.volume(entry.name);
             Error::new(ErrorKind::Mismatch, "the volume has no header any more")
                 .context("object", crate::escape(&header))
-                .hint(format!("restore a backup; `volary rm {spec}` removes what is left of it"))
+                .hint(format!("restore a backup; `volary rm {spec}` removes its name and id, not its data, objects rbd_data.{id}.*"))
         }
         Err(_) => error.into(),
     }

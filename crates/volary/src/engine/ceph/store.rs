@@ -267,7 +267,13 @@ impl Engine for Ceph {
                 futures::try_join!(lockers::require_none(&pool, id), own_data::require(&pool, id))?;
                 self.settled(&pool, namespace, id).await;
                 half_removed::finish_before_removal(&pool, &volume.id).await?;
-                Ok(pool.remove(volume.name.as_bytes(), &progress(ctl, 0), NO_LIMIT).await?)
+                // Without header librbd knows of no data: whatever there is of it stays, and must not stay unnoticed.
+                let header = pool.object_stat(&header::object(id), NO_LIMIT).await?;
+                pool.remove(volume.name.as_bytes(), &progress(ctl, 0), NO_LIMIT).await?;
+                if header.is_none() {
+                    tracing::warn!(%id, "the volume had no header: objects rbd_data.{id}.* may be left, as `rados ls` shows");
+                }
+                Ok(())
             })
             .await
     }
