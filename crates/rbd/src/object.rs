@@ -2,9 +2,10 @@
 
 use crate::Errno;
 use crate::call::text;
-use crate::error::Result;
-use crate::pool::{Io, Pool};
+use crate::error::{Place, Result};
+use crate::pool::{Apart, Io, Pool};
 use crate::sys;
+use std::ffi::CStr;
 use std::ptr;
 use std::time::Duration;
 
@@ -35,6 +36,20 @@ pub struct ObjectStat {
     pub size_bytes: u64,
     /// When it was last changed, in seconds since 1970.
     pub modified_seconds: i64,
+}
+
+/// Reads the first bytes of an object by a context of the connection that `io` belongs to.
+fn read(io: &Io, by: sys::rados_ioctx_t, at: Place, object: &CStr, len: usize) -> Result<Option<Vec<u8>>> {
+    let mut buffer = vec![0_u8; len];
+    let start = buffer.as_mut_ptr().cast();
+    // SAFETY: a live context, a C string, and a buffer of the length told.
+    match unsafe { call!(io.on.library, at, rados_read(by, object.as_ptr(), start, len, 0)) } {
+        Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(None),
+        answer => {
+            buffer.truncate(usize::try_from(answer?).unwrap_or(usize::MAX));
+            Ok(Some(buffer))
+        }
+    }
 }
 
 impl Pool {
@@ -73,17 +88,29 @@ impl Pool {
     #[doc(alias = "rados_read")]
     pub async fn object_read(&self, object: &[u8], len: usize, limit: Duration) -> Result<Option<Vec<u8>>> {
         let (at, object) = (self.io.at.object(object), text(object, "an object's name")?);
+        self.run("rados_read", limit, move |io| read(io, io.raw.0, at, &object, len)).await
+    }
+
+    /// The same with the object's version, which every change raises; one that is removed and made again has a higher one.
+    ///
+    /// # Errors
+    /// What the call answers, but for ENOENT.
+    ///
+    /// C: `rados_read`, `rados_get_last_version`.
+    #[doc(alias = "rados_get_last_version")]
+    pub async fn object_read_versioned(
+        &self,
+        object: &[u8],
+        len: usize,
+        limit: Duration,
+    ) -> Result<Option<(Vec<u8>, u64)>> {
+        let (at, object) = (self.io.at.object(object), text(object, "an object's name")?);
         self.run("rados_read", limit, move |io| {
-            let mut buffer = vec![0_u8; len];
-            let start = buffer.as_mut_ptr().cast();
-            // SAFETY: a live context, a C string, and a buffer of the length told.
-            match unsafe { call!(io.on.library, at, rados_read(io.raw.0, object.as_ptr(), start, len, 0)) } {
-                Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(None),
-                answer => {
-                    buffer.truncate(usize::try_from(answer?).unwrap_or(usize::MAX));
-                    Ok(Some(buffer))
-                }
-            }
+            let version = symbol!(io.on.library, rados_get_last_version);
+            let apart = Apart::from(io)?;
+            let read = read(io, apart.0, at, &object, len)?;
+            // SAFETY: a live context, on which the read was the only call.
+            Ok(read.map(|bytes| (bytes, unsafe { version(apart.0) })))
         })
         .await
     }

@@ -5,6 +5,7 @@ use crate::cluster::Connection;
 use crate::error::{Place, Result};
 use crate::gate::Held;
 use crate::leave::is_parked;
+use std::ffi::CString;
 use std::fmt;
 use std::ptr;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(crate) struct Io {
     pub(crate) on: Held<Connection>,
     pub(crate) at: Place,
     id: i64,
+    namespace: CString,
 }
 
 /// What a pool holds.
@@ -35,6 +37,32 @@ pub struct PoolStat {
     pub user_bytes: u64,
     /// Objects, snapshots' clones not counted.
     pub objects: u64,
+}
+
+/// A second context of librados in the same namespace, which nobody else uses: what librados keeps of the last call on a context
+/// is of this call.
+pub(crate) struct Apart<'a>(pub(crate) *mut std::ffi::c_void, &'a Io);
+
+impl<'a> Apart<'a> {
+    pub(crate) fn from(io: &'a Io) -> Result<Self> {
+        let set = symbol!(io.on.library, rados_ioctx_set_namespace);
+        let mut raw = ptr::null_mut();
+        // SAFETY: a connected handle and a place for the context.
+        unsafe { call!(io.on.library, io.at, rados_ioctx_create2(io.on.raw.0, io.id, &mut raw)) }?;
+        let apart = Apart(raw, io);
+        // SAFETY: a live context nobody else has, and a C string.
+        unsafe { set(raw, io.namespace.as_ptr()) };
+        Ok(apart)
+    }
+}
+
+impl Drop for Apart<'_> {
+    fn drop(&mut self) {
+        if let Ok(destroy) = &self.1.on.library.table().rados_ioctx_destroy {
+            // SAFETY: made by rados_ioctx_create2, destroyed once, with no call on it in flight.
+            unsafe { destroy(self.0) };
+        }
+    }
 }
 
 impl Drop for Io {
@@ -68,8 +96,8 @@ impl Pool {
     }
 
     fn enter(on: Held<Connection>, raw: *mut std::ffi::c_void, at: Place, namespace: &[u8]) -> Result<Self> {
-        let mut io = Io { raw: Raw(raw), on, at, id: 0 };
-        let c_namespace = text(namespace, "a namespace's name")?;
+        let mut io = Io { raw: Raw(raw), on, at, id: 0, namespace: CString::default() };
+        io.namespace = text(namespace, "a namespace's name")?;
         if !namespace.is_empty() {
             io.at.namespace = Some(namespace.escape_ascii().to_string());
         }
@@ -78,7 +106,7 @@ impl Pool {
         let full_try = symbol!(io.on.library, rados_set_pool_full_try);
         // SAFETY: a live context nobody else has yet, and a C string.
         unsafe {
-            set(raw, c_namespace.as_ptr());
+            set(raw, io.namespace.as_ptr());
             // In a pool that is full, what takes no room goes on, removing above all, and what does fails at once; librados
             // would keep either until there is room again. Images opened through this context do as it does.
             full_try(raw);

@@ -46,7 +46,7 @@ symbols! {
     rados_cluster_fsid rados_cluster_stat rados_get_instance_id rados_blocklist_add rados_mon_command rados_buffer_free
     rados_pool_list rados_pool_lookup rados_pool_reverse_lookup
     rados_ioctx_create rados_ioctx_create2 rados_ioctx_destroy rados_ioctx_get_id rados_ioctx_set_namespace rados_set_pool_full_try
-    rados_ioctx_snap_set_read rados_ioctx_pool_stat rados_stat rados_read rados_list_lockers
+    rados_ioctx_snap_set_read rados_ioctx_pool_stat rados_stat rados_read rados_get_last_version rados_list_lockers
     rados_create_read_op rados_release_read_op rados_read_op_operate rados_read_op_omap_get_vals2
     rados_read_op_omap_get_vals_by_keys2
     rados_omap_get_next2 rados_omap_get_end

@@ -125,8 +125,13 @@ impl Desk {
                 break;
             }
             // Holders are not waited for: what is blocked is tried again later.
-            let options =
-                ReapOptions { max: 1, only: Some(of.id.clone()), wait: Duration::ZERO, due_only: true };
+            let options = ReapOptions {
+                max: 1,
+                only: Some(of.id.clone()),
+                wait: Duration::ZERO,
+                due_only: true,
+                confirm: false,
+            };
             let call = self.call("settle", format!("{} {}", of.operation, of.volume));
             let round = self.reaper.round(&self.namespace, &options, &call.ctl);
             let looked = match shared.watch(Some(&self.namespace), &call, round).await {

@@ -97,7 +97,7 @@ impl Reader<'_> {
 /// Gives up everything else, and says what came of it.
 pub(crate) fn give_up(needs: &Needs) {
     match restrict(needs) {
-        Ok(status) => tracing::info!(landlock = ?status.ruleset, "opening other files is given up"),
+        Ok(status) => tracing::info!(landlock = ?status.ruleset, "no other file can be opened from here on"),
         Err(error) => tracing::warn!(%error, "Landlock fails: other files could still be opened"),
     }
 }

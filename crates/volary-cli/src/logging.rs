@@ -2,6 +2,7 @@
 
 use crate::audit_log::AuditLog;
 use crate::cli::{Global, LogFormat};
+use crate::log_text::{Line, Values};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -35,7 +36,7 @@ pub(crate) fn start(global: &Global) -> Result<Metrics> {
         .with_ansi(false)
         .with_writer(|| ScrubbingWriter::new(std::io::stderr()));
     let layer = match global.log_format {
-        LogFormat::Text => layer.with_filter(filter).boxed(),
+        LogFormat::Text => layer.event_format(Line).fmt_fields(Values).with_filter(filter).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
     };
     let metrics = Metrics::new()?;

@@ -9,6 +9,7 @@ mod commands;
 mod confine;
 mod failure;
 mod landlock;
+mod log_text;
 mod logging;
 mod output;
 mod progress;

@@ -30,8 +30,9 @@ impl Store {
 
     /// Settles what dead owners left in a namespace, `max` at most, or `only` one, by its id: finished or undone.
     ///
-    /// A report for each, whatever became of it: nothing is raised for what is still `pending`.
-    #[pyo3(signature = (namespace="rbd", *, max=None, only=None, wait=40.0))]
+    /// A report for each, whatever became of it: nothing is raised for what is still `pending`. With `confirm` also what waits to be
+    /// confirmed, on the volume as it is now.
+    #[pyo3(signature = (namespace="rbd", *, max=None, only=None, wait=40.0, confirm=false))]
     fn reap(
         &self,
         py: Python<'_>,
@@ -39,10 +40,11 @@ impl Store {
         max: Option<usize>,
         only: Option<String>,
         wait: f64,
+        confirm: bool,
     ) -> Answer {
         let namespaces = [place(py, namespace)?];
-        let how =
-            ReapOptions { max: max.unwrap_or(usize::MAX), only, wait: duration(wait)?, due_only: false };
+        let (max, wait) = (max.unwrap_or(usize::MAX), duration(wait)?);
+        let how = ReapOptions { max, only, wait, due_only: false, confirm };
         self.ask(py, async move |store, ctl| store.reap(&namespaces, &how, &ctl).await)
     }
 }

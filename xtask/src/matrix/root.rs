@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 /// What is installed beside a minimal Debian: a cluster, what tests run beside Volary, and what Python needs.
 const PACKAGES: &str = "ceph-mon,ceph-osd,ceph-mgr,ceph-common,python3-rados,python3-rbd,qemu-utils,qemu-block-extra,\
-                        e2fsprogs,diffutils,procps,strace";
+                        e2fsprogs,diffutils,procps,strace,bzip2,lz4,xz-utils,zstd";
 
 /// Where Debian is when the machine's own package sources name no mirror of it.
 const MIRROR: &str = "http://deb.debian.org/debian";

@@ -456,6 +456,7 @@ pub struct Table {
     >,
     pub rados_ioctx_snap_set_read:
         Result<unsafe extern "C" fn(io: rados_ioctx_t, snap: rados_snap_t), ::libloading::Error>,
+    pub rados_get_last_version: Result<unsafe extern "C" fn(io: rados_ioctx_t) -> u64, ::libloading::Error>,
     pub rados_read: Result<
         unsafe extern "C" fn(
             io: rados_ioctx_t,
@@ -1310,6 +1311,7 @@ impl Table {
         let rados_ioctx_get_id = __library.get(b"rados_ioctx_get_id\0").map(|sym| *sym);
         let rados_ioctx_set_namespace = __library.get(b"rados_ioctx_set_namespace\0").map(|sym| *sym);
         let rados_ioctx_snap_set_read = __library.get(b"rados_ioctx_snap_set_read\0").map(|sym| *sym);
+        let rados_get_last_version = __library.get(b"rados_get_last_version\0").map(|sym| *sym);
         let rados_read = __library.get(b"rados_read\0").map(|sym| *sym);
         let rados_omap_get_next2 = __library.get(b"rados_omap_get_next2\0").map(|sym| *sym);
         let rados_omap_get_end = __library.get(b"rados_omap_get_end\0").map(|sym| *sym);
@@ -1454,6 +1456,7 @@ impl Table {
             rados_ioctx_get_id,
             rados_ioctx_set_namespace,
             rados_ioctx_snap_set_read,
+            rados_get_last_version,
             rados_read,
             rados_omap_get_next2,
             rados_omap_get_end,
@@ -1703,6 +1706,9 @@ impl Table {
     }
     pub unsafe fn rados_ioctx_snap_set_read(&self, io: rados_ioctx_t, snap: rados_snap_t) {
         (self.rados_ioctx_snap_set_read.as_ref().expect("Expected function, got error."))(io, snap)
+    }
+    pub unsafe fn rados_get_last_version(&self, io: rados_ioctx_t) -> u64 {
+        (self.rados_get_last_version.as_ref().expect("Expected function, got error."))(io)
     }
     pub unsafe fn rados_read(
         &self,

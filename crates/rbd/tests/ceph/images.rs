@@ -58,8 +58,16 @@ async fn an_image_is_made_as_told_and_tells_so() {
     let read = pool.object_read(b"rbd_id.disk", 4096, LIMIT).await.unwrap().unwrap();
     assert_eq!(read[4..], id);
     assert_eq!(pool.object_read(b"rbd_id.none", 4096, LIMIT).await, Ok(None));
+    let versioned = || async { pool.object_read_versioned(b"rbd_id.disk", 4096, LIMIT).await.unwrap() };
+    let (same, version) = versioned().await.unwrap();
+    assert_eq!((&same, versioned().await.map(|(_, version)| version)), (&read, Some(version)));
     pool.rename(b"disk", b"other", LIMIT).await.unwrap();
     assert_eq!(pool.object_stat(b"rbd_id.disk", LIMIT).await, Ok(None));
+    assert_eq!(versioned().await, None);
+    pool.rename(b"other", b"disk", LIMIT).await.unwrap();
+    let (same, later) = versioned().await.unwrap();
+    assert!(same == read && later > version, "{later} after {version}");
+    pool.rename(b"disk", b"other", LIMIT).await.unwrap();
     assert_eq!(
         pool.open_by_id_read_only(&id, None, LIMIT).await.unwrap().name(LIMIT).await.unwrap(),
         b"other"

@@ -1,4 +1,5 @@
 use super::ls::show_parent;
+use super::pending::show_pending;
 use super::snap::snapshot_table;
 use crate::arguments::parsed;
 use crate::output::{or_dash, pairs};
@@ -41,6 +42,10 @@ fn show(info: &VolumeInfo) -> String {
     if !info.metadata.is_empty() {
         text.push_str("\nMETADATA\n");
         text.push_str(&pairs(info.metadata.iter().map(|(key, value)| (key.as_str(), value.clone()))));
+    }
+    if !info.pending.is_empty() {
+        text.push('\n');
+        text.push_str(&show_pending(&info.pending));
     }
     text
 }

@@ -3,7 +3,7 @@ use crate::output::or_dash;
 use crate::session::Session;
 use clap::Args;
 use futures::stream::{self, StreamExt};
-use volary::{ParentReport, Result, VolumeDetails, show_size};
+use volary::{ParentReport, PendingListing, Result, VolumeDetails, show_size};
 
 /// List the volumes of a pool or namespace
 #[derive(Debug, Args)]
@@ -13,7 +13,7 @@ use volary::{ParentReport, Result, VolumeDetails, show_size};
 pub(crate) struct Ls {
     #[command(flatten)]
     place: Place,
-    /// Sizes and parents too
+    /// Sizes, parents and what is pending too
     #[arg(short, long)]
     long: bool,
 }
@@ -37,12 +37,15 @@ pub(crate) async fn run(args: Ls, session: &Session) -> Result<()> {
 fn line(of: &VolumeDetails) -> String {
     let (size, used) = (or_dash(of.size_bytes.map(show_size)), or_dash(of.used_bytes.map(show_size)));
     let parent = of.parent.as_ref().map(|parent| format!("  (clone of {})", show_parent(parent)));
-    let problem = of.problem.as_ref().map(|problem| format!("  (DAMAGED: {problem})"));
+    let mark = if of.id.is_some() { "DAMAGED" } else { "UNUSABLE" };
+    let problem = of.problem.as_ref().map(|problem| format!("  ({mark}: {problem})"));
+    let pending = |of: &PendingListing| format!("  (PENDING {}: {})", of.operation, of.remedy);
     format!(
-        "{size:>10}  {used:>10}  {}{}{}",
+        "{size:>10}  {used:>10}  {}{}{}{}",
         of.volume,
         parent.unwrap_or_default(),
-        problem.unwrap_or_default()
+        problem.unwrap_or_default(),
+        of.pending.iter().map(pending).collect::<String>()
     )
 }
 

@@ -12,13 +12,16 @@ use volary::{
 /// Work with operations that have begun and are not finished
 ///
 /// They stand in the store's journal, those at work included; any host can settle what a dead one left. A record that Volary did
-/// not write for the namespace it lies in is shown as INVALID, with the reason: nothing of it is ever carried out.
+/// not write for the namespace it lies in is shown as INVALID, with the reason: nothing of it is ever carried out. An order about a
+/// volume that was renamed since, or has a snapshot or clone that was made since, is shown as UNCONFIRMED: it waits until
+/// `retry --confirm` or `forget`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary pending
   volary pending ls --all-namespaces ssd
   volary pending show 6f1c0d…
   volary pending retry 6f1c0d…
+  volary pending retry --confirm 6f1c0d…
   volary pending forget 6f1c0d… ssd/tenant")]
 pub(crate) struct Pending {
     #[command(subcommand)]
@@ -44,7 +47,9 @@ enum Verb {
         place: Place,
     },
     /// Settle one now: finish it, or undo it
-    #[command(after_help = "Examples:\n  volary pending retry 6f1c0d…")]
+    #[command(
+        after_help = "Examples:\n  volary pending retry 6f1c0d…\n  volary pending retry --confirm 6f1c0d… ssd/tenant"
+    )]
     Retry {
         /// Its id, as `pending ls` prints it
         id: String,
@@ -52,6 +57,9 @@ enum Verb {
         place: Place,
         #[command(flatten)]
         patience: Patience,
+        /// Carry it out on the volume as it is now, though that is not as it was when the order was given
+        #[arg(long)]
+        confirm: bool,
     },
     /// Take one out of the journal; what it had begun stays as it is
     ///
@@ -124,9 +132,9 @@ async fn pending_on(store: &Store, verb: Option<Verb>, session: &Session) -> Res
             }
             Err(not_pending(&id))
         }
-        Some(Verb::Retry { id, place, patience }) => {
-            let options =
-                ReapOptions { only: Some(id.clone()), wait: patience.wait, ..ReapOptions::default() };
+        Some(Verb::Retry { id, place, patience, confirm }) => {
+            let only = Some(id.clone());
+            let options = ReapOptions { only, wait: patience.wait, confirm, ..ReapOptions::default() };
             let namespaces = place.namespaces(store, ctl).await?;
             let reports = settle(store, &namespaces, &options, session).await?;
             match reports.first().map(|report| report.outcome) {
@@ -159,9 +167,10 @@ async fn list(store: &Store, namespaces: &[Namespace], session: &Session) -> Res
     session.emit(&listing, |listing: &Vec<PendingListing>| {
         let rows = listing.iter().map(|of| {
             let (step, owner) = (or_dash(of.step.as_ref()), or_dash(of.owner.as_ref()));
-            let error = match &of.invalid {
-                Some(reason) => format!("INVALID: {reason}"),
-                None => or_dash(of.last_error.as_ref()),
+            let error = match (&of.invalid, &of.unconfirmed) {
+                (Some(reason), _) => format!("INVALID: {reason}"),
+                (None, Some(since)) => format!("UNCONFIRMED: {since}; {}", of.remedy),
+                (None, None) => or_dash(of.last_error.as_ref()),
             };
             let age = format!("{}s", of.age_seconds);
             [of.id.clone(), of.operation.clone(), of.volume.clone(), step, owner, age, error]
@@ -197,6 +206,16 @@ async fn settle(
             .context("reason", invalid.error.as_deref().unwrap_or_default())
             .hint(invalid.hint.clone().unwrap_or_default())),
     }
+}
+
+/// What is pending of one volume, with the command that drops it.
+pub(super) fn show_pending(pending: &[PendingListing]) -> String {
+    let rows = pending.iter().map(|of| {
+        let since = of.unconfirmed.as_ref().map(|since| format!("UNCONFIRMED: {since}"));
+        let detail = since.or_else(|| of.last_error.clone()).unwrap_or_default();
+        [of.operation.clone(), detail, of.remedy.clone()]
+    });
+    if pending.is_empty() { String::new() } else { table(["PENDING", "DETAIL", "REMEDY"], rows) }
 }
 
 /// What became of each intent.

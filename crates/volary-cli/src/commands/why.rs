@@ -1,3 +1,4 @@
+use super::pending::show_pending;
 use crate::arguments::{duration, parsed};
 use crate::output::{or_dash, pairs, table};
 use crate::session::Session;
@@ -62,9 +63,7 @@ async fn why(spec: &VolumeSpec, store: &Store, session: &Session) -> Result<()> 
             .iter()
             .map(|holder| [holder.kind.as_str().to_owned(), holder.detail.clone(), holder.remedy.clone()]);
         let mut text = table(["HELD BY", "DETAIL", "REMEDY"], rows);
-        for pending in &of.pending {
-            text.push_str(&pairs([("pending", format!("{} {}", pending.operation, pending.id))]));
-        }
+        text.push_str(&show_pending(&of.pending));
         text
     })
 }

@@ -56,3 +56,40 @@ fn s02_a_volume_with_pending_work_keeps_its_name() {
     bench.ok(&["reap", &bench.home]);
     bench.ok(&["info", &other]);
 }
+
+#[test]
+fn s03_an_order_that_outlived_a_change_of_mind_waits_to_be_confirmed() {
+    let bench = bench();
+    let web = bench.at("web");
+    bench.ok(&["create", "--size", "1M", &web]);
+    bench.ok(&["lock", "add", &web, "moving"]);
+    let order = ["rm", "--purge-snapshots", "--wait", "1ms", "--retry-later", &web];
+    assert_eq!(bench.run(&order).code, Some(11));
+    let client = bench.json(&["lock", "ls", &web])[0]["client"].as_str().unwrap().to_owned();
+    bench.ok(&["lock", "rm", &web, "moving", &client]);
+    bench.ok(&["snap", "create", &bench.at("web@kept")]);
+    let id = bench.json(&["pending", "ls", &bench.home])[0]["id"].as_str().unwrap().to_owned();
+    for args in [&["reap", &bench.home][..], &["reap", &bench.home], &["pending", "retry", &id, &bench.home]]
+    {
+        let ended = bench.run(args);
+        assert_eq!(ended.code, Some(11), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("web@kept was made since"), "{args:?}: {}", ended.stderr);
+    }
+    let confirm = format!("volary pending retry --confirm {id} {}", bench.home);
+    let forget = format!("volary pending forget {id} {}", bench.home);
+    let shown = [
+        bench.ok(&["pending", "ls", &bench.home]),
+        bench.ok(&["info", &web]),
+        bench.ok(&["why", &web]),
+        bench.ok(&["ls", "-l", &bench.home]),
+    ];
+    for text in shown {
+        assert!(text.contains(&confirm) && text.contains(&forget), "{text}");
+    }
+    assert_eq!(bench.json(&["info", &web])["pending"][0]["id"], id);
+    // The remedy as it is shown.
+    let words: Vec<&str> = confirm.split(' ').skip(1).collect();
+    bench.ok(&words);
+    assert_eq!(bench.run(&["info", &web]).code, Some(3));
+    assert_eq!(bench.ok(&["pending", "ls", &bench.home]).lines().count(), 1);
+}

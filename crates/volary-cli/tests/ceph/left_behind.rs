@@ -48,6 +48,15 @@ fn s02_an_image_of_format_1_is_never_absent_and_its_name_never_free() {
     let id = bench.json(&["trash", "ls", &pool])[0]["id"].as_str().unwrap().to_owned();
     let restored = bench.run(&["trash", "restore", &format!("{pool}/id:{id}"), "old"]);
     assert_eq!(restored.code, Some(4), "{}", restored.stderr);
+    // It is listed and marked.
+    assert!(bench.ok(&["ls", &pool]).lines().any(|line| line == old));
+    for args in [&["ls", &pool][..], &["ls", "-l", &pool]] {
+        let listed = bench.json(args);
+        let (of, problem) = (&listed[0], "an image of format 1");
+        assert_eq!((listed.as_array().unwrap().len(), &of["volume"]), (1, &json!(old)), "{listed}");
+        assert_eq!((&of["id"], &of["problem"]), (&json!(null), &json!(problem)), "{listed}");
+    }
+    assert!(bench.ok(&["ls", "-l", &pool]).contains(&format!("{old}  (UNUSABLE: an image of format 1)")));
     // It is as it was, and alone.
     let images = cluster::json("rbd", &["ls", "-l", &pool]);
     assert_eq!((images.as_array().unwrap().len(), &images[0]["format"]), (1, &json!(1)), "{images}");

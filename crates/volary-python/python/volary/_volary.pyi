@@ -261,4 +261,5 @@ class Store:
         max: Optional[int] = None,
         only: Optional[str] = None,
         wait: float = 40.0,
+        confirm: bool = False,
     ) -> list[ReapReport]: ...

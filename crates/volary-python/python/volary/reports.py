@@ -654,8 +654,14 @@ class PendingListing(TypedDict):
     owner: Union[str, None]
     """The host and process that works on it; nobody, when it was left."""
 
+    remedy: str
+    """The command that drops it, and the one that confirms it if it waits for that."""
+
     step: Union[str, None]
     """The last step that was begun."""
+
+    unconfirmed: Union[str, None]
+    """What has become of the volume since the order was given: it waits until somebody confirms it (`ReapOptions::confirm`(crate::ReapOptions::confirm))."""
 
     volume: str
     """The volume, as it was called then."""
@@ -1074,14 +1080,17 @@ class VerifyReport(TypedDict):
 class VolumeDetails(TypedDict):
     """A volume in a long listing; what the user may not see is `None`."""
 
-    id: VolumeId
-    """Its id."""
+    id: Union[VolumeId, None]
+    """Its id; an image of format 1 on Ceph has none."""
 
     parent: Union[ParentReport, None]
     """The snapshot it is a clone of."""
 
+    pending: list[PendingListing]
+    """Operations on it that stand in the journal."""
+
     problem: Union[str, None]
-    """Why the rest cannot be told, of a volume that is damaged, such as one without header."""
+    """Why the rest cannot be told: of a volume that is damaged, such as one without header, and of an image of format 1."""
 
     size_bytes: Union[int, None]
     """Its size."""
@@ -1114,6 +1123,9 @@ class VolumeInfo(TypedDict):
     parent: Union[ParentReport, None]
     """The snapshot it is a clone of."""
 
+    pending: list[PendingListing]
+    """Operations on it that stand in the journal."""
+
     size_bytes: int
     """The size of the head, or of the snapshot."""
 
@@ -1130,8 +1142,11 @@ class VolumeInfo(TypedDict):
 class VolumeListing(TypedDict):
     """A volume in a listing."""
 
-    id: VolumeId
-    """Its id."""
+    id: Union[VolumeId, None]
+    """Its id; an image of format 1 on Ceph has none."""
+
+    problem: Union[str, None]
+    """Why it cannot be used, of an image of format 1."""
 
     volume: str
     """The volume."""

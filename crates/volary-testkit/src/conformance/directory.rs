@@ -107,6 +107,31 @@ pub(super) async fn rename_refuses_stale_entries_and_taken_names(s: &Stage) {
     assert_eq!(s.found(&n("c")).await, None);
 }
 
+pub(super) async fn a_name_that_was_away_has_another_version(s: &Stage) {
+    let (a, b) = (s.volume("a", MIB).await, n("b"));
+    let renamed = VolumeEntry { name: b.clone(), id: a.id.clone() };
+    let version = || async { s.name_version(&s.ns, &a, &CTL).await.unwrap() };
+    let first = version().await;
+    assert!(first.is_some());
+    let w = s.writer(&a).await;
+    w.fill(0, MIB, 3).await;
+    w.snap("s").await;
+    w.shut().await;
+    assert_eq!(version().await, first, "it is of the name, not of the content");
+    s.rename(&s.ns, &a, &b, &CTL).await.unwrap();
+    assert_eq!(version().await, None);
+    s.rename(&s.ns, &renamed, &a.name, &CTL).await.unwrap();
+    let second = version().await;
+    assert!(second.is_some() && second != first);
+    s.to_trash(&a, HOUR).await;
+    assert_eq!(version().await, None);
+    s.trash_restore(&s.ns, &a.id, &a.name, &CTL).await.unwrap();
+    let third = version().await;
+    assert!(third.is_some() && third != second && third != first);
+    let other = VolumeEntry { id: s.volume("other", MIB).await.id, ..a.clone() };
+    assert_eq!(s.name_version(&s.ns, &other, &CTL).await.unwrap(), None, "the name of another volume");
+}
+
 pub(super) async fn remove_frees_the_name(s: &Stage) {
     let a = s.volume("a", MIB).await;
     let w = s.writer(&a).await;

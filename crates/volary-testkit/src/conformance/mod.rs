@@ -82,7 +82,7 @@ macro_rules! conformance_tests {
         s10_directory = directory:
             a_new_volume_is_listed_found_and_zero a_taken_name_is_refused two_creators_of_one_name
             names_of_any_bytes find_opens_nothing_and_misses_politely a_head_is_told_without_opening rename_keeps_the_id_and_open_handles
-            rename_refuses_stale_entries_and_taken_names remove_frees_the_name remove_refuses_stale_entries
+            rename_refuses_stale_entries_and_taken_names a_name_that_was_away_has_another_version remove_frees_the_name remove_refuses_stale_entries
             remove_is_blocked_by_snapshots remove_is_blocked_by_a_writer remove_is_blocked_by_a_reader
             a_long_listing_is_complete cancelled_calls_change_nothing;
         s10_data = data:

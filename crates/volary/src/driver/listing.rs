@@ -1,15 +1,16 @@
 //! What there is: `ls`, `info`, `du`.
 
 use super::handle::{closing, named};
+use super::journal::PendingListing;
 use super::lineage::ParentReport;
-use crate::engine::{SnapshotInfo, Usage, Volume, VolumeEntry};
+use crate::engine::{SnapshotInfo, Unusable, Usage, Volume, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Store, Target, VolumeId, VolumeSpec, escape};
-use futures::future::Either;
-use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use futures::future::{Either, TryFutureExt};
+use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Volumes opened at a time to list their details: enough to hide a cluster's latency, few enough to spare it.
 const OPEN_AT_ONCE: usize = 16;
@@ -19,8 +20,10 @@ const OPEN_AT_ONCE: usize = 16;
 pub struct VolumeListing {
     /// The volume.
     pub volume: VolumeSpec,
-    /// Its id.
-    pub id: VolumeId,
+    /// Its id; an image of format 1 on Ceph has none.
+    pub id: Option<VolumeId>,
+    /// Why it cannot be used, of an image of format 1.
+    pub problem: Option<String>,
 }
 
 /// A volume in a long listing; what the user may not see is `None`.
@@ -28,16 +31,18 @@ pub struct VolumeListing {
 pub struct VolumeDetails {
     /// The volume.
     pub volume: VolumeSpec,
-    /// Its id.
-    pub id: VolumeId,
+    /// Its id; an image of format 1 on Ceph has none.
+    pub id: Option<VolumeId>,
     /// Its size.
     pub size_bytes: Option<u64>,
     /// What its head takes up itself.
     pub used_bytes: Option<u64>,
     /// The snapshot it is a clone of.
     pub parent: Option<ParentReport>,
-    /// Why the rest cannot be told, of a volume that is damaged, such as one without header.
+    /// Why the rest cannot be told: of a volume that is damaged, such as one without header, and of an image of format 1.
     pub problem: Option<String>,
+    /// Operations on it that stand in the journal.
+    pub pending: Vec<PendingListing>,
 }
 
 /// A snapshot of a volume, as `info` and `snap ls` show it.
@@ -87,6 +92,8 @@ pub struct VolumeInfo {
     pub metadata: BTreeMap<String, String>,
     /// When it was made.
     pub created: Option<Timestamp>,
+    /// Operations on it that stand in the journal.
+    pub pending: Vec<PendingListing>,
 }
 
 /// What a volume's head or one of its snapshots takes up.
@@ -105,7 +112,8 @@ pub struct UsageReport {
 }
 
 impl Store {
-    /// The volumes of a namespace, in no order, in bounded memory; those in trash are not among them.
+    /// The volumes of a namespace, in no order, in bounded memory; those in trash are not among them. What has a name there and
+    /// cannot be used, an image of format 1 on Ceph, comes last.
     ///
     /// # Errors
     /// `NotFound` for the pool or namespace, as the stream's only item.
@@ -115,10 +123,34 @@ impl Store {
         ctl: &'a Ctl,
     ) -> BoxStream<'a, Result<VolumeListing>> {
         let entries = self.engine().volumes(namespace, ctl);
-        entries.map_ok(|entry| VolumeListing { volume: namespace.volume(entry.name), id: entry.id }).boxed()
+        let listed = entries.map_ok(|entry| VolumeListing {
+            volume: namespace.volume(entry.name),
+            id: Some(entry.id),
+            problem: None,
+        });
+        let unusable = self.unusable(namespace, ctl).map_ok(|of| VolumeListing {
+            volume: namespace.volume(of.name),
+            id: None,
+            problem: Some(of.why),
+        });
+        listed.chain(unusable).boxed()
     }
 
-    /// As [`list`](Store::list), with size and parent; a volume that vanishes meanwhile is left out.
+    /// What has a name and cannot be used.
+    fn unusable<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        ctl: &'a Ctl,
+    ) -> impl Stream<Item = Result<Unusable>> + Send + 'a {
+        let list = async move {
+            let all = self.engine().unusable(namespace, ctl).await?;
+            Ok::<_, Error>(stream::iter(all.into_iter().map(Ok)))
+        };
+        list.try_flatten_stream()
+    }
+
+    /// As [`list`](Store::list), with size, parent, and what stands in the journal about it; a volume that vanishes meanwhile is left
+    /// out.
     ///
     /// # Errors
     /// As [`list`](Store::list), and what opening a volume fails with, other than `NotFound` and `Permission`.
@@ -127,9 +159,35 @@ impl Store {
         namespace: &'a Namespace,
         ctl: &'a Ctl,
     ) -> BoxStream<'a, Result<VolumeDetails>> {
-        let entries = self.engine().volumes(namespace, ctl);
-        let details = entries.map(move |entry| async move { self.details(namespace, entry?, ctl).await });
-        details.buffered(OPEN_AT_ONCE).try_filter_map(|found| std::future::ready(Ok(found))).boxed()
+        let details = async move {
+            let mut pending: HashMap<VolumeId, Vec<PendingListing>> = HashMap::new();
+            for of in visible(self.pending(namespace, ctl).await)? {
+                if let Some(id) = of.volume_id.clone() {
+                    pending.entry(id).or_default().push(of);
+                }
+            }
+            let with_pending = self.engine().volumes(namespace, ctl).map_ok(move |entry| {
+                let of = pending.remove(&entry.id).unwrap_or_default();
+                (entry, of)
+            });
+            let details = with_pending.map(move |found| async move {
+                let (entry, pending) = found?;
+                let details = self.details(namespace, entry, ctl).await?;
+                Ok(details.map(|details| VolumeDetails { pending, ..details }))
+            });
+            let unusable = self.unusable(namespace, ctl).map_ok(|of| VolumeDetails {
+                volume: namespace.volume(of.name),
+                id: None,
+                size_bytes: None,
+                used_bytes: None,
+                parent: None,
+                problem: Some(of.why),
+                pending: Vec::new(),
+            });
+            let found = details.buffered(OPEN_AT_ONCE).try_filter_map(|found| std::future::ready(Ok(found)));
+            Ok(found.chain(unusable))
+        };
+        details.try_flatten_stream().boxed()
     }
 
     async fn details(
@@ -169,7 +227,16 @@ impl Store {
             },
         };
         let volume = namespace.volume(entry.name);
-        Ok(Some(VolumeDetails { volume, id: entry.id, size_bytes, used_bytes, parent, problem }))
+        let pending = Vec::new();
+        Ok(Some(VolumeDetails {
+            volume,
+            id: Some(entry.id),
+            size_bytes,
+            used_bytes,
+            parent,
+            problem,
+            pending,
+        }))
     }
 
     /// All there is to say of a volume, or of it as it was at a snapshot.
@@ -192,6 +259,7 @@ impl Store {
         let read = async {
             let stat = volume.stat(ctl).await?;
             let used_bytes = volume.used_bytes(ctl).await?;
+            let pending = visible(self.pending_of(&spec.namespace, &stat.id, ctl).await)?;
             let snapshots = volume.snapshots(ctl).await?.into_iter().map(Into::into).collect();
             let text = |bytes: Vec<u8>| escape(&bytes).into_owned();
             let metadata = volume.metadata(ctl).await?.into_iter().map(|(k, v)| (text(k), text(v))).collect();
@@ -206,6 +274,7 @@ impl Store {
                 snapshots,
                 metadata,
                 created: stat.created,
+                pending,
             })
         };
         closing(&volume, read.await, ctl).await
@@ -272,6 +341,14 @@ impl Store {
             (Target::Id(_), None) => Ok(spec.clone()),
             (Target::Name(_), None) => Err(self.no_such_volume(spec, ctl).await),
         }
+    }
+}
+
+/// What is shown of a journal: nothing, to a user who may not read it.
+fn visible(pending: Result<Vec<PendingListing>>) -> Result<Vec<PendingListing>> {
+    match pending {
+        Err(error) if error.kind() == ErrorKind::Permission => Ok(Vec::new()),
+        pending => pending,
     }
 }
 

@@ -129,8 +129,9 @@ impl Store {
         let mut found = Vec::new();
         let mut details = self.list_details(namespace, ctl);
         while let Some(of) = details.try_next().await? {
-            let crate::Target::Name(name) = &of.volume.volume else { continue };
-            self.orphaned_snapshots(&of.volume, &of.id, &mut found, ctl).await?;
+            // What has no id cannot be used, nor removed, by anything here.
+            let (crate::Target::Name(name), Some(id)) = (&of.volume.volume, of.id) else { continue };
+            self.orphaned_snapshots(&of.volume, &id, &mut found, ctl).await?;
             if known.contains(name) {
                 continue;
             }
@@ -149,7 +150,7 @@ impl Store {
                 None => (OrphanClass::Unknown, "the inventory does not name it"),
             };
             let remedy = format!("volary rm {}", of.volume);
-            let (volume, id, used_bytes) = (of.volume, of.id, of.used_bytes);
+            let (volume, used_bytes) = (of.volume, of.used_bytes);
             found.push(Orphan { volume, id, class, detail: detail.into(), used_bytes, remedy });
         }
         for mut orphan in self.orphans_in_trash(namespace, ctl).await? {

@@ -1,5 +1,6 @@
 //! Planning a removal: everything is read, nothing is changed.
 
+use super::journal::AsGiven;
 use super::outcome::{Outcome, Step, StepOutcome};
 use crate::engine::{Child, Holder, HolderKind, Locker, Parent, SnapshotInfo, Volume};
 use crate::{Ctl, ErrorKind, Name, Namespace, Result, Store, VolumeId, VolumeSpec};
@@ -84,6 +85,10 @@ pub(crate) struct Plan {
     pub(crate) clones: Vec<Holder>,
     /// Who the volume is a clone of.
     pub(crate) parent: Option<Parent>,
+    /// What the volume is like, as far as it matters to an order that outlives this plan.
+    pub(crate) as_given: Option<AsGiven>,
+    /// What has become of the volume since the order was given that is carried out.
+    pub(crate) changed: Option<String>,
 }
 
 impl Plan {
@@ -113,6 +118,12 @@ impl Seen {
         seen.holders.extend(lockers.iter().map(|locker| lock_blocker(shown, locker)));
         seen.holders.append(&mut hidden);
         Ok(seen)
+    }
+
+    /// What of it matters to removing one snapshot.
+    pub(crate) fn of_snapshot(&self, snapshot: &Name) -> Seen {
+        let children = self.clones_of(snapshot).into_iter().cloned().collect();
+        Seen { children, ..Seen::default() }
     }
 
     fn clones_of(&self, snapshot: &Name) -> Vec<&Child> {

@@ -2,13 +2,13 @@
 
 use super::audit::audited;
 use super::handle::named;
-use super::journal::Work;
+use super::journal::{AsGiven, Work};
 use super::order::Order;
 use super::outcome::{Failure, Outcome, RemoveReport, Step, StepOutcome};
 use super::patience::Patience;
 use super::plan::{Act, Plan, Rules, Seen, Subject};
 use super::trash::require_keep;
-use crate::engine::{Holder, HolderKind, TrashEntry};
+use crate::engine::{Holder, HolderKind, TrashEntry, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Result, Store, Target, VolumeSpec};
 use serde_json::json;
 use std::time::Duration;
@@ -146,9 +146,17 @@ impl Store {
         ctl: &Ctl,
     ) -> Result<Option<RemoveReport>> {
         let (patience, resumed) = (Patience::new(options.wait), order.is_resumed());
+        let expected = order.expected().cloned();
         self.carry_out(subject, patience, order, ctl, || async {
-            let seen = self.see_to_remove(subject, ctl).await;
-            self.plan_volume(subject, seen, options, resumed, ctl).await
+            let (seen, version) =
+                futures::join!(self.see_to_remove(subject, ctl), self.name_version(subject, ctl));
+            let version = version?;
+            let none = Seen::default();
+            let found = seen.as_ref().unwrap_or(&none);
+            let changed = expected.as_ref().and_then(|of| of.changed(&subject.shown, version, found));
+            let as_given = Some(AsGiven::now(version, found));
+            let plan = self.plan_volume(subject, seen, options, resumed, ctl).await?;
+            Ok(Plan { as_given, changed, ..plan })
         })
         .await
     }
@@ -217,6 +225,7 @@ impl Store {
     {
         loop {
             let found = plan().await?;
+            order.consider(&found)?;
             if !found.blockers.is_empty() {
                 let may_go = found.blockers.iter().all(|blocker| may_go(blocker.kind));
                 let held = |by: &Holder| format!("{}: {}", by.kind.as_str(), by.detail);
@@ -272,6 +281,13 @@ impl Store {
             }
         }
         Ok(plan)
+    }
+
+    /// The version of the name that a volume is shown by ([`Engine::name_version`](crate::engine::Engine::name_version)).
+    pub(crate) async fn name_version(&self, subject: &Subject, ctl: &Ctl) -> Result<Option<u64>> {
+        let Target::Name(name) = &subject.shown.volume else { return Ok(None) };
+        let entry = VolumeEntry { name: name.clone(), id: subject.id.clone() };
+        self.engine().name_version(subject.namespace(), &entry, ctl).await
     }
 
     /// Whether a volume is neither under a name nor in trash, so that "not found" was said of the volume itself.

@@ -56,16 +56,15 @@ impl Store {
 
     /// Refuses what must not be done to a volume on which the journal has work; the error names the work, and how to drop it.
     async fn require_nothing_pending(&self, shown: &VolumeSpec, id: &VolumeId, ctl: &Ctl) -> Result<()> {
-        let pending = self.pending(&shown.namespace, ctl).await?;
-        let Some(of) = pending.into_iter().find(|of| of.volume_id.as_ref() == Some(id)) else {
+        let Some(of) = self.pending_of(&shown.namespace, id, ctl).await?.into_iter().next() else {
             return Ok(());
         };
-        let (intent, namespace) = (&of.id, &shown.namespace);
         let error = Error::new(ErrorKind::Blocked, format!("a `{}` of it is pending", of.operation))
             .context("volume", shown)
-            .context("intent", intent);
-        Err(error.hint(format!(
-            "`volary pending retry {intent} {namespace}` settles it, `volary pending forget {intent} {namespace}` drops it"
-        )))
+            .context("intent", &of.id);
+        Err(error.hint(match of.unconfirmed {
+            Some(_) => of.remedy,
+            None => format!("`volary pending retry {} {}` settles it, {}", of.id, of.namespace, of.remedy),
+        }))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::audit::audited;
 use super::handle::closing;
-use super::journal::Work;
+use super::journal::{AsGiven, Work};
 use super::order::Order;
 use super::outcome::{Failure, Outcome, SnapshotOutcome, StepOutcome};
 use super::patience::Patience;
@@ -158,13 +158,16 @@ impl Store {
         subject: &Subject,
         seen: &Seen,
         snapshot: &SnapshotInfo,
-        rules: Rules,
+        (rules, expected): (Rules, Option<&AsGiven>),
         ctl: &Ctl,
     ) -> Result<Plan> {
         let mut plan = self.plan_snapshot(subject, seen, snapshot, rules, ctl).await?;
         // Who has the volume open does not matter to a snapshot; who locked it does, and what may not be seen.
         let counts = |holder: &&Holder| matches!(holder.kind, HolderKind::Unknown | HolderKind::Lock);
         plan.blockers.extend(seen.holders.iter().filter(counts).cloned());
+        let clones = seen.of_snapshot(&snapshot.name);
+        plan.changed = expected.and_then(|of| of.changed(&subject.shown, None, &clones));
+        plan.as_given = Some(AsGiven::now(None, &clones));
         Ok(plan)
     }
 
@@ -176,7 +179,7 @@ impl Store {
         options: SnapshotRemoveOptions,
         ctl: &Ctl,
     ) -> Result<SnapshotOutcome> {
-        let plan = self.plan_one(subject, seen, snapshot, options.rules(false), ctl).await?;
+        let plan = self.plan_one(subject, seen, snapshot, (options.rules(false), None), ctl).await?;
         let mut outcome = untouched(subject, &snapshot.name);
         outcome.outcome = if plan.blockers.is_empty() { Outcome::Planned } else { Outcome::Blocked };
         outcome.steps = plan.acts.iter().map(|act| act.step(subject, StepOutcome::Planned)).collect();
@@ -241,8 +244,8 @@ impl Store {
         ctl: &Ctl,
     ) -> SnapshotOutcome {
         let mut outcome = untouched(subject, &snapshot.name);
-        let rules = options.rules(order.is_resumed());
-        let plan = || self.plan_one(subject, seen, snapshot, rules, ctl);
+        let (rules, expected) = (options.rules(order.is_resumed()), order.expected().cloned());
+        let plan = || self.plan_one(subject, seen, snapshot, (rules, expected.as_ref()), ctl);
         let ended = self.pursue(subject, &mut order, patience, &mut outcome.steps, ctl, plan).await;
         let failure = match ended {
             Ok(End::Done(_)) => {

@@ -2,11 +2,11 @@
 
 use super::audit::audited;
 use super::handle::{closing, named};
-use super::journal::{Intent, Work};
+use super::journal::{AsGiven, Intent, Work};
 use super::order::Order;
 use super::outcome::{Outcome, RemoveReport, Step, StepOutcome};
 use super::patience::Patience;
-use super::plan::{Act, Plan, Rules, Subject};
+use super::plan::{Act, Plan, Rules, Seen, Subject};
 use super::remove::{planned, trash_blocker};
 use super::staging::STAGING_PREFIX;
 use crate::engine::{Holder, HolderKind, Parent, TrashEntry, TrashOptions, TrashState};
@@ -104,9 +104,11 @@ impl Store {
         let moved = async {
             let entry = self.resolve(spec, ctl).await?;
             let subject = Subject { shown: named(spec, &entry), id: entry.id };
-            let work = Work::MoveToTrash { keep };
-            let (engine, id) = (self.shared_engine(), Some(subject.id.clone()));
-            let intent = Intent::begin(engine, "trash_move", &subject.shown, id, work, ctl).await?;
+            let version = self.name_version(&subject, ctl).await?;
+            let (engine, work) = (self.shared_engine(), Work::MoveToTrash { keep });
+            // Of snapshots and clones it takes none away.
+            let as_given = Some(AsGiven::now(version, &Seen::default()));
+            let intent = Intent::begin_order(engine, "trash_move", &subject, work, as_given, ctl).await?;
             let moved = self.put_into_trash(&subject, keep, false, ctl).await;
             let until = intent.conclude(moved, ctl).await?;
             Ok(TrashMoveReport { volume: subject.shown, id: subject.id, until })

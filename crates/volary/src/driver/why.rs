@@ -56,8 +56,10 @@ impl Store {
                 Error::new(ErrorKind::NotFound, "no such volume").context("volume", spec)
             }));
         }
-        let mut pending = self.pending(&spec.namespace, ctl).await?;
-        pending.retain(|of| of.volume_id.is_some() && of.volume_id == plan.id);
+        let pending = match &plan.id {
+            Some(id) => self.pending_of(&spec.namespace, id, ctl).await?,
+            None => Vec::new(),
+        };
         Ok(WhyReport { volume: plan.volume, id: plan.id, holders: plan.blockers, pending })
     }
 }

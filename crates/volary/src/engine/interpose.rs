@@ -189,8 +189,21 @@ impl<I: Interpose> Engine for Interposed<I> {
         self.by.stream(call, self.inner.volumes(namespace, ctl))
     }
 
+    async fn unusable(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<Unusable>> {
+        engine!(self, unusable(namespace, ctl), "{namespace}")
+    }
+
     async fn find(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<VolumeEntry>> {
         engine!(self, find(namespace, volume, ctl), "{namespace}/{volume}")
+    }
+
+    async fn name_version(
+        &self,
+        namespace: &Namespace,
+        volume: &VolumeEntry,
+        ctl: &Ctl,
+    ) -> Result<Option<u64>> {
+        engine!(self, name_version(namespace, volume, ctl), "{namespace}/{}", volume.name)
     }
 
     async fn head(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<Head>> {

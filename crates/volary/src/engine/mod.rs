@@ -73,8 +73,21 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     /// A volume made or removed meanwhile may or may not be seen. The stream ends after its first error.
     fn volumes<'a>(&'a self, namespace: &'a Namespace, ctl: &'a Ctl) -> BoxStream<'a, Result<VolumeEntry>>;
 
+    /// What has a name in a namespace and is no volume that can be used here, by name: on Ceph images of format 1
+    /// (`rbd_list`). [`volumes`](Engine::volumes) leaves them out.
+    async fn unusable(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<Unusable>>;
+
     /// The name and id of a volume that is not in trash, or `None`; opens nothing.
     async fn find(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<VolumeEntry>>;
+
+    /// A number that is the same only while a volume has had its name without a break: a rename there and back changes it, a move
+    /// into trash and out of it too. `None` when the name does not stand for the volume (the version of `rbd_id.NAME`).
+    async fn name_version(
+        &self,
+        namespace: &Namespace,
+        volume: &VolumeEntry,
+        ctl: &Ctl,
+    ) -> Result<Option<u64>>;
 
     /// Id and size of the head of a volume that is not in trash, or `None`; opens nothing where the store's own records tell
     /// exactly.

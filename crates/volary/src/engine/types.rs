@@ -120,6 +120,15 @@ pub struct VolumeEntry {
     pub id: VolumeId,
 }
 
+/// What has a name and is no volume that can be used ([`Engine::unusable`](super::Engine::unusable)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    /// The name, which nothing else can have.
+    pub name: Name,
+    /// Why it cannot be used.
+    pub why: String,
+}
+
 /// What can be said of a volume's head without opening it ([`Engine::head`](super::Engine::head)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {

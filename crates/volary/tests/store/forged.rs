@@ -17,7 +17,7 @@ fn record(number: u32, format: u32, volume: &str, id: Option<&VolumeId>, work: &
     json!({
         "format": format, "id": format!("{number:032x}"), "operation": "remove", "owner": null, "beat": 7,
         "lease_seconds": 30, "volume": volume, "volume_id": id, "work": work, "steps": ["staged", "publishing"],
-        "attempts": 1, "last_error": null, "next_attempt": null, "created": "2026-01-01T00:00:00Z",
+        "attempts": 1, "last_error": null, "next_attempt": null, "created": jiff::Timestamp::now(),
     })
 }
 

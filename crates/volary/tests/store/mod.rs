@@ -1,5 +1,6 @@
 //! A store from outside, the same on every engine: the binary that includes these says where stores are made.
 
+mod changed_since;
 mod check;
 mod cloneable;
 mod crash;

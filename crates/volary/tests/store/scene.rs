@@ -157,7 +157,9 @@ impl Scene {
                 listed.sort_by_key(|listing| listing.volume.to_string());
                 let mut volumes = Vec::new();
                 for listing in listed {
-                    let info = self.store.info(&listing.volume, &self.ctl).await.unwrap();
+                    let mut info = self.store.info(&listing.volume, &self.ctl).await.unwrap();
+                    // The journal is told once, below.
+                    info.pending.clear();
                     let children = self.store.children(&listing.volume, &self.ctl).await.unwrap();
                     volumes.push(json!({"info": info, "children": children}));
                 }

@@ -2,14 +2,16 @@
 
 use super::owner::Owner;
 use super::pages::record_of;
-use super::record::{IntentRecord, Work};
+use super::record::{AsGiven, IntentRecord, Work};
 use crate::driver::patience::retry_pause;
+use crate::driver::plan::Subject;
 use crate::engine::{Engine, Record};
 use crate::{Ctl, Error, ErrorKind, Result, VolumeId, VolumeSpec};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
 
 const BEAT: Duration = Duration::from_secs(5);
 const ERROR_CHARS: usize = 1024;
@@ -55,7 +57,26 @@ impl Intent {
         work: Work,
         ctl: &Ctl,
     ) -> Result<Intent> {
-        let record = IntentRecord::new(operation, volume, volume_id, work)?;
+        Intent::record(engine, IntentRecord::new(operation, volume, volume_id, work)?, ctl).await
+    }
+
+    /// The same of an order that takes something away, with what the volume is like now.
+    ///
+    /// # Errors
+    /// As [`begin`](Intent::begin).
+    pub(crate) async fn begin_order(
+        engine: Arc<dyn Engine>,
+        operation: &str,
+        subject: &Subject,
+        work: Work,
+        as_given: Option<AsGiven>,
+        ctl: &Ctl,
+    ) -> Result<Intent> {
+        let record = IntentRecord::new(operation, &subject.shown, Some(subject.id.clone()), work)?;
+        Intent::record(engine, record.as_given_now(as_given), ctl).await
+    }
+
+    async fn record(engine: Arc<dyn Engine>, record: IntentRecord, ctl: &Ctl) -> Result<Intent> {
         let stored = record.encode()?;
         if !engine.swap_record(record.namespace(), &record.key(), None, Some(&stored), ctl).await? {
             return Err(Error::new(ErrorKind::Internal, "a random id is in use").context("intent", record.id));
@@ -85,7 +106,8 @@ impl Intent {
     fn kept(keeper: Keeper) -> Intent {
         let id = keeper.record.id.clone();
         let (sender, asked) = mpsc::channel(1);
-        tokio::spawn(keeper.run(asked));
+        // What it has the engine do is the operation's.
+        tokio::spawn(keeper.run(asked).in_current_span());
         Intent { id, keeper: sender }
     }
 
@@ -127,6 +149,24 @@ impl Intent {
         if let Err(error) = self.ask(Ask::Change(Box::new(edit)), ctl).await {
             tracing::warn!(intent = self.id, error = error.report(), "the reason could not be recorded");
         }
+    }
+
+    /// Records that the order waits for `unconfirmed`, what has become of its volume, to be confirmed; or that it was, and what the
+    /// volume is like now.
+    ///
+    /// # Errors
+    /// As [`step`](Intent::step).
+    pub(crate) async fn reconsider(
+        &self,
+        unconfirmed: Option<String>,
+        as_given: Option<AsGiven>,
+        ctl: &Ctl,
+    ) -> Result<()> {
+        let edit = move |record: &mut IntentRecord| {
+            record.unconfirmed = unconfirmed;
+            record.as_given = as_given.or(record.as_given.take());
+        };
+        self.ask(Ask::Change(Box::new(edit)), ctl).await
     }
 
     /// Removes the record: everything is done, or undone.

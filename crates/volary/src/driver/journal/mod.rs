@@ -19,7 +19,7 @@ pub use pending::{PendingListing, PendingPage, PendingRecord};
 pub use reap::{ReapOptions, ReapOutcome, ReapReport, Reaper};
 
 pub(crate) use intent::{Intent, is_uncertain};
-pub(crate) use record::{IntentRecord, Work};
+pub(crate) use record::{AsGiven, IntentRecord, Work};
 
 use crate::{Error, ErrorKind, Result};
 

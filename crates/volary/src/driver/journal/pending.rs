@@ -40,6 +40,11 @@ pub struct PendingListing {
     pub age_seconds: u64,
     /// Why nothing of it is carried out, if it is invalid: Volary did not write it for this namespace.
     pub invalid: Option<String>,
+    /// What has become of the volume since the order was given: it waits until somebody confirms it
+    /// ([`ReapOptions::confirm`](crate::ReapOptions::confirm)).
+    pub unconfirmed: Option<String>,
+    /// The command that drops it, and the one that confirms it if it waits for that.
+    pub remedy: String,
 }
 
 /// A page of what is pending in a namespace.
@@ -68,7 +73,16 @@ impl PendingListing {
     pub(super) fn of(namespace: &Namespace, found: &Found) -> PendingListing {
         let unread = match &found.read {
             Ok(of) => {
+                let drops = remedy(&of.id, namespace);
+                let confirms = || {
+                    format!(
+                        "`volary pending retry --confirm {} {namespace}` carries it out all the same, {drops}",
+                        of.id
+                    )
+                };
                 return PendingListing {
+                    remedy: of.unconfirmed.as_ref().map_or_else(|| drops.clone(), |_| confirms()),
+                    unconfirmed: of.unconfirmed.clone(),
                     id: of.id.clone(),
                     namespace: namespace.clone(),
                     operation: of.operation.clone(),
@@ -92,6 +106,8 @@ impl PendingListing {
             Unread::Format(_) => Some(unread.error(namespace, &id).report()),
         };
         PendingListing {
+            remedy: remedy(&id, namespace),
+            unconfirmed: None,
             id,
             namespace: namespace.clone(),
             operation: UNKNOWN.to_owned(),
@@ -107,9 +123,9 @@ impl PendingListing {
         }
     }
 
-    /// Whether an agent may try it now: nobody else paused it, and it is not invalid.
+    /// Whether an agent may try it now: nobody else paused it, it does not wait to be confirmed, and is not invalid.
     pub fn is_due(&self) -> bool {
-        self.invalid.is_none() && is_due(self.next_attempt)
+        self.invalid.is_none() && self.unconfirmed.is_none() && is_due(self.next_attempt)
     }
 }
 
@@ -137,6 +153,21 @@ impl Store {
             after = page.next;
         }
         Ok(all)
+    }
+
+    /// The same of one volume.
+    ///
+    /// # Errors
+    /// As [`pending`](Store::pending).
+    pub(crate) async fn pending_of(
+        &self,
+        namespace: &Namespace,
+        id: &VolumeId,
+        ctl: &Ctl,
+    ) -> Result<Vec<PendingListing>> {
+        let mut pending = self.pending(namespace, ctl).await?;
+        pending.retain(|of| of.volume_id.as_ref() == Some(id));
+        Ok(pending)
     }
 
     /// A page of [`pending`](Store::pending), for journals that are too long to be read at once: what comes after
@@ -219,6 +250,10 @@ impl Store {
         let record = record_of(self.engine(), namespace, &key, ctl).await?;
         Ok(record.map(|record| Found { read: IntentRecord::read(namespace, &record), record }))
     }
+}
+
+fn remedy(id: &str, namespace: &Namespace) -> String {
+    format!("`volary pending forget {id} {namespace}` drops it")
 }
 
 /// The same with every text in it escaped.

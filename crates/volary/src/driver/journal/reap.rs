@@ -28,11 +28,19 @@ pub struct ReapOptions {
     pub wait: Duration,
     /// Leave alone what failed a short while ago, the longer the more often.
     pub due_only: bool,
+    /// Carry out also an order that waits to be confirmed ([`PendingListing::unconfirmed`]), on the volume as it is now.
+    pub confirm: bool,
 }
 
 impl Default for ReapOptions {
     fn default() -> Self {
-        ReapOptions { max: usize::MAX, only: None, wait: Duration::from_secs(40), due_only: false }
+        ReapOptions {
+            max: usize::MAX,
+            only: None,
+            wait: Duration::from_secs(40),
+            due_only: false,
+            confirm: false,
+        }
     }
 }
 
@@ -224,6 +232,11 @@ impl Reaper {
         if options.due_only && !intent.is_due() {
             report.outcome = ReapOutcome::Pending;
             report.error = intent.last_error;
+            return Ok(report);
+        }
+        if let Some(why) = intent.unconfirmed.as_ref().filter(|_| !options.confirm) {
+            report.outcome = ReapOutcome::Pending;
+            report.failed(&intent.unconfirmed(why));
             return Ok(report);
         }
         let ctl = &ctl.for_removal();

@@ -1,18 +1,25 @@
 //! How each kind of work that was begun is finished, or undone.
 
-use super::record::{IntentRecord, Work};
+use super::record::{AsGiven, IntentRecord, Work};
 use super::{Intent, reap::ReapOptions};
 use crate::driver::handle::{closing, named};
 use crate::driver::order::Order;
 use crate::driver::patience::{Patience, patiently};
+use crate::driver::plan::Seen;
 use crate::driver::plan::Subject;
 use crate::driver::remove::RemoveOptions;
 use crate::driver::snapshot_removal::SnapshotRemoveOptions;
 use crate::driver::staging::{PUBLISHING, Staging};
 use crate::engine::{SnapshotInfo, TrashEntry, TrashOptions, TrashState, Volume, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Name, Result, Store, Target, VolumeId, VolumeSpec};
+use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// A rollback that was cut short longer ago is not finished unasked: the volume may have been written to since.
+const ROLLBACK_GOES_ON: SignedDuration = SignedDuration::from_hours(1);
+/// By how much the clocks of two hosts may differ.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(1);
 
 /// What was found of a volume that somebody had begun to remove.
 enum Found {
@@ -33,7 +40,7 @@ impl Store {
         options: &ReapOptions,
         ctl: &Ctl,
     ) -> Result<()> {
-        let wait = options.wait;
+        let (wait, confirmed) = (options.wait, options.confirm);
         let spec = record.spec();
         if let Work::Make { staging } = &record.work {
             return self.settle_made(intent, record, &spec, staging, wait, ctl).await;
@@ -52,31 +59,44 @@ impl Store {
                     wait,
                     ..RemoveOptions::default()
                 };
-                self.settle_removal(intent, record, &spec, id, &options, ctl).await
+                self.settle_removal(intent, record, (&spec, id), &options, confirmed, ctl).await
             }
             Work::MoveToTrash { keep } => {
+                let subject = Subject { shown: spec.clone(), id: id.clone() };
                 let moved = async {
                     match self.look_for(&spec, id, ctl).await? {
                         Found::Named(shown) if shown == spec => {
-                            let subject = Subject { shown, id: id.clone() };
+                            let version = self.name_version(&subject, ctl).await?;
+                            let as_given = record.as_given().filter(|_| !confirmed);
+                            let changed = |of: &AsGiven| of.changed(&spec, version, &Seen::default());
+                            if let Some(why) = as_given.and_then(changed) {
+                                return waiting(&intent, record, why, ctl).await;
+                            }
                             self.put_into_trash(&subject, *keep, false, ctl).await.map(drop)
                         }
                         // Under another name it is somebody's again.
                         Found::Named(_) | Found::Trashed(_) | Found::Gone => Ok(()),
                     }
                 };
-                concluded(intent, moved.await, ctl).await
+                let moved = moved.await;
+                concluded(intent, moved, ctl).await
             }
             Work::RemoveSnapshot { snapshot, unprotect, flatten_children } => {
                 let options =
                     SnapshotRemoveOptions { force: *unprotect, flatten_children: *flatten_children };
-                self.settle_snapshot_removal(intent, record, (&spec, id, *snapshot), options, wait, ctl).await
+                let subject = (&spec, id, *snapshot);
+                self.settle_snapshot_removal(intent, record, subject, options, (wait, confirmed), ctl).await
             }
             Work::RemoveTrashed => {
                 let by_id = spec.namespace.volume_by_id(id.clone());
                 match self.trashed(&spec, id, ctl).await {
+                    Ok(Some(entry)) if !confirmed && is_later(entry.deleted, record.created) => {
+                        let why = "it was brought back, and put into trash again, since".to_owned();
+                        let waits = waiting(&intent, record, why, ctl).await;
+                        concluded(intent, waits, ctl).await
+                    }
                     Ok(Some(entry)) => {
-                        let order = Order::resumed(record.work.clone(), intent);
+                        let order = Order::resumed(record, intent, confirmed);
                         let report = self.remove_trashed(&by_id, entry, true, wait, order, ctl).await?;
                         report.and_then(|report| report.error()).map_or(Ok(()), Err)
                     }
@@ -96,12 +116,21 @@ impl Store {
             work @ (Work::Flatten | Work::Rollback { .. } | Work::Protect { .. }) => {
                 let by_id = spec.namespace.volume_by_id(id.clone());
                 let done = async {
+                    let age = Timestamp::now().duration_since(record.created);
+                    if matches!(work, Work::Rollback { .. }) && !confirmed && age > ROLLBACK_GOES_ON {
+                        let why = format!(
+                            "it may have been written to, and that would be lost: the rollback is of {}",
+                            record.created
+                        );
+                        return waiting(&intent, record, why, ctl).await;
+                    }
                     if *work == Work::Flatten {
                         self.reads_at_home(&spec, id, ctl).await?;
                     }
                     patiently(wait, ctl, || self.repeat(&by_id, work, ctl)).await
                 };
-                concluded(intent, unless(done.await, ErrorKind::NotFound), ctl).await
+                let done = unless(done.await, ErrorKind::NotFound);
+                concluded(intent, done, ctl).await
             }
         }
     }
@@ -155,15 +184,15 @@ impl Store {
         &self,
         intent: Intent,
         record: &IntentRecord,
-        spec: &VolumeSpec,
-        id: &VolumeId,
+        (spec, id): (&VolumeSpec, &VolumeId),
         options: &RemoveOptions,
+        confirmed: bool,
         ctl: &Ctl,
     ) -> Result<()> {
         let report = match self.look_for(spec, id, ctl).await {
             Ok(Found::Named(shown)) if shown == *spec => {
                 let subject = Subject { shown, id: id.clone() };
-                let order = Order::resumed(record.work.clone(), intent);
+                let order = Order::resumed(record, intent, confirmed);
                 self.remove_ordered(&subject, options, order, ctl).await?
             }
             Ok(Found::Named(shown)) => {
@@ -182,7 +211,12 @@ impl Store {
                     Ok(note) if note.as_ref().is_none_or(|note| note.at < record.created) => {}
                     settled => return concluded(intent, settled.map(drop), ctl).await,
                 }
-                let order = Order::resumed(record.work.clone(), intent);
+                if !confirmed && !record.has_begun("move_to_trash") {
+                    let why = "somebody has put it into trash since".to_owned();
+                    let waits = waiting(&intent, record, why, ctl).await;
+                    return concluded(intent, waits, ctl).await;
+                }
+                let order = Order::resumed(record, intent, confirmed);
                 let by_id = spec.namespace.volume_by_id(id.clone());
                 self.remove_trashed(&by_id, entry, true, options.wait, order, ctl).await?
             }
@@ -211,7 +245,7 @@ impl Store {
         record: &IntentRecord,
         (spec, id, snapshot): (&VolumeSpec, &VolumeId, u64),
         options: SnapshotRemoveOptions,
-        wait: Duration,
+        (wait, confirmed): (Duration, bool),
         ctl: &Ctl,
     ) -> Result<()> {
         let by_id = spec.namespace.volume_by_id(id.clone());
@@ -225,7 +259,7 @@ impl Store {
             let done = patiently(wait, ctl, open).await;
             return concluded(intent, unless(done, ErrorKind::NotFound), ctl).await;
         };
-        let order = Order::resumed(record.work.clone(), intent);
+        let order = Order::resumed(record, intent, confirmed);
         let (read, patience) = ((&subject, &seen), Patience::new(wait));
         let outcome = self.remove_snapshot_ordered(read, found, options, patience, order, ctl).await;
         outcome.error().map_or(Ok(()), Err)
@@ -254,6 +288,18 @@ impl Store {
         };
         closing(&volume, done.await, ctl).await
     }
+}
+
+/// Records why an order waits to be confirmed, and fails with that.
+async fn waiting(intent: &Intent, record: &IntentRecord, why: String, ctl: &Ctl) -> Result<()> {
+    let error = record.unconfirmed(&why);
+    intent.reconsider(Some(why), None, ctl).await?;
+    Err(error)
+}
+
+/// Whether a time is later than another, whichever hosts' clocks told them.
+fn is_later(time: Timestamp, than: Timestamp) -> bool {
+    time.duration_since(than) > CLOCKS_DIFFER
 }
 
 /// Success, where failing so means that nothing is left to do.

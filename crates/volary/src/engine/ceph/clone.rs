@@ -132,8 +132,7 @@ async fn attach(pool: &rbd::Pool, of: &SnapshotRef, parent: &Parent, id: &Volume
         return Ok(());
     }
     Err(Error::new(ErrorKind::Blocked, "the snapshot is not protected any more")
-        .context("snapshot", &of.snapshot)
-        .hint("protect it before cloning it"))
+        .context("snapshot", &of.snapshot))
 }
 
 /// Refuses for a parent, or a snapshot of it, that is not there or not protected.

@@ -1,6 +1,6 @@
 //! The directory of a namespace: names and ids, read without opening images.
 
-use super::NO_LIMIT;
+use super::{NO_LIMIT, format_1};
 use crate::engine::VolumeEntry;
 use crate::{Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use rbd::Features;
@@ -48,11 +48,24 @@ pub(super) async fn page(pool: &rbd::Pool, after: &[u8]) -> Result<(Vec<VolumeEn
     Ok((page.entries.iter().map(entry).collect::<Result<_>>()?, last))
 }
 
+/// The longest that the object of a name is.
+const ID_BYTES: usize = 4096;
+
+fn id_object(name: &Name) -> Vec<u8> {
+    [b"rbd_id.", name.as_bytes()].concat()
+}
+
 /// The id a name leads to.
 pub(super) async fn id_of(pool: &rbd::Pool, name: &Name) -> Result<Option<VolumeId>> {
-    let object = [b"rbd_id.", name.as_bytes()].concat();
-    let bytes = pool.object_read(&object, 4096, NO_LIMIT).await?;
+    let bytes = pool.object_read(&id_object(name), ID_BYTES, NO_LIMIT).await?;
     bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| id(&bytes, "rbd_id")).transpose()
+}
+
+/// The version of the object of a name; none when it leads to another volume, or to none.
+pub(super) async fn name_version(pool: &rbd::Pool, entry: &VolumeEntry) -> Result<Option<u64>> {
+    let read = pool.object_read_versioned(&id_object(&entry.name), ID_BYTES, NO_LIMIT).await?;
+    let Some((bytes, version)) = read.filter(|(bytes, _)| !bytes.is_empty()) else { return Ok(None) };
+    Ok((id(&bytes, "rbd_id")? == entry.id).then_some(version))
 }
 
 /// The value of one key of the directory: a string.
@@ -60,31 +73,6 @@ async fn listed(pool: &rbd::Pool, key: &[u8]) -> Result<Option<Vec<u8>>> {
     let first = pool.omap_values(DIRECTORY, vec![key.to_vec()], NO_LIMIT).await?.into_iter().next();
     let Some((_, value)) = first else { return Ok(None) };
     Ok(Some(string(&value).ok_or_else(|| malformed("rbd_directory"))?.0.to_vec()))
-}
-
-/// How the object begins in which an image of format 1 keeps all that it knows of itself.
-const FORMAT_1: &[u8] = b"<<< Rados Block Device Image >>>\n";
-
-/// Refuses the name of an image of format 1: it has no id, and the keys of the directory do not name it.
-async fn require_no_format_1(pool: &rbd::Pool, name: &Name) -> Result<()> {
-    let object = [name.as_bytes(), b".rbd"].concat();
-    let begins = pool.object_read(&object, FORMAT_1.len(), NO_LIMIT).await?;
-    if begins.is_none_or(|begins| begins != FORMAT_1) {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::Unsupported, "an image of format 1 has that name").context("name", name).hint(
-        "`rbd migration prepare`, `execute` and `commit` of it make it one of format 2; `rbd rm` removes it",
-    ))
-}
-
-/// Refuses what would give a name to something new that an image of format 1 has; nothing else refuses it.
-pub(super) async fn require_free(pool: &rbd::Pool, name: &Name) -> Result<()> {
-    require_no_format_1(pool, name).await.map_err(|error| match error.kind() {
-        ErrorKind::Unsupported => Error::new(ErrorKind::AlreadyExists, "an image of format 1 has that name")
-            .context("name", name)
-            .hint("choose another name, or rename the image with `rbd mv`"),
-        _ => error,
-    })
 }
 
 /// # Errors
@@ -96,7 +84,7 @@ pub(super) async fn find(pool: &rbd::Pool, target: &Target) -> Result<Option<Vol
                 None => {
                     let key = [b"name_", name.as_bytes()].concat();
                     // librbd takes a volume out of the directory last: one whose removal was cut short is still listed.
-                    match futures::try_join!(listed(pool, &key), require_no_format_1(pool, name))?.0 {
+                    match futures::try_join!(listed(pool, &key), format_1::refuse(pool, name))?.0 {
                         Some(id) => Some(VolumeId::new(String::from_utf8_lossy(&id))?),
                         None => None,
                     }

@@ -16,6 +16,7 @@ mod expected;
 mod extents;
 mod figures;
 mod flatten;
+mod format_1;
 mod half_removed;
 mod header;
 mod holders;

@@ -69,9 +69,7 @@ pub(super) async fn refuse_unless_protected(image: &Image, name: &Name) -> Resul
     if find(image, name).await?.protected {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Blocked, "the snapshot is not protected")
-        .context("snapshot", name)
-        .hint("protect it before cloning it"))
+    Err(Error::new(ErrorKind::Blocked, "the snapshot is not protected").context("snapshot", name))
 }
 
 impl Handle {

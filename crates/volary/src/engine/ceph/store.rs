@@ -3,14 +3,14 @@
 use super::connection::Ceph;
 use super::volume::{Handle, progress};
 use super::{
-    NO_LIMIT, directory, examine, figures, half_removed, header, holders, lockers, object_map, own_data,
-    records, trash, trash_move, unopened,
+    NO_LIMIT, directory, examine, figures, format_1, half_removed, header, holders, lockers, object_map,
+    own_data, records, trash, trash_move, unopened,
 };
 use crate::engine::locked;
 use crate::engine::{
     Check, CheckOptions, CheckScope, Checked, CloneOptions, CreateOptions, Engine, Finding, Head, Holder,
     OpenOptions, Parent, PoolInfo, RecordPage, SnapshotRef, StoreDescription, TrashEntry, TrashOptions,
-    Usage, Volume, VolumeEntry,
+    Unusable, Usage, Volume, VolumeEntry,
 };
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use async_trait::async_trait;
@@ -175,9 +175,24 @@ impl Engine for Ceph {
         pages.try_flatten().boxed()
     }
 
+    async fn unusable(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<Unusable>> {
+        let list = async { format_1::listed(&self.0.enter(namespace).await?).await };
+        self.0.call(ctl, "list images of format 1", list).await
+    }
+
     async fn find(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<VolumeEntry>> {
         let find = async { directory::find(&self.0.enter(namespace).await?, volume).await };
         self.0.call(ctl, "find a volume", find).await
+    }
+
+    async fn name_version(
+        &self,
+        namespace: &Namespace,
+        volume: &VolumeEntry,
+        ctl: &Ctl,
+    ) -> Result<Option<u64>> {
+        let read = async { directory::name_version(&self.0.enter(namespace).await?, volume).await };
+        self.0.call(ctl, "look at a volume's name", read).await
     }
 
     async fn head(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<Head>> {
@@ -251,7 +266,7 @@ impl Engine for Ceph {
                 directory::check(&pool, volume).await?;
                 futures::try_join!(
                     lockers::require_none(&pool, &volume.id),
-                    directory::require_free(&pool, to)
+                    format_1::require_free(&pool, to)
                 )?;
                 Ok(pool.rename(volume.name.as_bytes(), to.as_bytes(), NO_LIMIT).await?)
             })

@@ -25,10 +25,8 @@ impl Store {
                 require_free(tx, namespace, name)?;
             }
             if !snapshot.protected {
-                let spec = parent.namespace.volume_by_id(of).at(parent.snapshot.clone());
                 return Err(Error::new(ErrorKind::Blocked, "the snapshot is not protected")
-                    .context("snapshot", &spec)
-                    .hint(format!("protect it first: volary snap protect {spec}"))
+                    .context("snapshot", &parent.snapshot)
                     .into());
             }
             let layer = Some((snapshot.id, snapshot.layer));

@@ -181,6 +181,18 @@ impl Store {
         })
     }
 
+    pub(super) fn name_version(&self, namespace: &Namespace, volume: &VolumeEntry) -> Result<Option<u64>> {
+        self.db.read(|tx| {
+            let row = namespace_row(tx, namespace)?;
+            let found = tx.query_row(
+                "SELECT named FROM volume WHERE id = ?1 AND namespace = ?2 AND name = ?3 AND trashed IS NULL",
+                params![volume.id.as_str(), row, volume.name.as_bytes()],
+                |row| Ok(uint(row.get(0)?)),
+            );
+            Ok(found.optional()?)
+        })
+    }
+
     pub(super) fn create(
         &self,
         namespace: &Namespace,
@@ -208,7 +220,7 @@ impl Store {
             require_unlocked(tx, &volume.id)?;
             require_free(tx, row, to)?;
             tx.execute(
-                "UPDATE volume SET name = ?2 WHERE id = ?1",
+                "UPDATE volume SET name = ?2, named = named + 1 WHERE id = ?1",
                 params![volume.id.as_str(), to.as_bytes()],
             )?;
             Ok(())

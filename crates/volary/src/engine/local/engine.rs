@@ -138,9 +138,24 @@ impl Engine for Local {
         Box::pin(pages.try_flatten())
     }
 
+    /// Nothing else is in a store of its own.
+    async fn unusable(&self, _: &Namespace, _: &Ctl) -> Result<Vec<Unusable>> {
+        Ok(Vec::new())
+    }
+
     async fn find(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<VolumeEntry>> {
         let (namespace, volume) = (namespace.clone(), volume.clone());
         self.call(ctl, "find a volume", move |store| store.find(&namespace, &volume)).await
+    }
+
+    async fn name_version(
+        &self,
+        namespace: &Namespace,
+        volume: &VolumeEntry,
+        ctl: &Ctl,
+    ) -> Result<Option<u64>> {
+        let (namespace, volume) = (namespace.clone(), volume.clone());
+        self.call(ctl, "look at a volume's name", move |store| store.name_version(&namespace, &volume)).await
     }
 
     async fn head(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<Head>> {

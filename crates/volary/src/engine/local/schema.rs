@@ -83,6 +83,8 @@ const STEPS: &[Step] = &[
     },
     // Version 4: rows of blocks have the length of the object's file, its leaf and a checksum.
     super::blocks::convert,
+    // Version 5: how often a volume was given a name.
+    |tx, _| Ok(tx.execute_batch("ALTER TABLE volume ADD COLUMN named INTEGER NOT NULL DEFAULT 0;")?),
 ];
 
 /// Takes one step, in the transaction that brings the store to its version.

@@ -82,7 +82,7 @@ impl Store {
                 Some((_, Some(_))) => {
                     require_free(tx, row, name)?;
                     tx.execute(
-                        "UPDATE volume SET name = ?2, trashed = NULL, until = NULL WHERE id = ?1",
+                        "UPDATE volume SET name = ?2, named = named + 1, trashed = NULL, until = NULL WHERE id = ?1",
                         params![id.as_str(), name.as_bytes()],
                     )?;
                     Ok(())

@@ -1,6 +1,9 @@
 //! What an intent's record says, once it has been checked.
 
+mod as_given;
 mod stored;
+
+pub(crate) use as_given::AsGiven;
 
 use super::owner::Owner;
 use super::random_hex;
@@ -69,6 +72,10 @@ pub(crate) struct IntentRecord {
     /// Before then no agent tries again.
     pub(super) next_attempt: Option<Timestamp>,
     pub(super) created: Timestamp,
+    /// What the volume was like, of an order that takes something away.
+    pub(super) as_given: Option<AsGiven>,
+    /// What has become of the volume since: the order waits until somebody confirms it.
+    pub(super) unconfirmed: Option<String>,
 }
 
 /// Why a record is not carried out.
@@ -130,7 +137,14 @@ impl IntentRecord {
             last_error: None,
             next_attempt: None,
             created: Timestamp::now(),
+            as_given: None,
+            unconfirmed: None,
         })
+    }
+
+    /// The same of an order that takes something away, with what the volume is like now.
+    pub(super) fn as_given_now(self, as_given: Option<AsGiven>) -> Self {
+        IntentRecord { as_given, ..self }
     }
 
     /// Reads a record that lies in the journal of `namespace`.
@@ -163,7 +177,23 @@ impl IntentRecord {
 
     /// Whether an agent may try again now.
     pub(super) fn is_due(&self) -> bool {
-        is_due(self.next_attempt)
+        self.unconfirmed.is_none() && is_due(self.next_attempt)
+    }
+
+    /// The error of an order that waits until somebody confirms it, because of what has become of the volume since.
+    pub(crate) fn unconfirmed(&self, why: &str) -> Error {
+        Error::new(ErrorKind::Blocked, "the order waits to be confirmed: the volume is not as it was when it was given")
+            .context("volume", self.spec())
+            .context("since", why)
+            .hint(format!(
+                "`volary pending retry --confirm {0} {1}` carries it out on the volume as it is now, `volary pending forget {0} {1}` drops it",
+                self.id, self.namespace
+            ))
+    }
+
+    /// Whether a step of that name was begun, as far as the record goes back.
+    pub(super) fn has_begun(&self, step: &str) -> bool {
+        self.steps.iter().any(|begun| begun == step)
     }
 
     /// Adds a step, and drops the oldest of many.
@@ -179,6 +209,15 @@ impl IntentRecord {
             Work::Make { staging } => Some(staging),
             _ => None,
         }
+    }
+
+    pub(crate) fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// What the volume was like, of an order that takes something away.
+    pub(crate) fn as_given(&self) -> Option<&AsGiven> {
+        self.as_given.as_ref()
     }
 
     /// The id of the volume it is about; work that makes one can be without.

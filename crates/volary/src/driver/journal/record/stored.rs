@@ -2,8 +2,9 @@
 //!
 //! Whoever may write a namespace may write anything into its journal, and a more privileged process reads it: so every
 //! value has bounds, and a record cannot name a pool or namespace. Records of format 2 name both; they count only where they
-//! name those that they lie in.
+//! name those that they lie in. Records before format 4 do not say what the volume was like when an order was given.
 
+use super::as_given::StoredAsGiven;
 use super::{INTENT_PREFIX, IntentRecord, STEPS, Unread, Work};
 use crate::driver::journal::owner::Owner;
 use crate::driver::staging::STAGING_PREFIX;
@@ -14,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// The last format whose records name pool and namespace.
 const WITH_NAMESPACE: u32 = 2;
 /// What a store takes ([`swap_record`](crate::engine::Engine::swap_record)).
@@ -27,7 +28,7 @@ const MAX_OWNER_BYTES: usize = 256;
 const MAX_ERROR_CHARS: usize = 1024;
 const MAX_REASON_CHARS: usize = 240;
 
-type Checked<T> = std::result::Result<T, String>;
+pub(super) type Checked<T> = std::result::Result<T, String>;
 
 #[derive(Deserialize)]
 struct Format {
@@ -52,6 +53,10 @@ struct Stored {
     last_error: Option<String>,
     next_attempt: Option<Timestamp>,
     created: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    as_given: Option<StoredAsGiven>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unconfirmed: Option<String>,
 }
 
 /// Work as it is kept; names are escaped.
@@ -136,6 +141,8 @@ pub(super) fn write(of: &IntentRecord) -> Result<Vec<u8>> {
         last_error: of.last_error.clone(),
         next_attempt: of.next_attempt,
         created: of.created,
+        as_given: of.as_given.as_ref().map(Into::into),
+        unconfirmed: of.unconfirmed.clone(),
     };
     serde_json::to_vec(&stored)
         .map_err(|error| Error::new(ErrorKind::Internal, "writing an intent").because(error))
@@ -202,6 +209,8 @@ impl Stored {
             last_error: self.last_error.map(|error| printable(&error, MAX_ERROR_CHARS)),
             next_attempt: self.next_attempt,
             created: self.created,
+            as_given: self.as_given.map(StoredAsGiven::checked).transpose()?,
+            unconfirmed: self.unconfirmed.map(|why| printable(&why, MAX_ERROR_CHARS)),
         })
     }
 }

@@ -62,7 +62,8 @@ fn take_back(path: &Path, version: i64) {
              layer INTEGER NOT NULL REFERENCES layer, idx INTEGER NOT NULL CHECK(idx >= 0), object BLOB UNIQUE,
              PRIMARY KEY(layer, idx)) WITHOUT ROWID;
          INSERT INTO block SELECT layer, idx, object FROM blocks;
-         DROP TABLE blocks;",
+         DROP TABLE blocks;
+         ALTER TABLE volume DROP COLUMN named;",
     )
     .unwrap();
     db.execute("UPDATE store SET version = ?1", [version]).unwrap();
