@@ -136,14 +136,11 @@ impl Mapping<'_> {
     }
 
     fn decode_compressed(&self, entry: u64) -> Result<Cluster, ImageError> {
-        let (cluster, file) = (self.header.cluster_size(), self.source.len());
+        let file = self.source.len();
         let offset_bits = 62 - (self.header.cluster_bits - 8);
         let host = entry & ((1 << offset_bits) - 1);
         let sectors = (entry & (COMPRESSED - 1)) >> offset_bits;
         let end = (host - host % 512) + (sectors + 1) * 512;
-        if host < cluster {
-            return Err(malformed(L2, "a compressed stream in the header", entry));
-        }
         // The count is in sectors: the file itself may end inside the last one.
         let there = host < file && end <= file.next_multiple_of(512);
         require(there, Reason::Truncated, L2, || {

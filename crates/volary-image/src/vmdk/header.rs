@@ -24,6 +24,8 @@ pub(super) struct Header {
     pub(super) directory: u64,
     /// Where its copy is.
     pub(super) redundant: Option<u64>,
+    /// Where grains may begin: what comes before is kept for header, descriptor and tables, also where it is free.
+    pub(super) overhead: u64,
     /// Where the footer begins, with its marker; it ends the file.
     pub(super) footer: Option<u64>,
 }
@@ -124,6 +126,7 @@ impl Header {
             descriptor_bytes,
             directory: 0,
             redundant: None,
+            overhead: 0,
             footer: None,
         };
         let mut last = head;
@@ -145,7 +148,7 @@ impl Header {
 
     fn place_directories(&mut self, last: &Sector, flags: u32, file: u64) -> Result<(), ImageError> {
         // QEMU refuses this too: a file cut in the room kept for metadata.
-        place(last.u64(64), 0, file, "vmdk.overhead")?;
+        self.overhead = place(last.u64(64), 0, file, "vmdk.overhead")?;
         let bytes = self.tables() * 4;
         self.directory = place(last.u64(56), bytes, file, "vmdk.directory")?;
         if flags & REDUNDANT != 0 {

@@ -1,7 +1,8 @@
 //! VMware sparse disks in one file, by the "VMware Virtual Disk Format 5.0" technical note: `monolithicSparse` and `streamOptimized`.
 //!
 //! A disk of several files, a text descriptor, a parent, a key or a feature that is not known is refused. The names the embedded
-//! descriptor holds are looked at, never opened. Of the markers of a stream only those of grains are read: the tables say where they are.
+//! descriptor holds are looked at, never opened. Of the markers of a stream only those of grains are needed: the tables say where everything
+//! is. The others are looked for where they belong, so that no grain lies on them.
 
 mod descriptor;
 mod footer;

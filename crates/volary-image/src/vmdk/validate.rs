@@ -1,7 +1,8 @@
 //! The validating pass: the whole mapping, before anything is read or created (section "Hosted Sparse Extents").
 //!
 //! Every structure claims its sectors in a bitmap that is sized by the file, so time and memory follow the file's length whatever the
-//! header claims. Streams begin at a sector of their own, so they claim theirs too, and add up to less than the file.
+//! header claims. Streams begin at a sector of their own, so they claim theirs too, and add up to less than the file. A grain has its whole
+//! length also where the disk ends inside it: a writer that knows the image may fill it.
 
 use super::SECTOR;
 use super::header::Header;
@@ -14,6 +15,9 @@ use crate::source::ReadAt;
 
 const CHECK: &str = "vmdk.mapping";
 const REDUNDANT: &str = "vmdk.redundant";
+/// The marker types of a grain table and of a directory.
+const TABLE: u32 = 1;
+const DIRECTORY: u32 = 2;
 
 /// Walks everything the disk's size reaches; returns the bytes mapped to data.
 pub(super) fn validate(header: &Header, source: &dyn ReadAt, report: &mut Report) -> Result<u64, ImageError> {
@@ -24,26 +28,57 @@ pub(super) fn validate(header: &Header, source: &dyn ReadAt, report: &mut Report
     if let Some(footer) = header.footer {
         claimed.claim(footer, 3 * SECTOR, "footer")?;
     }
-    claimed.claim(header.directory, tables * 4, "grain directory")?;
-    mapping
-        .tables(header.directory, 0..tables, &mut |_, at| claimed.claim(at, TABLE_BYTES, "grain table"))?;
+    claim_marked(&mapping, header.directory, tables * 4, DIRECTORY, &mut claimed)?;
+    mapping.tables(header.directory, 0..tables, &mut |_, at| {
+        claim_marked(&mapping, at, TABLE_BYTES, TABLE, &mut claimed)
+    })?;
     report.pass("vmdk.tables", "inside the file, each once");
     if let Some(copy) = header.redundant {
-        claimed.claim(copy, tables * 4, "redundant grain directory")?;
+        claim_marked(&mapping, copy, tables * 4, DIRECTORY, &mut claimed)?;
         check_redundant(&mapping, copy, &mut claimed)?;
         report.pass(REDUNDANT, "maps the same");
     }
 
     let mut data = 0;
     mapping.grains(0..header.size, &mut |guest, host| {
-        let bytes = header.grain_bytes(guest);
-        data += bytes;
-        let end = if header.compressed { mapping.stream(guest, host)?.end } else { host + bytes };
+        // Before a marker is read, which on another part would only be called malformed.
+        let taken = host < header.overhead || claimed.is_claimed(host, SECTOR);
+        require(!taken, Reason::Overlap, CHECK, || {
+            format!("the grain at {host:#x} overlaps another part, or what is kept for tables")
+        })?;
+        data += header.grain_bytes(guest);
+        let end = if header.compressed {
+            mapping.stream(guest, host)?.end
+        } else {
+            source.len().min(host + header.grain)
+        };
         claimed.claim(host, end - host, "grain")
     })?;
     report.pass("vmdk.grains", "inside the file, each once");
     report.pass(CHECK, format_args!("{data} bytes of data, nothing overlaps"));
     Ok(data)
+}
+
+/// Claims a directory or table, and in a stream the marker in the sector before it. Not all writers put one there: whoever keeps tables in
+/// front has none.
+fn claim_marked(
+    mapping: &Mapping<'_>,
+    at: u64,
+    bytes: u64,
+    kind: u32,
+    claimed: &mut Claimed,
+) -> Result<(), ImageError> {
+    claimed.claim(at, bytes, if kind == TABLE { "grain table" } else { "grain directory" })?;
+    if mapping.header.compressed {
+        let (before, mut found) = (at.saturating_sub(SECTOR), [0; 16]);
+        read_meta(mapping.source, &mut found, before, CHECK)?;
+        // The sectors that follow, a size of 0, the type.
+        let marker = u128::from(bytes.div_ceil(SECTOR)) | u128::from(kind) << 96;
+        if u128::from_le_bytes(found) == marker {
+            claimed.claim(before, SECTOR, "marker")?;
+        }
+    }
+    Ok(())
 }
 
 /// The copy must name a table of its own wherever the directory does, with the same entries: readers may use either, and must not see two
@@ -56,7 +91,7 @@ fn check_redundant(mapping: &Mapping<'_>, copy: u64, claimed: &mut Claimed) -> R
     let mut copies = 0_u64;
     mapping.tables(copy, 0..header.tables(), &mut |_, at| {
         copies += 1;
-        claimed.claim(at, TABLE_BYTES, "redundant grain table")
+        claim_marked(mapping, at, TABLE_BYTES, TABLE, claimed)
     })?;
     let (mut one, mut two) = ([0; TABLE_BYTES as usize], [0; TABLE_BYTES as usize]);
     mapping.tables(header.directory, 0..header.tables(), &mut |index, at| {

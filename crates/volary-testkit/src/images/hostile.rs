@@ -219,7 +219,8 @@ fn overlaps(t: &mut Table) {
     t.entry("stream running into an earlier data cluster", "overlap", 700, |b, _| {
         1 << 62 | 15 << 58 | (b.hosts[&600] + 512)
     });
-    t.entry("stream in the header", "malformed", 2, |_, _| 1 << 62 | 512);
+    t.entry("stream in the header", "overlap", 2, |_, _| 1 << 62 | 512);
+    t.entry("stream at the file's first byte", "overlap", 2, |_, _| 1 << 62);
     for (name, part) in [("refcount block", 0), ("table of snapshots", 1), ("L1 table of a snapshot", 2)] {
         t.spoil(&format!("data on a {name}"), "overlap", |b| {
             let place = match part {
@@ -262,6 +263,7 @@ fn overlaps(t: &mut Table) {
             change(b, at);
         });
     };
+    snapshots("an L1 table on the header", "overlap", &|b, at| _ = b.put64(at, 0));
     snapshots("an L1 table on data", "overlap", &|b, at| _ = b.put64(at, b.hosts[&600]));
     snapshots("an L1 table on the disk's", "overlap", &|b, at| _ = b.put64(at, b.l1));
     snapshots("an L1 table misaligned", "malformed", &|b, at| _ = b.put64(at, 4097));

@@ -1,8 +1,8 @@
 //! One case for every rule of the reader: the smallest file that breaks it.
 
 use super::super::{HostileCase, noise, pattern};
-use super::hostile_descriptor;
 use super::{Built, Grain, SECTOR, Vmdk, zlib};
+use super::{hostile_descriptor, hostile_overlaps};
 
 #[derive(Default)]
 pub(super) struct Cases(Vec<HostileCase>);
@@ -88,7 +88,7 @@ pub(super) fn stream() -> Vmdk {
     Vmdk { grain: 8, grains, ..Vmdk::stream(8 * 600) }
 }
 
-fn sector(at: u64) -> u32 {
+pub(super) fn sector(at: u64) -> u32 {
     (at / SECTOR) as u32
 }
 
@@ -100,7 +100,7 @@ pub fn hostile() -> Vec<HostileCase> {
     places(&mut c);
     footer(&mut c);
     mapping(&mut c);
-    overlaps(&mut c);
+    hostile_overlaps::cases(&mut c);
     redundant(&mut c);
     streams(&mut c);
     hostile_descriptor::cases(&mut c);
@@ -219,72 +219,7 @@ fn mapping(c: &mut Cases) {
     c.sparse("grain leaving the file", "truncated", |b| _ = b.set_entry(0, sector(end(b)) - 7));
     c.stream("grain at the end of the file, stream", "truncated", |b| _ = b.set_entry(0, sector(end(b))));
     c.sparse("zero grain without its flag", "overlap", |b| _ = b.set_entry(0, 1));
-    c.stream("zero grain without its flag, stream", "malformed", |b| _ = b.set_entry(0, 1));
-}
-
-/// Where a part of an image is.
-type Place = fn(&Built) -> u64;
-
-fn overlaps(c: &mut Cases) {
-    c.sparse("directory on its copy", "overlap", |b| {
-        let copy = b.copy.unwrap_or(0) / SECTOR;
-        b.place(56, copy);
-    });
-    c.sparse("directory on a table", "overlap", |b| {
-        // The table becomes a directory of one table, the other one.
-        let (at, other) = (b.tables[&0], b.tables[&1]);
-        b.place(56, at / SECTOR).put32(at, sector(at)).put32(at + 4, sector(other));
-    });
-    c.sparse("one table twice", "overlap", |b| _ = b.put32(b.directory, sector(b.tables[&1])));
-    c.stream("one table twice, stream", "overlap", |b| _ = b.put32(b.directory, sector(b.tables[&1])));
-    c.sparse("tables that share a sector", "overlap", |b| _ = b.put32(b.directory, sector(b.tables[&1]) - 3));
-    let places: [(&str, Place); 7] = [
-        ("the descriptor", |_| SECTOR * 5),
-        ("the directory", |b| b.directory),
-        ("its own table", |b| b.tables[&0]),
-        ("a later table", |b| b.tables[&1]),
-        ("the redundant directory", |b| b.copy.unwrap_or(SECTOR)),
-        ("a redundant table", |b| b.copies.get(&1).copied().unwrap_or(SECTOR)),
-        ("an earlier grain", |b| b.hosts[&0]),
-    ];
-    for (name, place) in places {
-        c.sparse(&format!("grain on {name}"), "overlap", |b| _ = b.set_entry(520, sector(place(b))));
-    }
-    for (name, place) in &places[..5] {
-        if *name == "a later table" {
-            continue;
-        }
-        c.sparse(&format!("table on {name}"), "overlap", |b| {
-            let at = place(b);
-            _ = b.put32(b.directory + 4, sector(at));
-        });
-        c.sparse(&format!("redundant table on {name}"), "overlap", |b| {
-            let (at, copy) = (place(b), b.copy.unwrap_or(0));
-            _ = b.put32(copy + 4, sector(at));
-        });
-    }
-    c.sparse("grains that share a sector", "overlap", |b| {
-        let at = sector(b.hosts[&520]) - 7;
-        b.set_entry(5, at);
-    });
-    c.sparse("one grain in two tables", "overlap", |b| _ = b.set_entry(520, sector(b.hosts[&0])));
-    c.sparse("one grain everywhere", "overlap", |b| {
-        let at = sector(b.hosts[&0]);
-        for grain in 0..512 {
-            b.set_entry(grain, at);
-        }
-    });
-    c.sparse("every table the same", "overlap", |b| {
-        let (at, table) = (b.directory, sector(b.tables[&0]));
-        b.put32(at, table).put32(at + 4, table);
-    });
-    // A stream that runs into the next grain, and one in a table that looks like it.
-    c.stream("stream running into another", "overlap", |b| _ = b.put32(b.hosts[&0] + 8, 4096));
-    c.stream("stream running into a table", "overlap", |b| _ = b.put32(b.hosts[&520] + 8, 3000));
-    c.stream("stream inside another", "overlap", |b| {
-        let at = b.hosts[&5] + SECTOR;
-        b.put(at, &8_u64.to_le_bytes()).put32(at + 8, 20).set_entry(1, sector(at));
-    });
+    c.stream("zero grain without its flag, stream", "overlap", |b| _ = b.set_entry(0, 1));
 }
 
 fn redundant(c: &mut Cases) {
@@ -343,13 +278,8 @@ fn streams(c: &mut Cases) {
         let (one, two) = (sector(b.hosts[&0]), sector(b.hosts[&5]));
         b.set_entry(0, two).set_entry(5, one);
     });
-    c.stream("one stream in two places", "malformed", |b| _ = b.set_entry(520, sector(b.hosts[&0])));
+    c.stream("one stream in two places", "overlap", |b| _ = b.set_entry(520, sector(b.hosts[&0])));
     c.stream("stream cut by its size", "malformed", |b| _ = b.put32(b.hosts[&1] + 8, 100));
-    c.stream("marker of a table as a grain", "malformed", |b| _ = b.set_entry(4, sector(b.tables[&0]) - 1));
-    c.stream("footer as a grain", "malformed", |b| {
-        let at = sector(b.footer.unwrap_or(0));
-        b.set_entry(4, at);
-    });
     let short = Vmdk { grain: 8, footer: false, ..Vmdk::stream(32) }.with(1, Grain::Data(noise(1, 4096)));
     let mut built = short.build();
     let host = built.hosts[&1];

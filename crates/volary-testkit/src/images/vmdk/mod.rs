@@ -2,6 +2,7 @@
 
 mod hostile;
 mod hostile_descriptor;
+mod hostile_overlaps;
 mod samples;
 
 pub use hostile::hostile;
