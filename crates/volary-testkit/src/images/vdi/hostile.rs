@@ -121,8 +121,13 @@ fn layout(c: &mut Cases) {
     c.field("data at", 344, &[0, 1, 511, 1023, 1025, u32::MAX - 1, u32::MAX], "malformed");
     c.field("data on the map, at", 344, &[512], "overlap");
     c.field("data beyond the file, at", 344, &[1536, 1 << 20, 0xffff_fe00], "truncated");
-    c.spoil("data on the header, map behind", "overlap", &empty(), |b| {
-        _ = b.put32(340, 1024).put32(344, 512)
+    c.spoil("data before the map", "overlap", &empty(), |b| _ = b.put32(340, 1024).put32(344, 512));
+    // The header ends in its third sector.
+    let long = Vdi { header_size: 1000, ..one() };
+    c.spoil("block on the header", "overlap", &long, |b| _ = b.put32(344, 1024));
+    c.spoil("block on the map", "overlap", &one(), |b| _ = b.put32(344, 512));
+    c.spoil("map in a block", "overlap", &one(), |b| {
+        _ = b.put(4096, &[0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]).put32(340, 4096)
     });
     // 129 entries do not end at the sector in which they begin.
     c.spoil("data on the map's last entry", "overlap", &Vdi::new(129 << 20), |b| _ = b.put32(344, 1024));

@@ -214,6 +214,13 @@ fn overlaps(t: &mut Table) {
     t.header("table on the header", 16, &be64(&[512, 1024]), "overlap");
     t.header("table on the footer", 16, &be64(&[2048]), "overlap");
     t.header("table into the footer", 28, &be32(&[129, 256]), "overlap");
+    t.spoil("header into the footer", "overlap", &Vhd { header: 2048, table: 512, ..empty() }, |b| {
+        // The footer's first half is the header's last quarter, in which nothing is looked at; both checksums hold.
+        b.bytes.truncate(2816);
+        let footer = b.bytes[..512].to_vec();
+        b.put(2816, &footer);
+        seal(&mut b.bytes[2048..3072], 36);
+    });
     t.spoil(
         "header into the footer, which there is a parent's name",
         "backing_file",
@@ -234,7 +241,11 @@ fn entries(t: &mut Table) {
     t.entry("block on the header", "overlap", |b| b.header);
     t.entry("block on the header's second half", "overlap", |b| b.header + 512);
     t.entry("block on the table", "overlap", |b| b.table);
-    t.entry("block into the footer", "overlap", move |b| b.bytes.len() as u64 - whole);
+    t.spoil("block into the footer", "overlap", &empty().with(0, noise(2, BLOCK)), |b| {
+        // Its last sector; there is no other block that it could lie on.
+        let sector = u32::try_from(b.hosts[&0] / 512).expect("a small file");
+        b.entry(0, sector + 1);
+    });
     t.entry("one block twice", "overlap", |b| b.hosts[&0]);
     t.entry("block one sector into another", "overlap", |b| b.hosts[&0] + 512);
     t.entry("block four sectors into another", "overlap", |b| b.hosts[&0] + 2048);
