@@ -3,6 +3,8 @@
 
 #[path = "both/mod.rs"]
 mod both;
+#[path = "ceph/caveats.rs"]
+mod caveats;
 #[path = "ceph/check.rs"]
 mod check;
 #[path = "ceph/client.rs"]

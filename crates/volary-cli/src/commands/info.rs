@@ -2,7 +2,7 @@ use super::ls::show_parent;
 use super::pending::show_pending;
 use super::snap::snapshot_table;
 use crate::arguments::parsed;
-use crate::output::{or_dash, pairs};
+use crate::output::{notes, or_dash, pairs};
 use crate::session::Session;
 use clap::Args;
 use volary::{Result, VolumeInfo, VolumeSpec, show_size};
@@ -34,7 +34,7 @@ fn show(info: &VolumeInfo) -> String {
         ("features", or_dash((!info.features.is_empty()).then(|| info.features.join(", ")))),
         ("parent", or_dash(info.parent.as_ref().map(show_parent))),
         ("created", or_dash(info.created)),
-    ]);
+    ]) + &notes(&info.notes);
     if !info.snapshots.is_empty() {
         text.push('\n');
         text.push_str(&snapshot_table(&info.snapshots));

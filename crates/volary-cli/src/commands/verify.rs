@@ -1,5 +1,5 @@
 use crate::arguments::{EXIT_CODES, parsed};
-use crate::output::pairs;
+use crate::output::{notes, pairs};
 use crate::session::Session;
 use clap::Args;
 use volary::{Result, Store, VerifyReport, VolumeSpec};
@@ -41,5 +41,5 @@ fn show(report: &VerifyReport) -> String {
         ("actual", report.actual.to_string()),
         ("match", if report.matches { "yes" } else { "NO" }.to_owned()),
         ("modified", yes_or_no(report.modified)),
-    ])
+    ]) + &notes(&report.notes)
 }

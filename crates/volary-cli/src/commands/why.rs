@@ -9,8 +9,8 @@ use volary::{Error, ErrorKind, FenceReport, Result, Store, VolumeSpec};
 
 /// Say who holds a volume, and what would make it let go
 ///
-/// Watchers, locks, snapshots, clones in every pool, protection, trash, group and mirror, and what may not be seen. Reads
-/// only, unless told to fence.
+/// Watchers, locks, snapshots, clones in every pool, protection, trash, group, mirror and caches, and what may not be seen; beside
+/// them what is pending, and what Ceph's manager was told to do with the volume. Reads only, unless told to fence.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary why web
@@ -55,7 +55,7 @@ pub(crate) async fn run(args: Why, session: &Session) -> Result<()> {
 async fn why(spec: &VolumeSpec, store: &Store, session: &Session) -> Result<()> {
     let report = store.why(spec, &session.ctl).await?;
     session.emit(&report, |of| {
-        if of.holders.is_empty() && of.pending.is_empty() {
+        if of.holders.is_empty() && of.pending.is_empty() && of.tasks.is_empty() {
             return format!("nobody holds {}\n", of.volume);
         }
         let rows = of
@@ -64,6 +64,10 @@ async fn why(spec: &VolumeSpec, store: &Store, session: &Session) -> Result<()> 
             .map(|holder| [holder.kind.as_str().to_owned(), holder.detail.clone(), holder.remedy.clone()]);
         let mut text = table(["HELD BY", "DETAIL", "REMEDY"], rows);
         text.push_str(&show_pending(&of.pending));
+        if !of.tasks.is_empty() {
+            let tasks = of.tasks.iter().map(|task| [task.detail.clone(), task.remedy.clone()]);
+            text.push_str(&table(["TASK", "REMEDY"], tasks));
+        }
         text
     })
 }

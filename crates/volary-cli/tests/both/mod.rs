@@ -4,6 +4,7 @@ mod agent;
 mod audit_log;
 pub(crate) mod check;
 mod cleanup;
+mod encrypted;
 mod findings;
 mod frozen;
 mod interrupts;

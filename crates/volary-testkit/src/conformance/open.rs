@@ -100,6 +100,7 @@ pub(super) async fn a_closed_handle_is_usage(s: &Stage) {
     refused(w.metadata(&CTL).await, ErrorKind::Usage);
     refused(w.set_metadata(b"k", b"v", &CTL).await, ErrorKind::Usage);
     refused(w.holders(&CTL).await, ErrorKind::Usage);
+    refused(w.caveats(&CTL).await, ErrorKind::Usage);
     s.writer(&a).await.holds(&[(MIB, 0)]).await;
     s.remove(&s.ns, &a, &CTL).await.unwrap();
 }

@@ -4,11 +4,11 @@ use super::audit::audited;
 use super::comparison::{Compared, Recorded};
 use super::fill::Fill;
 use super::import::require_room;
-use super::sectors;
 use super::staging::{Origin, Staging};
 use super::store::Store;
 use super::transfer::VolumeBlocks;
 use super::verify::data_bytes;
+use super::{notes, sectors};
 use crate::digest::ContentDigest;
 use crate::engine::Volume;
 use crate::{Ctl, Error, Result, VolumeId, VolumeSpec};
@@ -51,7 +51,8 @@ pub struct CopyReport {
     pub mismatch_accepted: bool,
     /// Whether it was read back and compared.
     pub verified: bool,
-    /// Notes on the volume that do not prevent the copy, such as a size that ends within a sector.
+    /// Notes on the volume that do not prevent the copy, such as a size that ends within a sector, writes that are not in the
+    /// source's content yet, and that it is encrypted.
     pub notes: Vec<String>,
     /// How long it took.
     pub seconds: f64,
@@ -112,6 +113,8 @@ impl Store {
         let started = Instant::now();
         let stat = source.stat(ctl).await?;
         let recorded = Recorded::of(&**source, &stat, ctl).await?;
+        let mut notes = sectors::notes(to, stat.size_bytes);
+        notes.extend(notes::of_content(&**source, ctl).await?);
         let data_bytes = data_bytes(&**source, stat.size_bytes, ctl).await?;
         let room = self.engine().pool_info(&to.namespace.pool, ctl).await?;
         require_room(data_bytes, room.as_ref())?;
@@ -126,7 +129,7 @@ impl Store {
         };
         let origin = Origin::Empty { size_bytes: stat.size_bytes };
         let (staging, volume) = Staging::begin(self, "copy", to, origin, ctl).await?.opened(ctl).await?;
-        let filled: Result<(ContentDigest, Compared), Error> = async {
+        let filled: Result<(ContentDigest, Compared, Option<String>), Error> = async {
             let blocks = Arc::new(VolumeBlocks::new(source.clone(), stat.size_bytes));
             let digest = fill.copy_in(&volume, blocks.clone(), ctl).await?;
             let (mismatched_bytes, accept) = (blocks.mismatched_bytes(), options.accept_mismatch);
@@ -141,14 +144,15 @@ impl Store {
             });
             let fill = Fill { record: !compared.accepted, ..fill };
             fill.seal(&volume, digest, &provenance, ctl).await?;
-            Ok((digest, compared))
+            Ok((digest, compared, notes::of_encryption(blocks.first_bytes())))
         }
         .await;
         drop(volume);
-        let (digest, compared) = match filled {
+        let (digest, compared, encrypted) = match filled {
             Ok(filled) => filled,
             Err(error) => return Err(staging.undo(error, ctl).await),
         };
+        notes.extend(encrypted.map(|note| format!("{note}; its bytes are copied as they are")));
         Ok(CopyReport {
             volume: to.clone(),
             id: staging.publish(ctl).await?,
@@ -160,7 +164,7 @@ impl Store {
             mismatched_bytes: compared.mismatched_bytes,
             mismatch_accepted: compared.accepted,
             verified: true,
-            notes: sectors::notes(to, stat.size_bytes),
+            notes,
             seconds: started.elapsed().as_secs_f64(),
             source: from.clone(),
         })

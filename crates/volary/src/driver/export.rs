@@ -7,11 +7,11 @@ use super::comparison::Recorded;
 use super::image_error::image_error;
 use super::output_file::{OutputFile, write_behind};
 use super::qcow2_writer::Qcow2Writer;
-use super::sectors;
 use super::store::Store;
 use super::stream_sink::StreamSink;
 use super::transfer::{BlockSink, Pass, VolumeBlocks, on_thread};
 use super::verify::data_bytes;
+use super::{notes, sectors};
 use crate::digest::ContentDigest;
 use crate::direct::DirectFile;
 use crate::engine::Volume;
@@ -103,7 +103,8 @@ pub struct ExportReport {
     pub mismatch_accepted: bool,
     /// The digest of the file, `sha256:HEX`, when one was asked for.
     pub file_digest: Option<String>,
-    /// Notes on the volume that do not prevent the export, such as a size that ends within a sector.
+    /// Notes on the volume that do not prevent the export, such as a size that ends within a sector, writes that are not in its
+    /// content yet, and that it is encrypted.
     pub notes: Vec<String>,
     /// How long it took.
     pub seconds: f64,
@@ -173,6 +174,8 @@ async fn export_open(
     let stat = volume.stat(ctl).await?;
     let recorded = Recorded::of(&**volume, &stat, ctl).await?;
     let size_bytes = stat.size_bytes;
+    let mut notes = sectors::notes(&spec, size_bytes);
+    notes.extend(notes::of_content(&**volume, ctl).await?);
     let data_bytes = data_bytes(&**volume, size_bytes, ctl).await?;
     let source = Arc::new(VolumeBlocks::new(volume.clone(), size_bytes));
     ctl.phase(Phase::Copy, Some(data_bytes));
@@ -225,8 +228,10 @@ async fn export_open(
             (digest, file_bytes, checksum, compared)
         }
     };
+    let encrypted = notes::of_encryption(source.first_bytes());
+    notes.extend(encrypted.map(|note| format!("{note}; its bytes are written as they are")));
     Ok(ExportReport {
-        notes: sectors::notes(&spec, size_bytes),
+        notes,
         volume: spec,
         id: stat.id,
         path: path.to_owned(),

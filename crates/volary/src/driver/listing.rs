@@ -3,6 +3,7 @@
 use super::handle::{closing, named};
 use super::journal::PendingListing;
 use super::lineage::ParentReport;
+use super::notes;
 use crate::engine::{SnapshotInfo, Unusable, Usage, Volume, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Store, Target, VolumeId, VolumeSpec, escape};
 use futures::future::{Either, TryFutureExt};
@@ -94,6 +95,8 @@ pub struct VolumeInfo {
     pub created: Option<Timestamp>,
     /// Operations on it that stand in the journal.
     pub pending: Vec<PendingListing>,
+    /// Notes on it: writes that are not in its content yet, what the store was told to do with it, that it is encrypted.
+    pub notes: Vec<String>,
 }
 
 /// What a volume's head or one of its snapshots takes up.
@@ -263,6 +266,7 @@ impl Store {
             let snapshots = volume.snapshots(ctl).await?.into_iter().map(Into::into).collect();
             let text = |bytes: Vec<u8>| escape(&bytes).into_owned();
             let metadata = volume.metadata(ctl).await?.into_iter().map(|(k, v)| (text(k), text(v))).collect();
+            let notes = volume.caveats(ctl).await?.iter().map(ToString::to_string).collect();
             Ok(VolumeInfo {
                 volume: name,
                 id: stat.id,
@@ -275,9 +279,25 @@ impl Store {
                 metadata,
                 created: stat.created,
                 pending,
+                notes,
             })
         };
-        closing(&volume, read.await, ctl).await
+        let mut info = match read.await {
+            Ok(info) => info,
+            failed => return closing(&volume, failed, ctl).await,
+        };
+        // Last: content may lie where nothing answers while everything else does.
+        let first = notes::first_bytes(&*volume, info.size_bytes, ctl).await;
+        match &first {
+            Ok(first) => info.notes.extend(notes::of_encryption(first)),
+            // Closing would wait for it once more.
+            Err(error) if error.kind() == ErrorKind::Deadline => {
+                info.notes.push(notes::UNREAD.to_owned());
+                return Ok(info);
+            }
+            Err(_) => {}
+        }
+        closing(&volume, first.map(|_| info), ctl).await
     }
 
     /// What a volume takes up: each snapshot, oldest first, then the head; or the one snapshot the spec names.

@@ -31,6 +31,7 @@ mod lineage;
 mod listing;
 mod locks;
 mod metadata;
+mod notes;
 mod order;
 mod orphans;
 mod outcome;

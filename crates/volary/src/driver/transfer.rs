@@ -5,6 +5,7 @@
 //! no write arrives after the caller has begun to undo.
 
 use super::block::Block;
+use super::notes::HEADER_BYTES;
 use crate::digest::{BLOCK_BYTES, ContentDigest, ContentHasher};
 use crate::engine::Volume;
 use crate::{Ctl, Error, ErrorKind, Result};
@@ -13,7 +14,7 @@ use futures::future::join_all;
 use futures::{StreamExt, stream};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -78,6 +79,8 @@ pub(crate) struct VolumeBlocks {
     size_bytes: u64,
     reads: Semaphore,
     mismatched_bytes: AtomicU64,
+    /// What it begins with, once that was read.
+    first: OnceLock<Vec<u8>>,
     /// The leaves of blocks that the store has none to compare with, where they are remembered.
     unknown: Option<Mutex<Vec<IndexedLeaf>>>,
 }
@@ -86,7 +89,7 @@ impl VolumeBlocks {
     /// The volume's first `size_bytes`.
     pub(crate) fn new(volume: Arc<dyn Volume>, size_bytes: u64) -> Self {
         let (reads, mismatched_bytes) = (Semaphore::new(READS), AtomicU64::new(0));
-        VolumeBlocks { volume, size_bytes, reads, mismatched_bytes, unknown: None }
+        VolumeBlocks { volume, size_bytes, reads, mismatched_bytes, first: OnceLock::new(), unknown: None }
     }
 
     /// Remembers the leaves of blocks that the store has no checksums of, for whoever finds that the content is right: of
@@ -108,6 +111,11 @@ impl VolumeBlocks {
     /// The volume.
     pub(crate) fn volume(&self) -> &dyn Volume {
         &*self.volume
+    }
+
+    /// The first bytes, as many as tell an encrypted volume; none before they were read, and where no data is.
+    pub(crate) fn first_bytes(&self) -> &[u8] {
+        self.first.get().map(Vec::as_slice).unwrap_or_default()
     }
 
     /// How many bytes did not match what the store knows of them and were read all the same, as confirmed in the end.
@@ -134,6 +142,9 @@ impl BlockSource for VolumeBlocks {
         let (bytes, known) = self.volume.read_block(start, (end - start) as usize, ctl).await?;
         drop(reading);
         let block = on_thread("examining a block", move || Ok(Block::known(bytes, known))).await?;
+        if start == 0 {
+            self.first.get_or_init(|| block.bytes.iter().take(HEADER_BYTES).copied().collect());
+        }
         if let (Some(unknown), None, Some(leaf)) = (&self.unknown, known, block.leaf) {
             let mut unknown = unknown.lock().unwrap_or_else(PoisonError::into_inner);
             if unknown.len() < REMEMBERED {

@@ -2,6 +2,7 @@
 
 use super::audit::audited;
 use super::content_record::DigestRecord;
+use super::notes;
 use super::store::Store;
 use super::transfer::{BlockSource, Pass, VolumeBlocks};
 use crate::digest::ContentDigest;
@@ -28,6 +29,8 @@ pub struct VerifyReport {
     pub matches: bool,
     /// Whether the head is known to have been written, resized or rolled back since the record was made.
     pub modified: bool,
+    /// Notes on the volume: writes that are not in its content yet, so that its digest does not hold for long, and that it is encrypted.
+    pub notes: Vec<String>,
     /// Whether every change would be known: of a snapshot, and of a head where the store notes each.
     #[serde(skip)]
     pub exact: bool,
@@ -107,6 +110,7 @@ impl Store {
             return Err(Error::new(ErrorKind::NotFound, "no digest is recorded of this content")
                 .hint(format!("`volary verify --record {spec}` records the digest of what is there now")));
         }
+        let mut notes = notes::of_content(&**volume, ctl).await?;
         // A writer that is there while we read would make any record wrong: keep others out.
         let writer = if record { Some(self.open_to_write(&spec.head(), ctl).await?) } else { None };
         let blocks = Arc::new(VolumeBlocks::new(volume.clone(), stat.size_bytes).remembering());
@@ -138,7 +142,8 @@ impl Store {
             && recorded.is_some_and(|r| r.modified != stat.modified || r.size_bytes != stat.size_bytes);
         let exact = stat.snapshot.is_some() || stat.modified_is_exact;
         let (volume, id, matches) = (spec.clone(), stat.id, actual == expected);
-        Ok(VerifyReport { volume, id, expected, actual, matches, modified, exact })
+        notes.extend(notes::of_encryption(blocks.first_bytes()));
+        Ok(VerifyReport { volume, id, expected, actual, matches, modified, notes, exact })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::outcome::Outcome;
 use super::remove::RemoveOptions;
-use crate::engine::Holder;
+use crate::engine::{Caveat, Holder};
 use crate::{Ctl, Error, ErrorKind, Result, Store, VolumeId, VolumeSpec};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -18,11 +18,13 @@ pub struct WhyReport {
     pub holders: Vec<Holder>,
     /// Operations on it that stand in the journal.
     pub pending: Vec<super::journal::PendingListing>,
+    /// What the store was told to do with it by others, and will: on Ceph, the tasks of the manager. They keep it from nothing.
+    pub tasks: Vec<Caveat>,
 }
 
 impl Store {
     /// Who holds a volume, under its name or in trash: watchers, locks, snapshots, clones in every pool, protection,
-    /// trash, group, mirror; and the remedy of each. Reads only.
+    /// trash, group, mirror, caches; and the remedy of each. Reads only.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -56,10 +58,13 @@ impl Store {
                 Error::new(ErrorKind::NotFound, "no such volume").context("volume", spec)
             }));
         }
-        let pending = match &plan.id {
-            Some(id) => self.pending_of(&spec.namespace, id, ctl).await?,
-            None => Vec::new(),
+        let (pending, tasks) = match &plan.id {
+            Some(id) => (
+                self.pending_of(&spec.namespace, id, ctl).await?,
+                self.tasks_of(&spec.namespace.volume_by_id(id.clone()), ctl).await?,
+            ),
+            None => (Vec::new(), Vec::new()),
         };
-        Ok(WhyReport { volume: plan.volume, id: plan.id, holders: plan.blockers, pending })
+        Ok(WhyReport { volume: plan.volume, id: plan.id, holders: plan.blockers, pending, tasks })
     }
 }

@@ -486,6 +486,10 @@ impl<I: Interpose> Volume for InterposedVolume<I> {
         volume!(self, holders(ctl))
     }
 
+    async fn caveats(&self, ctl: &Ctl) -> Result<Vec<Caveat>> {
+        volume!(self, caveats(ctl))
+    }
+
     async fn close(&self, ctl: &Ctl) -> Result<()> {
         // Where there is nothing any more to make calls on, there is nothing to close.
         let Ok(volume) = self.by.volume(&self.open) else { return Ok(()) };

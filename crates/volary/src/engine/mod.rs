@@ -4,6 +4,7 @@
 //! The last argument bounds the call ([`Ctl`]). What is true of every engine is written here, at the method, and
 //! held by the conformance suite; what still differs is a row of `docs/semantics.md`.
 
+mod caveat;
 pub mod ceph;
 mod check;
 mod interpose;
@@ -12,6 +13,7 @@ mod options;
 mod types;
 mod volume;
 
+pub use caveat::*;
 pub use check::*;
 pub use interpose::*;
 pub use options::*;

@@ -329,6 +329,8 @@ pub enum HolderKind {
     Mirror,
     /// A migration that has been prepared and is not committed.
     Migration,
+    /// Writes in a client's cache, which would be lost.
+    Cache,
     /// It lies in trash and its deferment lasts.
     Trash,
     /// Something the user may not see: never "none".
@@ -347,6 +349,7 @@ impl HolderKind {
             Self::Group => "group",
             Self::Mirror => "mirror",
             Self::Migration => "migration",
+            Self::Cache => "cache",
             Self::Trash => "trash",
             Self::Unknown => "unknown",
         }

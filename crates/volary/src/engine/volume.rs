@@ -1,6 +1,6 @@
 //! A volume that is open.
 
-use super::{Child, Extent, Holder, Locker, SnapshotInfo, Stat};
+use super::{Caveat, Child, Extent, Holder, Locker, SnapshotInfo, Stat};
 use crate::{Ctl, Name, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -192,6 +192,11 @@ pub trait Volume: Send + Sync + fmt::Debug {
     /// Who else holds the volume, as far as only the engine can see: watchers, groups, mirroring
     /// (`rbd_watchers_list`, `rbd_get_group`). This handle is not listed, nor are advisory locks.
     async fn holders(&self, ctl: &Ctl) -> Result<Vec<Holder>>;
+
+    /// What whoever reads, changes or removes the volume should know, and that keeps nobody from it: writes that are not in the head's
+    /// content, in a journal that is not replayed or in a client's cache, and what the store was told to do with the volume. Of a
+    /// snapshot only the latter is told, for it has all that was written before it. On a local store there is none.
+    async fn caveats(&self, ctl: &Ctl) -> Result<Vec<Caveat>>;
 
     /// Flushes, lets go, and returns what dropping would swallow. Later calls on the handle are `Usage`;
     /// closing again does nothing.

@@ -1,8 +1,8 @@
 //! An image's advisory lock.
 
-use super::NO_LIMIT;
 use super::holders::watchers;
 use super::volume::Handle;
+use super::{NO_LIMIT, header};
 use crate::engine::{Locker, locked, usable_cookie};
 use crate::{Error, ErrorKind, Name, Result, VolumeId, escape};
 use rbd::Errno;
@@ -12,8 +12,7 @@ const MANAGED: &[u8] = b"auto ";
 
 /// Who holds an image's advisory lock, from its header's object: no image is opened.
 pub(super) async fn of(pool: &rbd::Pool, id: &VolumeId) -> Result<Vec<Locker>> {
-    let header = [b"rbd_header.", id.as_str().as_bytes()].concat();
-    let list = pool.lockers(&header, b"rbd_lock", NO_LIMIT).await?;
+    let list = pool.lockers(&header::object(id), b"rbd_lock", NO_LIMIT).await?;
     let tag = (!list.exclusive).then(|| Name::from_bytes(list.tag));
     let advisory = list.lockers.into_iter().filter(|locker| !locker.cookie.starts_with(MANAGED));
     let locker = |from: rbd::Locker| Locker {
@@ -23,6 +22,12 @@ pub(super) async fn of(pool: &rbd::Pool, id: &VolumeId) -> Result<Vec<Locker>> {
         tag: tag.clone(),
     };
     Ok(advisory.map(locker).collect())
+}
+
+/// Whether a client has the lock that the exclusive-lock feature takes by itself: one that died has it until another takes it over.
+pub(super) async fn is_managed(pool: &rbd::Pool, id: &VolumeId) -> Result<bool> {
+    let list = pool.lockers(&header::object(id), b"rbd_lock", NO_LIMIT).await?;
+    Ok(list.lockers.iter().any(|locker| locker.cookie.starts_with(MANAGED)))
 }
 
 /// An address as `rbd` shows it, without the protocol.

@@ -3,6 +3,7 @@
 //! A volume is an image, staging and trash are Ceph's own; the small records of a namespace are the map of its object
 //! `volary_journal`. Names and ids are read from the directory objects, so that finding and listing open no image.
 
+mod caveats;
 mod check;
 mod claims;
 mod class;

@@ -10,7 +10,8 @@ use super::writers::Claim;
 use super::{NO_LIMIT, extents, header, holders, snapshots};
 use crate::buffer::Buffer;
 use crate::engine::{
-    Child, Extent, Holder, Locker, MAX_EXTENTS_WINDOW_BYTES, OpenOptions, Parent, SnapshotInfo, Stat, Volume,
+    Caveat, Child, Extent, Holder, Locker, MAX_EXTENTS_WINDOW_BYTES, OpenOptions, Parent, SnapshotInfo, Stat,
+    Volume,
 };
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, VolumeId};
 use async_trait::async_trait;
@@ -442,7 +443,16 @@ impl Volume for Handle {
 
     async fn holders(&self, ctl: &Ctl) -> Result<Vec<Holder>> {
         let own = self.write.then_some(self.on.client);
-        self.on.call(ctl, "list holders", holders::list(&self.image, &self.namespace, own)).await
+        let list = async {
+            let mut all = holders::list(&self.image, &self.namespace, own).await?;
+            all.extend(self.cache_holder().await?);
+            Ok(all)
+        };
+        self.on.call(ctl, "list holders", list).await
+    }
+
+    async fn caveats(&self, ctl: &Ctl) -> Result<Vec<Caveat>> {
+        self.on.call(ctl, "list caveats", self.caveats_now()).await
     }
 
     async fn close(&self, ctl: &Ctl) -> Result<()> {

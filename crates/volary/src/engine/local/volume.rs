@@ -2,7 +2,7 @@
 
 use super::blocking;
 use super::handle::Open;
-use crate::engine::{Child, Extent, Holder, Locker, SnapshotInfo, Stat, Volume};
+use crate::engine::{Caveat, Child, Extent, Holder, Locker, SnapshotInfo, Stat, Volume};
 use crate::{Ctl, Name, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -183,6 +183,11 @@ impl Volume for Handle {
 
     async fn holders(&self, ctl: &Ctl) -> Result<Vec<Holder>> {
         self.call(ctl, "list holders", Open::holders).await
+    }
+
+    async fn caveats(&self, ctl: &Ctl) -> Result<Vec<Caveat>> {
+        // What was written is in the content, and the store does nothing that nobody waits for.
+        self.call(ctl, "list caveats", |open| open.usable().map(|()| Vec::new())).await
     }
 
     async fn close(&self, ctl: &Ctl) -> Result<()> {
