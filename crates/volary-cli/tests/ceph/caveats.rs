@@ -1,5 +1,5 @@
-//! What other tools leave beside an image's content, or mean to do with it: an unreplayed journal, a dirty cache, encryption,
-//! a task of the manager. It is told where the content is used, with the command that settles it.
+//! What other tools leave beside an image's content, or mean to do with it: an unreplayed journal, a dirty cache, encryption, half a
+//! protection, a task of the manager. It is told where the content is used, with the command that settles it.
 
 use crate::bench;
 use crate::harness::{Bench, cluster};
@@ -143,6 +143,54 @@ fn a_volume_that_librbd_encrypted_is_told_and_exported_as_it_is() {
     assert!(notes(&report)[0].starts_with(told) && notes(&report)[0].ends_with("as they are"), "{report}");
     assert!(std::fs::read(&file).unwrap().starts_with(b"LUKS\xba\xbe\0\x01"));
     bench.ok(&["rm", &web]);
+    bench.assert_empty();
+}
+
+/// The first thing librbd does when it takes a snapshot's protection away; then it is as if it had been killed.
+const UNPROTECTING: &str = r#"
+header, number = args
+io.execute(header, "rbd", "set_protection_status", struct.pack("<QB", int(number), 1))
+"#;
+
+#[test]
+fn s03_a_snapshot_whose_unprotecting_was_cut_short_is_neither_cloned_nor_called_protected_anew() {
+    let bench = bench();
+    let (par, snapshot, elsewhere) = (bench.at("par"), bench.at("par@s"), cluster::own_pool());
+    bench.ok(&["import", bench.image("disk.raw", 1).to_str().unwrap(), &par]);
+    bench.ok(&["snap", "create", "--protect", &snapshot]);
+    let number = cluster::json("rbd", &["snap", "ls", &par])[0]["id"].to_string();
+    bench.tamper(UNPROTECTING, &[&format!("rbd_header.{}", bench.id("par")), &number]);
+    assert_eq!(bench.json(&["snap", "ls", &par])[0]["protected"], true);
+    let shown = bench.shown("par@s");
+    let [unprotect, protect] = ["unprotect", "protect"].map(|how| format!("`volary snap {how} {shown}`"));
+    for args in [
+        &["clone", &snapshot, &bench.at("web")][..],
+        &["clone", &snapshot, &format!("{elsewhere}/web")],
+        &["snap", "protect", &snapshot],
+    ] {
+        let refused = bench.run(args);
+        assert_eq!(refused.code, Some(5), "{args:?}: {}", refused.stderr);
+        assert!(
+            refused.stderr.contains("being taken away")
+                && refused.stderr.contains(&unprotect)
+                && refused.stderr.contains(&protect),
+            "{args:?}: {}",
+            refused.stderr
+        );
+    }
+    for args in [&["rm", "--purge-snapshots", &par][..], &["snap", "rm", &snapshot]] {
+        let refused = bench.run(args);
+        assert_eq!(refused.code, Some(5), "{args:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains(&unprotect), "{args:?}: {}", refused.stderr);
+    }
+    // The remedies, in their order.
+    for remedy in [&unprotect, &protect] {
+        bench.ok(&command(remedy, "volary snap"));
+    }
+    bench.ok(&["clone", &snapshot, &bench.at("web")]);
+    bench.ok(&["rm", &bench.at("web")]);
+    bench.ok(&["snap", "rm", "--force", &snapshot]);
+    bench.ok(&["rm", &par]);
     bench.assert_empty();
 }
 

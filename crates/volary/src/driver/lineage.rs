@@ -130,9 +130,13 @@ impl Store {
                     staging.publish(ctl).await
                 };
                 let id = staged.await.map_err(|error| {
-                    let blocked = error.kind() == ErrorKind::Blocked;
+                    let unprotected = error.kind() == ErrorKind::Blocked && error.remedy().is_none();
                     let error = error.context("parent", &shown).context("volume", child);
-                    if blocked { error.hint(format!("`volary snap protect {shown}` first")) } else { error }
+                    if unprotected {
+                        error.hint(format!("`volary snap protect {shown}` first"))
+                    } else {
+                        error
+                    }
                 })?;
                 tracing::info!(%id, "cloned");
                 Ok(CloneReport { volume: child.clone(), id, parent: shown })

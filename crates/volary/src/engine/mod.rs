@@ -131,7 +131,7 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     ///
     /// # Errors
     /// `NotFound` for the parent or snapshot; `AlreadyExists` for the child's name; `Blocked` when the snapshot is
-    /// not protected (where the store demands it).
+    /// not protected (where the store demands it), or its protection is being taken away.
     async fn clone_volume(
         &self,
         parent: &SnapshotRef,

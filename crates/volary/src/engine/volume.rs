@@ -136,7 +136,7 @@ pub trait Volume: Send + Sync + fmt::Debug {
     /// Protects a snapshot from removal (`rbd_snap_protect`); one that is protected stays so, without error.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`; `Blocked` while its protection is being taken away, or that was left half-way.
     async fn protect_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()>;
 
     /// Ends a snapshot's protection (`rbd_snap_unprotect`); one that is not protected stays so, without error.

@@ -6,7 +6,7 @@ use super::connection::Connection;
 use super::directory::{FEATURES, find, put_string};
 use super::header::{self, is_protected};
 use super::new::{New, made_by_librbd};
-use super::snapshots::refuse_unless_protected;
+use super::snapshots::{refuse_unless_protected, refuse_unprotecting};
 use crate::engine::{CloneOptions, SnapshotRef};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use futures::try_join;
@@ -135,10 +135,10 @@ async fn attach(pool: &rbd::Pool, of: &SnapshotRef, parent: &Parent, id: &Volume
         .context("snapshot", &of.snapshot))
 }
 
-/// Refuses for a parent, or a snapshot of it, that is not there or not protected.
+/// Refuses for a parent, or a snapshot of it, that is not there or not protected, or not for long any more.
 async fn refuse_to_clone(from: &rbd::Pool, parent: &SnapshotRef) -> Result<()> {
     let image = from.open_by_id_read_only(parent.volume.as_str().as_bytes(), None, NO_LIMIT).await?;
-    let safe = refuse_unless_protected(&image, &parent.snapshot).await;
+    let found = refuse_unless_protected(&image, &parent.snapshot).await;
     image.close(NO_LIMIT).await?;
-    safe
+    refuse_unprotecting(from, &parent.namespace, &parent.volume, &found?).await
 }

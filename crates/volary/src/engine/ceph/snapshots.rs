@@ -1,9 +1,11 @@
 //! Snapshots and clones of an open image.
 
 use super::NO_LIMIT;
+use super::caveats::spec_of;
+use super::header::is_protected;
 use super::volume::{Handle, id_of, namespace_of, timestamp};
 use crate::engine::{Child, SnapshotInfo};
-use crate::{Error, ErrorKind, Name, Result};
+use crate::{Error, ErrorKind, Name, Namespace, Result, VolumeId};
 use rbd::{Errno, Image, SnapshotKind};
 
 fn missing(snapshot: &Name) -> Error {
@@ -65,11 +67,32 @@ pub(super) async fn find(image: &Image, name: &Name) -> Result<SnapshotInfo> {
     found.ok_or_else(|| missing(name))
 }
 
-pub(super) async fn refuse_unless_protected(image: &Image, name: &Name) -> Result<()> {
-    if find(image, name).await?.protected {
-        return Ok(());
+/// The snapshot, as far as librbd tells: it calls one protected whose protection is being taken away.
+pub(super) async fn refuse_unless_protected(image: &Image, name: &Name) -> Result<SnapshotInfo> {
+    let found = find(image, name).await?;
+    if found.protected {
+        return Ok(found);
     }
     Err(Error::new(ErrorKind::Blocked, "the snapshot is not protected").context("snapshot", name))
+}
+
+/// Refuses for a snapshot whose protection is being taken away, also when whoever began that was killed: it cannot be cloned then,
+/// nor protected.
+pub(super) async fn refuse_unprotecting(
+    pool: &rbd::Pool,
+    namespace: &Namespace,
+    id: &VolumeId,
+    snapshot: &SnapshotInfo,
+) -> Result<()> {
+    if is_protected(pool, id, snapshot.id).await? {
+        return Ok(());
+    }
+    let spec = spec_of(pool, namespace, id).await?.at(snapshot.name.clone());
+    Err(Error::new(ErrorKind::Blocked, "the snapshot's protection is being taken away")
+        .context("snapshot", &snapshot.name)
+        .hint(format!(
+            "`volary snap unprotect {spec}` finishes that, and then `volary snap protect {spec}` protects it"
+        )))
 }
 
 impl Handle {
@@ -132,8 +155,9 @@ impl Handle {
     }
 
     pub(super) async fn protect_one(&self, name: &Name) -> Result<()> {
-        if find(&self.image, name).await?.protected {
-            return Ok(());
+        let found = find(&self.image, name).await?;
+        if found.protected {
+            return refuse_unprotecting(&self.pool, &self.namespace, &self.id, &found).await;
         }
         match self.image.protect_snapshot(name.as_bytes(), NO_LIMIT).await {
             Err(error) if error.errno() == Some(Errno::EBUSY) => Ok(()),
