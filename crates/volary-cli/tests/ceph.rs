@@ -9,6 +9,8 @@ mod caveats;
 mod check;
 #[path = "ceph/client.rs"]
 mod client;
+#[path = "ceph/clone_lists.rs"]
+mod clone_lists;
 #[path = "ceph/clones.rs"]
 mod clones;
 #[path = "ceph/confined.rs"]
@@ -42,6 +44,8 @@ mod locks;
 mod memory;
 #[path = "ceph/secrets.rs"]
 mod secrets;
+#[path = "ceph/states.rs"]
+mod states;
 #[path = "ceph/trash_moves.rs"]
 mod trash_moves;
 

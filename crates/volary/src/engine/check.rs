@@ -73,6 +73,10 @@ pub enum FindingKind {
     ObjectMapInvalid,
     /// The parent that a clone reads from, or the parent's snapshot, is missing.
     ParentMissing,
+    /// Ceph: an entry of a clone that is not there any more keeps the snapshot that it was a clone of.
+    ChildStale,
+    /// Ceph: a clone of format 1 has no entry in `rbd_children`, so that its parent can be removed below it.
+    ChildUnlisted,
     /// Ceph: the removal of a snapshot was broken off.
     SnapshotHalfRemoved,
     /// Ceph: a move into trash was broken off.
@@ -127,6 +131,8 @@ impl FindingKind {
         Self::ObjectMapMismatch,
         Self::ObjectMapInvalid,
         Self::ParentMissing,
+        Self::ChildStale,
+        Self::ChildUnlisted,
         Self::SnapshotHalfRemoved,
         Self::TrashHalfMoved,
         Self::TrashHalfRestored,
@@ -161,6 +167,8 @@ impl FindingKind {
             Self::ObjectMapMismatch => "object_map_mismatch",
             Self::ObjectMapInvalid => "object_map_invalid",
             Self::ParentMissing => "parent_missing",
+            Self::ChildStale => "child_stale",
+            Self::ChildUnlisted => "child_unlisted",
             Self::SnapshotHalfRemoved => "snapshot_half_removed",
             Self::TrashHalfMoved => "trash_half_moved",
             Self::TrashHalfRestored => "trash_half_restored",
@@ -190,6 +198,21 @@ impl FindingKind {
     }
 }
 
+/// An entry of a clone on Ceph, by which its parent knows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloneEntry {
+    /// The format of the clone: one of format 1 is listed in the object `rbd_children`, one of format 2 in its parent's header.
+    pub clone_format: u8,
+    /// The number of the snapshot that it is a clone of.
+    pub snapshot: u64,
+    /// The number of the pool that the clone is in.
+    pub pool: i64,
+    /// The namespace that the clone is in; empty for the default one.
+    pub namespace: Name,
+    /// The clone's id.
+    pub id: VolumeId,
+}
+
 /// What [`Engine::repair`](super::Engine::repair) can do about a finding. Nothing of it removes data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -202,6 +225,10 @@ pub enum Repair {
     RebuildObjectMap(Option<u64>),
     /// Finishes the removal of the snapshot of this number.
     FinishSnapshotRemoval(u64),
+    /// Takes away this entry of a clone that is not there any more.
+    ForgetClone(CloneEntry),
+    /// Adds the entry of a clone to the list of its namespace's clones.
+    EnterClone,
     /// Finishes the move into trash.
     FinishMove,
     /// Finishes the restore from trash, under this name.
@@ -218,6 +245,8 @@ impl fmt::Display for Repair {
             Self::RebuildObjectMap(None) => f.write_str("rebuild the object map"),
             Self::RebuildObjectMap(Some(_)) => f.write_str("rebuild the object map of the snapshot"),
             Self::FinishSnapshotRemoval(_) => f.write_str("finish the removal of the snapshot"),
+            Self::ForgetClone(of) => write!(f, "take the entry of the clone {} away", of.id),
+            Self::EnterClone => f.write_str("add the entry of the clone to rbd_children"),
             Self::FinishMove => f.write_str("finish the move into trash"),
             Self::FinishRestore(name) => write!(f, "finish the restore from trash as {name}"),
             Self::MoveAside(object) => write!(f, "move the object {object} to lost/"),

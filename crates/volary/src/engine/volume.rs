@@ -148,7 +148,7 @@ pub trait Volume: Send + Sync + fmt::Debug {
     /// The clones of all snapshots, or of one, in every pool and in trash (`rbd_list_children3`).
     ///
     /// # Errors
-    /// `NotFound` for the snapshot.
+    /// `NotFound` for the snapshot; `Mismatch` where the list has an entry of a clone that is not there any more.
     async fn children(&self, snapshot: Option<&Name>, ctl: &Ctl) -> Result<Vec<Child>>;
 
     /// All metadata, by key (`rbd_metadata_list`). Keys and values are any bytes.

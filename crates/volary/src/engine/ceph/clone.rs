@@ -1,6 +1,7 @@
 //! Clones: by the changes librbd makes, without opening parent and child for them where nothing asks for more.
 
 use super::NO_LIMIT;
+use super::children::{change_list, entry_change};
 use super::class::{method, number};
 use super::connection::Connection;
 use super::directory::{FEATURES, find, put_string};
@@ -116,7 +117,7 @@ async fn attach(pool: &rbd::Pool, of: &SnapshotRef, parent: &Parent, id: &Volume
     let pool_id = pool.id().to_le_bytes().to_vec();
     let volume = put_string(of.volume.as_str().as_bytes());
     let namespace = put_string(of.namespace.name.as_bytes());
-    let spec = [pool_id.clone(), namespace, volume.clone(), number(parent.snapshot)].concat();
+    let spec = [pool_id, namespace, volume, number(parent.snapshot)].concat();
     let versions = [&[1, 1], u32::try_from(spec.len()).unwrap_or(u32::MAX).to_le_bytes().as_slice()].concat();
     let attach = method(c"parent_attach", [versions, spec, size, vec![0]]);
     change(&header::object(id), vec![attach]).await?;
@@ -124,9 +125,7 @@ async fn attach(pool: &rbd::Pool, of: &SnapshotRef, parent: &Parent, id: &Volume
         let pairs = parent.metadata.iter().map(|(key, value)| (key.as_slice(), value.as_slice()));
         header::set_metadata(pool, id, pairs).await?;
     }
-    let child = put_string(id.as_str().as_bytes());
-    let add = method(c"add_child", [pool_id, volume, number(parent.snapshot), child]);
-    change(b"rbd_children", vec![add]).await?;
+    change_list(pool, entry_change(c"add_child", pool.id(), &of.volume, parent.snapshot, id)).await?;
     // Who unprotects looks for children after saying so: one of the two sees the other.
     if is_protected(pool, &of.volume, parent.snapshot).await? {
         return Ok(());

@@ -17,6 +17,9 @@ const PLAIN: u64 = FEATURES
 /// What `op_features` may say of an image that is plain: it has clones or is one, and snapshots in trash.
 const PLAIN_OPERATIONS: u64 = 0b1011;
 
+/// What `op_features` says of a clone of format 2.
+const CLONE_CHILD: u64 = 0b10;
+
 /// A protected snapshot's status; lower ones are on their way there or back.
 const PROTECTED: u8 = 2;
 
@@ -38,6 +41,8 @@ pub(super) struct Snapshot<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SnapshotState {
     pub(super) flags: u64,
+    /// Zero: it is not protected, nor on its way there or back.
+    protection: u8,
     kind: u32,
 }
 
@@ -138,11 +143,12 @@ fn snapshot_state(value: &[u8]) -> Option<SnapshotState> {
     let (_, rest) = take::<8>(rest)?;
     let (_, rest) = string(rest)?;
     let (_, rest) = take::<8>(rest)?;
-    let (_, rest) = take::<1>(rest)?;
+    let ([protection], rest) = take(rest)?;
     let (flags, rest) = take(rest)?;
     let (kind, _) = take(rest.get(6..)?)?;
     // Older ones have more in between.
-    let state = SnapshotState { flags: u64::from_le_bytes(flags), kind: u32::from_le_bytes(kind) };
+    let (flags, kind) = (u64::from_le_bytes(flags), u32::from_le_bytes(kind));
+    let state = SnapshotState { flags, protection, kind };
     (compatible >= 8).then_some(state)
 }
 
@@ -242,6 +248,27 @@ impl Header {
         })
     }
 
+    /// The numbers of the snapshots that may have clones of format 1: those that are protected, or on their way there or back.
+    pub(super) fn protected(&self) -> Vec<u64> {
+        let all = self.snapshot_states().flatten();
+        // Of an older release's it is not told.
+        let protected = all.filter(|(_, state)| state.is_none_or(|state| state.protection != 0));
+        protected.map(|(of, _)| of.id).collect()
+    }
+
+    /// The lists of clones of format 2: each of the snapshot of this number.
+    pub(super) fn clone_lists(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.entries.iter().filter_map(|(key, list)| {
+            let number = std::str::from_utf8(key.strip_prefix(b"snap_children_")?).ok()?;
+            Some((u64::from_str_radix(number, 16).ok()?, list.as_slice()))
+        })
+    }
+
+    /// Whether the entry of the image, if it is a clone, is in the object `rbd_children` of its namespace.
+    pub(super) fn is_of_clone_format_1(&self) -> bool {
+        self.number(b"op_features").unwrap_or_default() & CLONE_CHILD == 0
+    }
+
     /// Whether a snapshot has clones that need no protection.
     pub(super) fn has_clones_of(&self, snapshot: u64) -> bool {
         let key = format!("snap_children_{snapshot:016x}");
@@ -328,7 +355,7 @@ mod tests {
         assert_eq!(parent(&parted), None);
         let whole = b"\x08\x08\x35\0\0\0\x04\0\0\0\0\0\0\0\x01\0\0\0s\0\0\0\x01\0\0\0\0\0\x03\0\0\0\0\0\0\0\x01\x01\x04\0\0\0\x02\0\0\0";
         let state = snapshot_state(whole).unwrap();
-        assert_eq!((state.flags, state.is_in_trash()), (3, true));
+        assert_eq!((state.flags, state.protection, state.is_in_trash()), (3, 0, true));
         for len in 0..whole.len() {
             assert_eq!(snapshot_state(&whole[..len]), None, "{len}");
         }

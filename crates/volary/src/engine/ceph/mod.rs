@@ -5,6 +5,7 @@
 
 mod caveats;
 mod check;
+mod children;
 mod claims;
 mod class;
 mod clone;

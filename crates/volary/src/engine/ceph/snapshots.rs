@@ -1,9 +1,9 @@
 //! Snapshots and clones of an open image.
 
-use super::NO_LIMIT;
 use super::caveats::spec_of;
 use super::header::is_protected;
 use super::volume::{Handle, id_of, namespace_of, timestamp};
+use super::{NO_LIMIT, children, header};
 use crate::engine::{Child, SnapshotInfo};
 use crate::{Error, ErrorKind, Name, Namespace, Result, VolumeId};
 use rbd::{Errno, Image, SnapshotKind};
@@ -33,19 +33,6 @@ async fn of_user(image: &Image, snapshot: rbd::Snapshot) -> Result<Option<Snapsh
         created: timestamp(image.snapshot_created(snapshot.id, NO_LIMIT).await?),
         name: Name::from_bytes(snapshot.name),
     }))
-}
-
-/// The children in every pool; one that may not be read hides them, and they are never taken for none.
-async fn all_children(image: &Image) -> Result<Vec<rbd::Child>> {
-    match image.children(NO_LIMIT).await {
-        Err(error) if matches!(error.errno(), Some(Errno::EPERM | Errno::EACCES)) => {
-            Err(Error::new(ErrorKind::Permission, "some are in a pool that this user may not read")
-                .context("errno", "EPERM")
-                .hint("let the user read the pool that they are in: osd 'profile rbd-read-only pool=POOL'")
-                .because(error))
-        }
-        children => Ok(children?),
-    }
 }
 
 fn child_of(child: rbd::Child, snapshot: &rbd::Snapshot) -> Result<Child> {
@@ -96,6 +83,35 @@ pub(super) async fn refuse_unprotecting(
 }
 
 impl Handle {
+    /// The children in every pool; one that may not be read hides them, and they are never taken for none.
+    async fn all_children(&self, image: &Image) -> Result<Vec<rbd::Child>> {
+        match image.children(NO_LIMIT).await {
+            Err(error) if matches!(error.errno(), Some(Errno::EPERM | Errno::EACCES)) => {
+                Err(Error::new(ErrorKind::Permission, "some are in a pool that this user may not read")
+                    .context("errno", "EPERM")
+                    .hint(
+                        "let the user read the pool that they are in: osd 'profile rbd-read-only pool=POOL'",
+                    )
+                    .because(error))
+            }
+            Err(error) if error.errno() == Some(Errno::ENOENT) => Err(self.why_not_listed(error).await),
+            children => Ok(children?),
+        }
+    }
+
+    /// What it means that the children cannot be listed for want of something.
+    async fn why_not_listed(&self, error: rbd::Error) -> Error {
+        // What cannot be read explains nothing.
+        let Ok(Some(header)) = header::read_whole(&self.pool, &self.id).await else { return error.into() };
+        let stale = children::stale(&self.on, &self.pool, &self.namespace, &self.id, &header).await;
+        let Some(entry) = stale.ok().and_then(|all| all.into_iter().next()) else { return error.into() };
+        Error::new(ErrorKind::Mismatch, "the volume has an entry of a clone that is not there any more")
+            .context("clone", &entry.id)
+            .context("snapshot_id", entry.snapshot)
+            .hint(format!("`volary check --repair {}` takes the entry away", self.namespace))
+            .because(error)
+    }
+
     /// The clones of every snapshot, or of one.
     pub(super) async fn children_of(&self, only: Option<&Name>) -> Result<Vec<Child>> {
         if let Some(name) = only {
@@ -103,7 +119,7 @@ impl Handle {
         }
         // librbd asks for the name of each in turn, so they are listed as seldom as can be: of all snapshots first.
         let all = match self.snapshot {
-            None => Some(all_children(&self.image).await?),
+            None => Some(self.all_children(&self.image).await?),
             Some(_) => None,
         };
         let mut children = Vec::new();
@@ -122,7 +138,7 @@ impl Handle {
             // By its id, since one that was removed below its clones cannot be opened by name.
             let at = self.reopen(None).await?;
             let found = match at.set_snapshot(snapshot.id, NO_LIMIT).await {
-                Ok(()) => all_children(&at).await,
+                Ok(()) => self.all_children(&at).await,
                 // Removed since it was listed.
                 Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(Vec::new()),
                 Err(error) => Err(error.into()),

@@ -5,6 +5,7 @@
 //! between two reads is no finding. That it lasts is for the caller to see.
 
 mod catalogue;
+mod clones;
 mod repair;
 mod trashed;
 mod volume;

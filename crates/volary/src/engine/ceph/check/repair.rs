@@ -5,7 +5,7 @@ use super::super::class::method;
 use super::super::connection::Ceph;
 use super::super::directory::{DIRECTORY, put_string};
 use super::super::volume::{Handle, progress};
-use super::super::{trash, trash_move};
+use super::super::{children, trash, trash_move};
 use super::catalogue::{both, id_key, name_key};
 use crate::engine::{CheckScope, Finding, OpenOptions, Repair, TrashEntry, TrashState, Volume, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Namespace, Result, Target, VolumeId};
@@ -61,6 +61,18 @@ impl Ceph {
                     if again { list_again(&pool, &entry).await } else { make_id_object(&pool, &entry).await }
                 };
                 self.0.call(ctl, "repair the directory", work).await
+            }
+            Repair::ForgetClone(entry) => {
+                let forget =
+                    async { children::forget(&self.0, &self.0.enter(namespace).await?, id, entry).await };
+                self.0.call(ctl, "take the entry of a clone away", forget).await
+            }
+            Repair::EnterClone => {
+                // Nobody flattens it while it is open here.
+                let clone = self.open_head(namespace, id, ctl).await?;
+                let entered = self.0.call(ctl, "enter a clone", children::enter(&clone.pool, id)).await;
+                let closed = clone.close(&ctl.for_cleanup()).await;
+                closed.and(entered)
             }
             _ => Err(none()),
         }

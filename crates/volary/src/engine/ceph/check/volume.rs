@@ -84,9 +84,11 @@ impl Look<'_> {
                 found.extend(self.map_of(&at, id, Some(snapshot.id), (flags, objects)).await?);
             }
         }
-        if let Some(missing) = self.parent_of(spec, id, header).await? {
-            found.push(missing);
+        match self.parent_of(spec, id, header).await? {
+            Some(missing) => found.push(missing),
+            None => found.extend(self.unlisted_clone(spec, id, header).await?),
         }
+        found.extend(self.stale_clones(spec, id, header).await?);
         if found.is_empty() {
             return Ok(found);
         }
