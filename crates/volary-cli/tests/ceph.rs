@@ -25,6 +25,8 @@ mod fence;
 mod figures;
 #[path = "ceph/forged.rs"]
 mod forged;
+#[path = "ceph/groups.rs"]
+mod groups;
 #[path = "ceph/half_removed.rs"]
 mod half_removed;
 mod harness;
@@ -42,6 +44,10 @@ mod left_behind;
 mod locks;
 #[path = "ceph/memory.rs"]
 mod memory;
+#[path = "ceph/migration.rs"]
+mod migration;
+#[path = "ceph/mirror.rs"]
+mod mirror;
 #[path = "ceph/secrets.rs"]
 mod secrets;
 #[path = "ceph/states.rs"]

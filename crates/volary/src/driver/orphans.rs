@@ -135,6 +135,10 @@ impl Store {
             if known.contains(name) {
                 continue;
             }
+            // Who migrates it knows it, and what it holds may still lie elsewhere.
+            if of.problem.is_none() && self.is_migrating(&of.volume, &id, ctl).await? {
+                continue;
+            }
             let (class, detail) = match debris(name, DEBRIS) {
                 _ if of.problem.is_some() => {
                     (OrphanClass::Damaged, of.problem.as_deref().unwrap_or_default())
@@ -178,6 +182,27 @@ impl Store {
             Some(Orphan { volume, id: entry.id, class, detail, used_bytes: None, remedy })
         };
         Ok(trash.into_iter().filter_map(orphan).collect())
+    }
+
+    /// Whether a volume is the target of a migration, as far as that can be seen.
+    async fn is_migrating(&self, spec: &VolumeSpec, id: &VolumeId, ctl: &Ctl) -> Result<bool> {
+        let read = async {
+            let volume = self.open_to_read(&spec.namespace.volume_by_id(id.clone()), ctl).await?;
+            let stat = volume.stat(ctl).await;
+            super::handle::closing(&volume, stat, ctl).await
+        };
+        match read.await {
+            Ok(stat) => Ok(stat.features.iter().any(|feature| feature == "migrating")),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Deadline | ErrorKind::Unreachable | ErrorKind::Interrupted
+                ) =>
+            {
+                Err(error)
+            }
+            Err(_) => Ok(false),
+        }
     }
 
     /// Snapshots that other tools are known to forget, of any volume.
@@ -233,6 +258,13 @@ fn trashed(
     match entry.state {
         // The journal knows it, and whoever works on it.
         _ if in_journal => None,
+        _ if entry.half_migrated => Some((
+            OrphanClass::HalfMoved,
+            format!("`{}`, the source of a migration whose preparation was cut short", entry.name),
+            format!("volary trash restore {spec}"),
+        )),
+        // A migration needs it until it is committed or aborted.
+        TrashState::Normal | TrashState::Moving if entry.source == "migration" => None,
         TrashState::Removing => {
             Some((OrphanClass::HalfRemoved, half("half removed"), format!("volary trash rm --force {spec}")))
         }

@@ -7,7 +7,7 @@ use super::order::Order;
 use super::outcome::{Failure, Outcome, RemoveReport, Step, StepOutcome};
 use super::patience::Patience;
 use super::plan::{Act, Plan, Rules, Seen, Subject};
-use super::trash::require_keep;
+use super::trash::{require_keep, way_out};
 use crate::engine::{Holder, HolderKind, TrashEntry, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Result, Store, Target, VolumeSpec};
 use serde_json::json;
@@ -302,7 +302,7 @@ impl Store {
             && let Some(entry) = self.trashed(spec, id, ctl).await?
         {
             let mut report = RemoveReport::new(spec.clone(), Some(id.clone()), Outcome::Blocked);
-            report.blockers.push(trash_blocker(spec, &entry, "`volary trash rm` removes it for good"));
+            report.blockers.push(trash_blocker(spec, &entry, &way_out(spec, &entry)));
             return Ok(report);
         }
         let mut report = RemoveReport::new(spec.clone(), None, Outcome::Absent);

@@ -180,8 +180,14 @@ impl fmt::Debug for Store {
 fn in_trash(spec: &VolumeSpec, entry: &TrashEntry) -> String {
     let entry_spec = spec.namespace.volume_by_id(entry.id.clone());
     match entry.state {
+        _ if entry.half_migrated => {
+            format!(
+                "it is the source of a migration whose preparation was cut short: \
+                 `volary trash restore {entry_spec}` brings it back"
+            )
+        }
         _ if entry.source == "migration" => {
-            "it is the source of a migration: `rbd migration abort` of the target brings it back".to_owned()
+            format!("it is the source of a migration: `rbd migration abort {}` brings it back", spec.head())
         }
         TrashState::Normal => {
             format!(

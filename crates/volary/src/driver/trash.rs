@@ -97,7 +97,8 @@ impl Store {
     /// Takes a volume's name away and keeps it in trash for a while, with snapshots, clones and metadata.
     ///
     /// # Errors
-    /// `NotFound`; `Blocked` while somebody has it open; `Usage` for a snapshot, and for more than 50 years.
+    /// `NotFound`; `Blocked` while somebody has it open, and for a volume that is mirrored, migrated or in a group; `Usage` for a
+    /// snapshot, and for more than 50 years.
     pub async fn trash_move(&self, spec: &VolumeSpec, keep: Duration, ctl: &Ctl) -> Result<TrashMoveReport> {
         spec.require_head()?;
         require_keep(keep)?;
@@ -129,6 +130,7 @@ impl Store {
         let note = Note { id: subject.id.clone(), at: Timestamp::now(), purge_snapshots };
         let value = serde_json::to_vec(&note)
             .map_err(|error| Error::new(ErrorKind::Internal, "writing the trash note").because(error))?;
+        self.require_unbound(subject, ctl).await?;
         let volume = self.open_to_write(&subject.by_id(), ctl).await?;
         let set = volume.set_metadata(NOTE_KEY, &value, ctl).await;
         let set = closing(&volume, set, ctl).await;
@@ -147,6 +149,25 @@ impl Store {
             .at
             .saturating_add(SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX))
             .unwrap_or(note.at))
+    }
+
+    /// Refuses to move into trash what belongs to more than itself: the move would silently end its mirroring, and a migration or
+    /// a group would lose it.
+    async fn require_unbound(&self, subject: &Subject, ctl: &Ctl) -> Result<()> {
+        let volume = self.open_to_read(&subject.by_id(), ctl).await?;
+        let holders = volume.holders(ctl).await;
+        let binds =
+            |of: &Holder| matches!(of.kind, HolderKind::Group | HolderKind::Mirror | HolderKind::Migration);
+        match closing(&volume, holders, ctl).await?.into_iter().find(binds) {
+            None => Ok(()),
+            Some(holder) => {
+                let what = format!("a {} holds the volume", holder.kind.as_str());
+                Err(Error::new(ErrorKind::Blocked, what)
+                    .context("volume", &subject.shown)
+                    .context("holder", holder.detail)
+                    .hint(holder.remedy))
+            }
+        }
     }
 
     /// Takes the note away again; left behind it does no harm, since it holds for one move only.
@@ -348,6 +369,14 @@ impl Store {
             }
             Err(error) => return Err(error),
         }
+        if entry.half_migrated {
+            let detail = format!(
+                "a migration of `{}` whose preparation was cut short: this is its only data",
+                entry.name
+            );
+            let remedy = format!("`volary trash restore {}` brings it back", subject.shown);
+            plan.blockers.push(Holder::new(HolderKind::Migration, detail, remedy));
+        }
         if !force && entry.until > Timestamp::now() {
             let remedy = format!("`volary trash rm --force {}` removes it now", subject.shown);
             plan.blockers.push(trash_blocker(&subject.shown, entry, &remedy));
@@ -393,6 +422,17 @@ pub(crate) fn require_keep(keep: Duration) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Usage, "a volume is kept in trash for at most 50 years (18250d)"))
+}
+
+/// What can be done about a volume that is in trash.
+pub(crate) fn way_out(spec: &VolumeSpec, entry: &TrashEntry) -> String {
+    match entry.source.as_str() {
+        _ if entry.half_migrated => format!("`volary trash restore {spec}` brings it back"),
+        "migration" => {
+            format!("`rbd migration abort {}` brings it back", spec.namespace.volume(entry.name.clone()))
+        }
+        _ => format!("`volary trash rm {spec}` removes it for good"),
+    }
 }
 
 fn trash_id(spec: &VolumeSpec) -> Result<&VolumeId> {

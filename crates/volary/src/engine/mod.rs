@@ -175,10 +175,12 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     /// Brings a volume back under `name`; the exclusive creation of the name decides (`rbd_trash_restore`).
     ///
     /// It may be open, for writing too: this is how staging volumes are published. Repeating it after an
-    /// interruption finishes it; when the volume already has that very name, it succeeds.
+    /// interruption finishes it; when the volume already has that very name, it succeeds. The source of a migration that was cut
+    /// short before its header told of it ([`TrashEntry::half_migrated`]) comes back as any other, while nobody has it open.
     ///
     /// # Errors
-    /// `NotFound` for the id; `AlreadyExists` when another volume has the name, `NoSpace`: the entry stays in trash.
+    /// `NotFound` for the id; `AlreadyExists` when another volume has the name, `NoSpace`, and `Blocked` for the source of a
+    /// migration, which only aborting that brings back: the entry stays in trash.
     async fn trash_restore(&self, namespace: &Namespace, id: &VolumeId, name: &Name, ctl: &Ctl)
     -> Result<()>;
 
@@ -197,7 +199,8 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     /// removal that was cut short had left where no listing shows it.
     ///
     /// # Errors
-    /// `NotFound`; `Blocked`, naming the holder, when another handle writes; `Usage` for writing to a snapshot.
+    /// `NotFound`; `Blocked`, naming the holder, when another handle writes, and for writing to the secondary of a mirror; `Usage` for
+    /// writing to a snapshot.
     async fn open(
         &self,
         namespace: &Namespace,

@@ -277,6 +277,9 @@ pub struct TrashEntry {
     pub until: Timestamp,
     /// How far it is.
     pub state: TrashState,
+    /// Whether it is the source of an RBD migration whose preparation was cut short before there was a target: it has the only
+    /// data, no command of `rbd` brings it back, and [`Engine::trash_restore`](super::Engine::trash_restore) does.
+    pub half_migrated: bool,
 }
 
 /// A small record with its key ([`Engine::records`](super::Engine::records)).

@@ -18,7 +18,7 @@ impl Handle {
     ///
     /// A process that is killed in between, or that the cluster no longer answers, cannot mark it.
     pub(super) async fn change_content<T>(&self, change: impl Future<Output = Result<T>>) -> Result<T> {
-        let changed = change.await;
+        let changed = self.change(change).await;
         if let Err(error) = &changed
             && matches!(error.kind(), ErrorKind::NoSpace | ErrorKind::Permission | ErrorKind::Internal)
             && let Err(error) = self.doubt_map().await

@@ -1,7 +1,8 @@
 //! The header of an image (`cls_rbd`), read without opening it: a map of plain values, each under its own key.
 
-use super::NO_LIMIT;
 use super::directory::{FEATURES, put_string, string};
+use super::migration::{self, MigrationSpec};
+use super::{NO_LIMIT, WATCHERS_ANSWER};
 use crate::{Name, Namespace, Result, VolumeId};
 use rbd::Features;
 
@@ -100,6 +101,21 @@ pub(super) async fn read_whole(pool: &rbd::Pool, id: &VolumeId) -> Result<Option
     let header = Header { entries, size_bytes: 0 };
     let size_bytes = header.number(b"size").unwrap_or_default();
     Ok((!header.entries.is_empty()).then_some(Header { size_bytes, ..header }))
+}
+
+/// Whether an image has a header, and that tells of no migration.
+pub(super) async fn tells_no_migration(pool: &rbd::Pool, id: &VolumeId) -> Result<bool> {
+    let keys = vec![b"size".to_vec(), b"migration".to_vec()];
+    let found = pool.omap_values(&object(id), keys, NO_LIMIT).await?;
+    Ok(matches!(found.as_slice(), [(key, _)] if key == b"size"))
+}
+
+/// Whether anybody has an image open to write; nobody has one without header.
+pub(super) async fn is_watched(pool: &rbd::Pool, id: &VolumeId) -> Result<bool> {
+    match pool.object_is_watched(&object(id), WATCHERS_ANSWER, NO_LIMIT).await {
+        Err(error) if error.errno() == Some(rbd::Errno::ENOENT) => Ok(false),
+        watched => Ok(watched?),
+    }
 }
 
 /// Whether a snapshot is protected now; one that is not there is not.
@@ -290,6 +306,11 @@ impl Header {
     /// Whether it reads from elsewhere while it is being migrated.
     pub(super) fn is_migrated(&self) -> bool {
         self.value(b"migration").is_some()
+    }
+
+    /// The migration that it is the source or target of; `None` when there is none, or it is told otherwise than is read here.
+    pub(super) fn migration(&self) -> Option<MigrationSpec<'_>> {
+        migration::decode(self.value(b"migration")?)
     }
 
     /// Whether another reading says the same, whenever somebody read or wrote the data.

@@ -1,6 +1,7 @@
 //! An image's advisory lock.
 
 use super::holders::watchers;
+use super::read_only::require_primary;
 use super::volume::Handle;
 use super::{NO_LIMIT, header};
 use crate::engine::{Locker, locked, usable_cookie};
@@ -54,6 +55,7 @@ impl Handle {
 
     pub(super) async fn add_lock_now(&self, cookie: &Name, tag: Option<&Name>) -> Result<Locker> {
         usable_cookie(cookie)?;
+        require_primary(&self.image, &self.namespace).await?;
         let taken = match tag {
             None => self.image.lock(cookie.as_bytes(), NO_LIMIT).await,
             Some(tag) => self.image.lock_shared(cookie.as_bytes(), tag.as_bytes(), NO_LIMIT).await,

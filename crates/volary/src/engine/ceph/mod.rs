@@ -24,9 +24,11 @@ mod header;
 mod holders;
 mod lockers;
 mod lost;
+mod migration;
 mod new;
 mod object_map;
 mod own_data;
+mod read_only;
 mod reading;
 mod records;
 mod snapshots;
@@ -42,6 +44,9 @@ pub(crate) use examine::libraries;
 pub use rbd::{forget_environment, leave, park};
 
 use std::time::Duration;
+
+/// How long those who watch have to answer. Nobody watches most volumes, and then nothing is waited for.
+const WATCHERS_ANSWER: Duration = Duration::from_millis(500);
 
 /// No limit of rbd's own: [`Ctl`](crate::Ctl) bounds each call by dropping it, which gives it up all the same.
 const NO_LIMIT: Duration = Duration::from_secs(365 * 86_400);

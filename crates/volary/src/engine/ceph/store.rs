@@ -3,8 +3,8 @@
 use super::connection::Ceph;
 use super::volume::{Handle, progress};
 use super::{
-    NO_LIMIT, directory, examine, figures, format_1, half_removed, header, holders, lockers, object_map,
-    own_data, records, trash, trash_move, unopened,
+    NO_LIMIT, directory, examine, figures, format_1, half_removed, header, holders, lockers, migration,
+    object_map, own_data, read_only, records, trash, trash_move, unopened,
 };
 use crate::engine::locked;
 use crate::engine::{
@@ -15,6 +15,7 @@ use crate::engine::{
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use rbd::Errno;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,14 +70,21 @@ impl Ceph {
         };
         let image = match pool.open_by_id(at, None, NO_LIMIT).await {
             Ok(image) => image,
+            Err(error) if error.errno() == Some(Errno::EROFS) => {
+                return Err(migration::why_read_only(&self.0, &pool, namespace, &id, error).await);
+            }
             Err(error) => return Err(directory::why_not_open(&pool, namespace, &id, error).await),
         };
         // Looked at after our own watch is there, so that of two who open at once at most one goes on.
         let others = holders::watchers(&image, Some(self.0.client));
-        let (others, lockers, own) =
-            futures::join!(others, lockers::of(&pool, &id), own_data::require(&pool, &id));
+        let (others, lockers, own, primary) = futures::join!(
+            others,
+            lockers::of(&pool, &id),
+            own_data::require(&pool, &id),
+            read_only::require_primary(&image, namespace)
+        );
         let first = others.map(|others| others.into_iter().next());
-        let refused = match (first, own.and(lockers)) {
+        let refused = match (first, own.and(primary).and(lockers)) {
             (Err(error), _) | (_, Err(error)) => error,
             (Ok(Some(other)), _) if !options.beside => blocked(other.detail),
             (Ok(other), Ok(lockers)) => match lockers.first() {
@@ -268,7 +276,10 @@ impl Engine for Ceph {
                     lockers::require_none(&pool, &volume.id),
                     format_1::require_free(&pool, to)
                 )?;
-                Ok(pool.rename(volume.name.as_bytes(), to.as_bytes(), NO_LIMIT).await?)
+                match pool.rename(volume.name.as_bytes(), to.as_bytes(), NO_LIMIT).await {
+                    Err(error) => Err(read_only::explained_closed(&pool, namespace, &volume.id, error).await),
+                    Ok(()) => Ok(()),
+                }
             })
             .await
     }
@@ -324,7 +335,7 @@ impl Engine for Ceph {
         name: &Name,
         ctl: &Ctl,
     ) -> Result<()> {
-        let restore = async { trash::restore(&self.0.enter(namespace).await?, id, name).await };
+        let restore = async { trash::restore(&self.0.enter(namespace).await?, namespace, id, name).await };
         self.0.call(ctl, "restore a volume from trash", restore).await
     }
 

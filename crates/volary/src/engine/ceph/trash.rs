@@ -1,17 +1,23 @@
 //! Trash, read from the object `rbd_trash`: the only place that tells how far an entry is on its way.
 
-use super::NO_LIMIT;
 use super::directory::{id_of, malformed, no_volume, put_string, string};
 use super::half_removed::finish_before_removal;
 use super::trash_move::finish;
+use super::{NO_LIMIT, header};
 use crate::engine::{TrashEntry, TrashState};
-use crate::{Error, ErrorKind, Name, Result, VolumeId};
+use crate::{Error, ErrorKind, Name, Namespace, Result, VolumeId};
 use jiff::Timestamp;
 use rbd::Errno;
 
 pub(super) const TRASH: &[u8] = b"rbd_trash";
 
 const SOURCES: [&str; 5] = ["user", "mirroring", "migration", "removing", "user_parent"];
+
+/// The source of an entry that `rbd migration prepare` has made.
+const MIGRATION: &str = "migration";
+
+/// Where the source is, as a number: behind version, compatible version and length.
+const SOURCE_AT: usize = 6;
 
 /// As they are numbered.
 const STATES: [TrashState; 4] =
@@ -38,7 +44,8 @@ pub(super) fn decode(id: VolumeId, value: &[u8]) -> Option<TrashEntry> {
     let state = value.get(state_at(value)?).copied().unwrap_or_default();
     let state = *STATES.get(usize::from(state))?;
     let source = SOURCES.get(usize::from(*source)).copied().unwrap_or("unknown").to_owned();
-    Some(TrashEntry { id, name: Name::from_bytes(name), source, deleted, until, state })
+    let name = Name::from_bytes(name);
+    Some(TrashEntry { id, name, source, deleted, until, state, half_migrated: false })
 }
 
 /// The same by Ceph's encoding, with the state as the last byte.
@@ -76,7 +83,17 @@ pub(super) async fn list(pool: &rbd::Pool) -> Result<Vec<TrashEntry>> {
             key.strip_prefix(b"id_").map(String::from_utf8_lossy).ok_or_else(|| malformed("rbd_trash"))?;
         decode(VolumeId::new(id)?, &value).ok_or_else(|| malformed("rbd_trash"))
     };
-    all.into_iter().map(entry).collect()
+    let mut all = all.into_iter().map(entry).collect::<Result<Vec<_>>>()?;
+    for entry in &mut all {
+        entry.half_migrated = is_half_migrated(pool, entry).await?;
+    }
+    Ok(all)
+}
+
+/// Whether an entry is the source of a migration that was cut short when the volume was in trash, and its header did not tell of
+/// the migration yet ([`TrashEntry::half_migrated`]).
+pub(super) async fn is_half_migrated(pool: &rbd::Pool, entry: &TrashEntry) -> Result<bool> {
+    Ok(entry.source == MIGRATION && header::tells_no_migration(pool, &entry.id).await?)
 }
 
 /// An entry as it is kept, with what it says.
@@ -91,9 +108,19 @@ pub(super) async fn entry(pool: &rbd::Pool, id: &VolumeId) -> Result<Option<Tras
     Ok(kept(pool, id).await?.map(|(_, entry)| entry))
 }
 
-pub(super) async fn restore(pool: &rbd::Pool, id: &VolumeId, name: &Name) -> Result<()> {
+pub(super) async fn restore(
+    pool: &rbd::Pool,
+    namespace: &Namespace,
+    id: &VolumeId,
+    name: &Name,
+) -> Result<()> {
     let restore = || pool.trash_restore(id.as_str().as_bytes(), name.as_bytes(), NO_LIMIT);
     let mut done = restore().await;
+    if done.as_ref().is_err_and(|error| error.errno() == Some(Errno::EINVAL))
+        && take_from_migration(pool, namespace, id).await?
+    {
+        done = restore().await;
+    }
     if done.as_ref().is_err_and(|error| error.errno() == Some(Errno::EEXIST)) {
         // The loser of two is left on its way out; trying again puts it back.
         done = restore().await;
@@ -113,6 +140,44 @@ pub(super) async fn restore(pool: &rbd::Pool, id: &VolumeId, name: &Name) -> Res
         }
         done => Ok(done?),
     }
+}
+
+/// Makes a user's entry of the source of a migration whose preparation was cut short: librbd restores no other, and a migration
+/// that no header tells of nobody can abort. `false` for any other entry.
+async fn take_from_migration(pool: &rbd::Pool, namespace: &Namespace, id: &VolumeId) -> Result<bool> {
+    let Some(entry) = entry(pool, id).await?.filter(|of| of.source == MIGRATION) else { return Ok(false) };
+    if !is_half_migrated(pool, &entry).await? {
+        let spec = namespace.volume(entry.name);
+        return Err(Error::new(ErrorKind::Blocked, "it is the source of a migration")
+            .context("id", id)
+            .hint(format!("`rbd migration abort {spec}` brings it back")));
+    }
+    if header::is_watched(pool, id).await? {
+        return Err(Error::new(ErrorKind::Blocked, "somebody may be preparing its migration")
+            .context("id", id)
+            .hint("let that end; a client that died lets go after about 30 s"));
+    }
+    if entry.state == TrashState::Moving {
+        finish_move(pool, &entry).await?;
+    }
+    let Some((old, _)) = kept(pool, id).await? else { return Ok(false) };
+    let mut new = old.clone();
+    if let Some(source) = new.get_mut(SOURCE_AT) {
+        // A user.
+        *source = 0;
+    }
+    let swap = rbd::Swap { key: key(id), expected: Some(old), new: Some(new) };
+    Ok(pool.omap_swap(TRASH, vec![swap], NO_LIMIT).await?)
+}
+
+/// Finishes a move into trash that was broken off.
+async fn finish_move(pool: &rbd::Pool, entry: &TrashEntry) -> Result<()> {
+    if finish(pool, entry).await? {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Blocked, "its move into trash was broken off, and it has another name now")
+        .context("id", &entry.id)
+        .hint("it goes by that name: `volary info` with the id shows it"))
 }
 
 /// Changes an entry's state if it is this one, whatever else a newer Ceph may write there.
@@ -148,14 +213,7 @@ pub(super) async fn remove(
     }
     if entry.state == TrashState::Moving {
         // Who began it can no longer repeat it, for it has no name.
-        if !finish(pool, &entry).await? {
-            return Err(Error::new(
-                ErrorKind::Blocked,
-                "its move into trash was broken off, and it has another name now",
-            )
-            .context("id", id)
-            .hint("remove it by that name: `volary info` with the id shows it"));
-        }
+        finish_move(pool, &entry).await?;
     }
     finish_before_removal(pool, id).await?;
     Ok(pool.trash_remove(id.as_str().as_bytes(), force, progress, NO_LIMIT).await?)

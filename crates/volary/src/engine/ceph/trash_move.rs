@@ -58,6 +58,7 @@ pub(super) fn in_trash(volume: &VolumeEntry, keep: Duration, state: TrashState) 
         deleted,
         until: deleted.saturating_add(keep).unwrap_or(Timestamp::MAX),
         state,
+        half_migrated: false,
     }
 }
 

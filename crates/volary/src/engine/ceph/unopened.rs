@@ -1,18 +1,14 @@
 //! What a volume is a clone of, and whether anything has to do with it, told without opening it where that is exact.
 
-use super::NO_LIMIT;
 use super::connection::Connection;
 use super::directory::find;
 use super::header::{self, is_protected};
 use super::lockers;
 use super::trash_move::plain_header;
+use super::{NO_LIMIT, WATCHERS_ANSWER};
 use crate::engine::Parent;
 use crate::{Name, Namespace, Result, Target, VolumeId};
 use futures::try_join;
-use std::time::Duration;
-
-/// How long those who watch have to answer. Nobody watches most volumes, and then nothing is waited for.
-const WATCHERS_ANSWER: Duration = Duration::from_millis(500);
 
 /// The parent, or that there is none; `None` when only opening the volume tells.
 pub(super) async fn parent(

@@ -365,30 +365,30 @@ impl Volume for Handle {
     async fn create_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
         self.changes()?;
         let create = async { Ok(self.image.create_snapshot(snapshot.as_bytes(), NO_LIMIT).await?) };
-        self.on.call(ctl, "create a snapshot", create).await
+        self.on.call(ctl, "create a snapshot", self.change(create)).await
     }
 
     async fn rename_snapshot(&self, snapshot: &Name, to: &Name, ctl: &Ctl) -> Result<()> {
         self.changes()?;
         let rename =
             async { Ok(self.image.rename_snapshot(snapshot.as_bytes(), to.as_bytes(), NO_LIMIT).await?) };
-        self.on.call(ctl, "rename a snapshot", rename).await
+        self.on.call(ctl, "rename a snapshot", self.change(rename)).await
     }
 
     async fn remove_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
         self.changes()?;
         let progress = progress(ctl, 0);
-        self.on.transfer(ctl, "remove a snapshot", self.remove_one(snapshot, &progress)).await
+        self.on.transfer(ctl, "remove a snapshot", self.change(self.remove_one(snapshot, &progress))).await
     }
 
     async fn protect_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
         self.changes()?;
-        self.on.call(ctl, "protect a snapshot", self.protect_one(snapshot)).await
+        self.on.call(ctl, "protect a snapshot", self.change(self.protect_one(snapshot))).await
     }
 
     async fn unprotect_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
         self.changes()?;
-        self.on.call(ctl, "unprotect a snapshot", self.unprotect_one(snapshot)).await
+        self.on.call(ctl, "unprotect a snapshot", self.change(self.unprotect_one(snapshot))).await
     }
 
     async fn children(&self, snapshot: Option<&Name>, ctl: &Ctl) -> Result<Vec<Child>> {
@@ -426,7 +426,7 @@ impl Volume for Handle {
     async fn remove_metadata(&self, key: &[u8], ctl: &Ctl) -> Result<()> {
         self.changes()?;
         let remove = async { Ok(self.image.remove_metadata(key, NO_LIMIT).await?) };
-        self.on.call(ctl, "remove metadata", remove).await
+        self.on.call(ctl, "remove metadata", self.change(remove)).await
     }
 
     async fn lockers(&self, ctl: &Ctl) -> Result<Vec<Locker>> {
@@ -444,7 +444,7 @@ impl Volume for Handle {
     async fn holders(&self, ctl: &Ctl) -> Result<Vec<Holder>> {
         let own = self.write.then_some(self.on.client);
         let list = async {
-            let mut all = holders::list(&self.image, &self.namespace, own).await?;
+            let mut all = holders::list(self, own).await?;
             all.extend(self.cache_holder().await?);
             Ok(all)
         };

@@ -48,6 +48,7 @@ impl Store {
                     deleted: time(row.get(2)?),
                     until: time(row.get(3)?),
                     state: TrashState::Normal,
+                    half_migrated: false,
                 })
             };
             Ok(rows.query_map([row], entry)?.collect::<rusqlite::Result<_>>()?)

@@ -47,7 +47,8 @@ impl Ceph {
                 if self.trash_entry(namespace, id, TrashState::Restoring, ctl).await?.is_none() {
                     return Ok(false);
                 }
-                let finish = async { trash::restore(&self.0.enter(namespace).await?, id, name).await };
+                let finish =
+                    async { trash::restore(&self.0.enter(namespace).await?, namespace, id, name).await };
                 self.0.call(ctl, "finish a restore from trash", finish).await.map(|()| true)
             }
             Repair::ListAgain | Repair::MakeIdObject => {

@@ -47,6 +47,12 @@ impl Look<'_> {
         let name = &entry.name;
         let remove = format!("volary trash rm --force {spec}");
         let id = id_key(&entry.id);
+        if entry.state != TrashState::Removing && trash::is_half_migrated(pool, entry).await? {
+            let detail =
+                format!("the preparation of a migration of {name} was cut short: it has the only data");
+            let restore = format!("volary trash restore {spec}");
+            return Ok(vec![about(FindingKind::TrashHalfMoved, detail, restore)]);
+        }
         match entry.state {
             TrashState::Moving => {
                 let detail = format!("the move of {name} into trash was broken off");

@@ -9,10 +9,6 @@ use crate::engine::{Finding, FindingKind, Repair, VolumeEntry};
 use crate::{Name, Result, VolumeId, VolumeSpec};
 use futures::{TryFutureExt, try_join};
 use rbd::Errno;
-use std::time::Duration;
-
-/// How long those who watch a header have to answer, where something about a volume looks broken off.
-const WATCHERS_ANSWER: Duration = Duration::from_millis(500);
 
 impl Look<'_> {
     pub(super) async fn listed(&self, entry: &VolumeEntry, both_ways: bool) -> Result<Vec<Finding>> {
@@ -155,9 +151,6 @@ impl Look<'_> {
     }
 
     pub(super) async fn is_watched(&self, id: &VolumeId) -> Result<bool> {
-        match self.pool.object_is_watched(&header::object(id), WATCHERS_ANSWER, NO_LIMIT).await {
-            Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(false),
-            watched => Ok(watched?),
-        }
+        header::is_watched(&self.pool, id).await
     }
 }
