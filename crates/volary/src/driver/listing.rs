@@ -156,7 +156,7 @@ impl Store {
     /// out.
     ///
     /// # Errors
-    /// As [`list`](Store::list), and what opening a volume fails with, other than `NotFound` and `Permission`.
+    /// As [`list`](Store::list); and `Deadline`, `Unreachable` and `Interrupted`. What else a volume fails with is told of it alone.
     pub fn list_details<'a>(
         &'a self,
         namespace: &'a Namespace,
@@ -219,14 +219,14 @@ impl Store {
         let mut problem = None;
         let (size_bytes, used_bytes, parent) = match read.await {
             Ok((size, used, parent)) => (Some(size), Some(used), parent),
+            Err(error) if is_of_the_store(&error) => return Err(error),
             Err(error) => match error.kind() {
                 ErrorKind::NotFound => return Ok(None),
                 ErrorKind::Permission => (None, None, None),
-                ErrorKind::Mismatch => {
-                    problem = Some(error.message().to_owned());
+                _ => {
+                    problem = Some(problem_of(&error));
                     (None, None, None)
                 }
-                _ => return Err(error),
             },
         };
         let volume = namespace.volume(entry.name);
@@ -361,6 +361,20 @@ impl Store {
             (Target::Id(_), None) => Ok(spec.clone()),
             (Target::Name(_), None) => Err(self.no_such_volume(spec, ctl).await),
         }
+    }
+}
+
+/// Whether a failure is of the store rather than of one volume, so that looking at other volumes makes no sense.
+pub(super) fn is_of_the_store(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Deadline | ErrorKind::Unreachable | ErrorKind::Interrupted)
+}
+
+/// What is wrong with a volume, in a few words.
+fn problem_of(error: &Error) -> String {
+    let errno = error.contexts().find(|(key, _)| *key == "errno");
+    match errno.filter(|_| error.kind() != ErrorKind::Mismatch) {
+        Some((_, errno)) => format!("{}: {errno}", error.message()),
+        None => error.message().to_owned(),
     }
 }
 

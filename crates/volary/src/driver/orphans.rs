@@ -1,9 +1,11 @@
 //! What is in a namespace and in no inventory: classified, with the command that would settle it. Deletes nothing.
 
+use super::handle::closing;
 use super::journal::IntentRecord;
+use super::listing::is_of_the_store;
 use super::trash::is_staging;
 use crate::engine::{TrashEntry, TrashState};
-use crate::{Ctl, ErrorKind, Name, Namespace, Result, Store, VolumeId, VolumeSpec};
+use crate::{Ctl, Name, Namespace, Result, Store, VolumeId, VolumeSpec};
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -214,14 +216,8 @@ impl Store {
         ctl: &Ctl,
     ) -> Result<()> {
         let snapshots = match self.snapshots(&spec.namespace.volume_by_id(id.clone()), ctl).await {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::NotFound | ErrorKind::Permission | ErrorKind::Mismatch
-                ) =>
-            {
-                return Ok(());
-            }
+            // The listing says what is wrong with it.
+            Err(error) if !is_of_the_store(&error) => return Ok(()),
             snapshots => snapshots?,
         };
         for snapshot in snapshots {
@@ -236,14 +232,15 @@ impl Store {
     }
 
     async fn used_by(&self, spec: &VolumeSpec, ctl: &Ctl) -> Result<Option<u64>> {
-        let volume = match self.open_to_read(spec, ctl).await {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Permission) => {
-                return Ok(None);
-            }
-            volume => volume?,
+        let used = async {
+            let volume = self.open_to_read(spec, ctl).await?;
+            let used = volume.used_bytes(ctl).await;
+            closing(&volume, used, ctl).await
         };
-        let used = volume.used_bytes(ctl).await;
-        super::handle::closing(&volume, used, ctl).await.map(Some)
+        match used.await {
+            Err(error) if !is_of_the_store(&error) => Ok(None),
+            used => used.map(Some),
+        }
     }
 }
 
