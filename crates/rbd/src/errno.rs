@@ -37,6 +37,7 @@ errnos! {
     EBUSY = 16, "busy";
     EEXIST = 17, "already exists";
     EXDEV = 18, "in another pool";
+    ENODEV = 19, "no such device";
     ENOTDIR = 20, "not a directory";
     EISDIR = 21, "is a directory";
     EINVAL = 22, "invalid argument";

@@ -17,6 +17,8 @@ mod clones;
 mod confined;
 #[path = "ceph/connecting.rs"]
 mod connecting;
+#[path = "ceph/damage.rs"]
+mod damage;
 #[path = "ceph/doctor.rs"]
 mod doctor;
 #[path = "ceph/fence.rs"]
@@ -42,6 +44,8 @@ mod least_privilege;
 mod left_behind;
 #[path = "ceph/locks.rs"]
 mod locks;
+#[path = "ceph/lost_parents.rs"]
+mod lost_parents;
 #[path = "ceph/memory.rs"]
 mod memory;
 #[path = "ceph/migration.rs"]
@@ -54,6 +58,8 @@ mod secrets;
 mod states;
 #[path = "ceph/trash_moves.rs"]
 mod trash_moves;
+#[path = "ceph/unopenable.rs"]
+mod unopenable;
 
 fn bench() -> harness::Bench {
     harness::Bench::ceph()

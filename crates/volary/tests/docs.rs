@@ -69,6 +69,7 @@ fn errors_page_has_the_kinds_of_what_ceph_answers() {
         Errno::ERANGE,
         Errno::EXDEV,
         Errno::EOPNOTSUPP,
+        Errno::ENODEV,
         Errno::ETIMEDOUT,
         Errno::ENOTCONN,
         Errno::ECONNREFUSED,

@@ -137,7 +137,8 @@ impl Pair {
             Op::Remove { volume, close } => {
                 let index = pick(volume);
                 let (open, entry) = (self.is_open(index, *close).await, self.entry(index));
-                (self.model.remove(index, open), self.engine.remove(&self.ns, &entry, &self.ctl).await)
+                let removed = self.engine.remove(&self.ns, &entry, &self.ctl).await;
+                (self.model.remove(index, open), removed.map(drop))
             }
             Op::TrashMove { volume, keep, close } => {
                 let index = pick(volume);
@@ -164,7 +165,7 @@ impl Pair {
                 let index = pick(volume);
                 let open = self.is_open(index, *close).await;
                 let result = self.engine.trash_remove(&self.ns, &self.ids[index], *force, &self.ctl).await;
-                (self.model.trash_remove(index, *force, open), result)
+                (self.model.trash_remove(index, *force, open), result.map(drop))
             }
             Op::Close { volume } => {
                 self.is_open(pick(volume), true).await;

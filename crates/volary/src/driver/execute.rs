@@ -10,7 +10,7 @@ use crate::{Ctl, Error, ErrorKind, Phase, Result, Store, Target};
 use std::sync::Arc;
 
 impl Store {
-    /// Takes the steps in order until one fails, and writes down how each ended.
+    /// Takes the steps in order until one fails, and writes down how each ended; says what of the volume may be left all the same.
     pub(crate) async fn execute(
         &self,
         subject: &Subject,
@@ -18,8 +18,8 @@ impl Store {
         intent: &Intent,
         steps: &mut Vec<Step>,
         ctl: &Ctl,
-    ) -> Result<()> {
-        let mut writer = None;
+    ) -> Result<Vec<String>> {
+        let (mut writer, mut left) = (None, Vec::new());
         let of_snapshots =
             |act: &Act| matches!(act, Act::Flatten(_) | Act::Unprotect(_) | Act::RemoveSnapshot(_));
         if acts.iter().all(of_snapshots) {
@@ -48,16 +48,30 @@ impl Store {
             let result = self.perform(subject, act, done == 0, &mut writer, ctl).await;
             let outcome = if result.is_ok() { StepOutcome::Done } else { StepOutcome::Failed };
             act.step(subject, outcome).enter(steps);
-            failed = result.err();
+            match result {
+                Ok(of_it) => left.extend(of_it),
+                Err(error) => failed = Some(error),
+            }
         }
-        let result = failed.map_or(Ok(()), Err);
+        let result = failed.map_or(Ok(left), Err);
         match writer.take() {
             Some(volume) => closing(&volume, result, ctl).await,
             None => result,
         }
     }
 
-    /// Takes one step; the first comes right after the plan, which looked who holds the volume.
+    /// The volume by the name that a plan has for it. The directory of a damaged one may lead to it from one side alone, from the
+    /// id or from the name.
+    pub(crate) async fn listed(&self, subject: &Subject, ctl: &Ctl) -> Result<Option<VolumeEntry>> {
+        let (engine, namespace) = (self.engine(), subject.namespace());
+        let by_id = engine.find(namespace, &Target::Id(subject.id.clone()), ctl).await?;
+        if by_id.is_some() {
+            return Ok(by_id);
+        }
+        Ok(engine.find(namespace, &subject.shown.volume, ctl).await?.filter(|entry| entry.id == subject.id))
+    }
+
+    /// Takes one step, and says what it may have left; the first comes right after the plan, which looked who holds the volume.
     async fn perform(
         &self,
         subject: &Subject,
@@ -65,21 +79,21 @@ impl Store {
         first: bool,
         writer: &mut Option<Arc<dyn Volume>>,
         ctl: &Ctl,
-    ) -> Result<()> {
+    ) -> Result<Vec<String>> {
         match act {
             Act::Unprotect(snapshot) => {
                 let volume = self.writer(subject, writer, ctl).await?;
                 same_snapshot(&*volume, snapshot, ctl).await?;
-                return volume.unprotect_snapshot(&snapshot.name, ctl).await;
+                return volume.unprotect_snapshot(&snapshot.name, ctl).await.map(nothing);
             }
             Act::RemoveSnapshot(snapshot) => {
                 let volume = self.writer(subject, writer, ctl).await?;
                 same_snapshot(&*volume, snapshot, ctl).await?;
                 volume.remove_snapshot(&snapshot.name, ctl).await?;
                 DigestRecord::forget_snapshot(&*volume, snapshot.id, ctl).await;
-                return Ok(());
+                return Ok(Vec::new());
             }
-            Act::Flatten(child) => return self.flatten_child(subject, child, ctl).await,
+            Act::Flatten(child) => return self.flatten_child(subject, child, ctl).await.map(nothing),
             Act::MoveToTrash(..) | Act::TakeName | Act::RemoveFromTrash { .. } | Act::RemoveRemains => {}
         }
         // What follows needs the volume closed, by this process too.
@@ -88,12 +102,12 @@ impl Store {
         }
         match act {
             Act::MoveToTrash(keep, purge_snapshots) => {
-                self.put_into_trash(subject, *keep, *purge_snapshots, ctl).await.map(|_| ())
+                self.put_into_trash(subject, *keep, *purge_snapshots, ctl).await.map(|_| Vec::new())
             }
             Act::TakeName => {
                 let entry = self.entry(subject, ctl).await?;
                 let options = TrashOptions { looked: first, ..TrashOptions::default() };
-                self.engine().trash_move(subject.namespace(), &entry, &options, ctl).await
+                self.engine().trash_move(subject.namespace(), &entry, &options, ctl).await.map(nothing)
             }
             Act::RemoveRemains => {
                 let entry = self.entry(subject, ctl).await?;
@@ -103,13 +117,13 @@ impl Store {
                 ctl.phase(Phase::Remove, None);
                 self.engine().trash_remove(subject.namespace(), &subject.id, *force, ctl).await
             }
-            Act::Flatten(_) | Act::Unprotect(_) | Act::RemoveSnapshot(_) => Ok(()),
+            Act::Flatten(_) | Act::Unprotect(_) | Act::RemoveSnapshot(_) => Ok(Vec::new()),
         }
     }
 
     /// The name the planned volume has, if it is the one it was planned under.
     pub(crate) async fn entry(&self, subject: &Subject, ctl: &Ctl) -> Result<VolumeEntry> {
-        let found = self.engine().find(subject.namespace(), &Target::Id(subject.id.clone()), ctl).await?;
+        let found = self.listed(subject, ctl).await?;
         let unchanged = found.filter(|entry| Target::Name(entry.name.clone()) == subject.shown.volume);
         unchanged.ok_or_else(|| {
             Error::new(ErrorKind::NotFound, "the volume was renamed or removed meanwhile")
@@ -154,6 +168,11 @@ impl Store {
         };
         closing(&volume, work.await, ctl).await
     }
+}
+
+/// What most steps leave.
+fn nothing((): ()) -> Vec<String> {
+    Vec::new()
 }
 
 /// Checks that a snapshot's name still stands for the one that was planned.

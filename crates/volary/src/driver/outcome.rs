@@ -99,6 +99,9 @@ pub struct RemoveReport {
     pub blockers: Vec<Holder>,
     /// Every step, in order.
     pub steps: Vec<Step>,
+    /// What its user should know beside that: why the volume cannot be opened, and what of it may be left, with the command that
+    /// shows it.
+    pub notes: Vec<String>,
     #[serde(skip)]
     pub(crate) failure: Option<Failure>,
 }
@@ -150,8 +153,17 @@ impl Failure {
 
 impl RemoveReport {
     pub(crate) fn new(volume: VolumeSpec, id: Option<VolumeId>, outcome: Outcome) -> Self {
-        let (blockers, steps) = (Vec::new(), Vec::new());
-        RemoveReport { volume, id, outcome, pending: false, until: None, blockers, steps, failure: None }
+        RemoveReport {
+            volume,
+            id,
+            outcome,
+            pending: false,
+            until: None,
+            blockers: Vec::new(),
+            steps: Vec::new(),
+            notes: Vec::new(),
+            failure: None,
+        }
     }
 
     pub(crate) fn failing(self, error: &Error) -> Self {

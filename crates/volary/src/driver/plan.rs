@@ -3,7 +3,7 @@
 use super::journal::AsGiven;
 use super::outcome::{Outcome, Step, StepOutcome};
 use crate::engine::{Child, Holder, HolderKind, Locker, Parent, SnapshotInfo, Volume};
-use crate::{Ctl, ErrorKind, Name, Namespace, Result, Store, VolumeId, VolumeSpec};
+use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Store, VolumeId, VolumeSpec};
 use std::time::Duration;
 
 /// The volume a removal is about: identity is the id; the spec is how it is shown.
@@ -74,6 +74,8 @@ pub(crate) struct Seen {
     pub(crate) parent: Option<Parent>,
     /// Who holds the volume, and what could not be seen.
     pub(crate) holders: Vec<Holder>,
+    /// Why it cannot be opened, though it is there; nothing else is known of it then.
+    pub(crate) unopenable: Option<Error>,
 }
 
 /// What to do, and what is in the way of doing it.
@@ -89,6 +91,8 @@ pub(crate) struct Plan {
     pub(crate) as_given: Option<AsGiven>,
     /// What has become of the volume since the order was given that is carried out.
     pub(crate) changed: Option<String>,
+    /// What the user should know beside it; once it is carried out, also what is left.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Plan {
@@ -118,6 +122,20 @@ impl Seen {
         seen.holders.extend(lockers.iter().map(|locker| lock_blocker(shown, locker)));
         seen.holders.append(&mut hidden);
         Ok(seen)
+    }
+
+    /// What is seen of a volume that was not opened, for this reason: one that is damaged is there all the same, and rights that
+    /// are missing hide who holds it.
+    fn unopened(error: Error) -> Result<Seen> {
+        match error.kind() {
+            ErrorKind::Mismatch => Ok(Seen { unopenable: Some(error), ..Seen::default() }),
+            ErrorKind::Permission => {
+                let mut holders = Vec::new();
+                visible::<()>(Err(error), "what it has, and who holds it,", &mut holders)?;
+                Ok(Seen { holders, ..Seen::default() })
+            }
+            _ => Err(error),
+        }
     }
 
     /// What of it matters to removing one snapshot.
@@ -160,12 +178,18 @@ impl Store {
             Err(error) if error.kind() != ErrorKind::Permission => return Err(error),
             _ => return self.see(subject, ctl).await,
         }
-        Ok(Seen { parent: self.engine().parent(namespace, id, ctl).await?, ..Seen::default() })
+        match self.engine().parent(namespace, id, ctl).await {
+            Ok(parent) => Ok(Seen { parent, ..Seen::default() }),
+            Err(error) => Seen::unopened(error),
+        }
     }
 
     /// Reads what stands for or against removing a volume.
     pub(crate) async fn see(&self, subject: &Subject, ctl: &Ctl) -> Result<Seen> {
-        let volume = self.open_to_read(&subject.by_id(), ctl).await?;
+        let volume = match self.open_to_read(&subject.by_id(), ctl).await {
+            Err(error) => return Seen::unopened(error),
+            Ok(volume) => volume,
+        };
         let seen = Seen::read(&*volume, &subject.shown, ctl).await;
         super::handle::closing(&volume, seen, ctl).await
     }
@@ -200,6 +224,9 @@ impl Store {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 seen => seen?,
             };
+            if let Some(error) = child_seen.unopenable {
+                return Err(error.context("clone", &child_subject.shown));
+            }
             plan.blockers.extend(child_seen.holders.into_iter().map(|holder| Holder {
                 detail: format!("the clone {}: {}", child_subject.shown, holder.detail),
                 ..holder
@@ -274,6 +301,13 @@ pub(crate) fn child_spec(child: &Child) -> VolumeSpec {
     } else {
         child.namespace.volume(child.volume.clone())
     }
+}
+
+/// A clone of what cannot be opened, which needs no more than the header that a backup may bring back.
+pub(crate) fn known_clone_blocker(clone: &VolumeSpec) -> Holder {
+    let detail = format!("the clone {clone}, which reads from it once it can be opened again");
+    let remedy = format!("restore it from a backup, or `volary rm {clone}`");
+    Holder::new(HolderKind::Child, detail, remedy)
 }
 
 fn child_blocker(child: &Child) -> Holder {

@@ -6,7 +6,7 @@ use super::journal::{AsGiven, Work};
 use super::order::Order;
 use super::outcome::{Failure, Outcome, RemoveReport, Step, StepOutcome};
 use super::patience::Patience;
-use super::plan::{Act, Plan, Rules, Seen, Subject};
+use super::plan::{Act, Plan, Rules, Seen, Subject, known_clone_blocker};
 use super::trash::{require_keep, way_out};
 use crate::engine::{Holder, HolderKind, TrashEntry, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Result, Store, Target, VolumeSpec};
@@ -185,6 +185,7 @@ impl Store {
             }
             Ok(End::Done(plan)) => {
                 (report.outcome, report.blockers, parent) = (plan.outcome(), plan.clones, plan.parent);
+                report.notes = plan.notes;
                 None
             }
             Err(error) => {
@@ -224,7 +225,7 @@ impl Store {
         F: Future<Output = Result<Plan>>,
     {
         loop {
-            let found = plan().await?;
+            let mut found = plan().await?;
             order.consider(&found)?;
             if !found.blockers.is_empty() {
                 let may_go = found.blockers.iter().all(|blocker| may_go(blocker.kind));
@@ -237,7 +238,10 @@ impl Store {
             }
             let intent = order.intent(self, subject, ctl).await?;
             match self.execute(subject, &found.acts, intent, steps, ctl).await {
-                Ok(()) => return Ok(End::Done(found)),
+                Ok(left) => {
+                    found.notes.extend(left);
+                    return Ok(End::Done(found));
+                }
                 Err(error) if error.kind() == ErrorKind::Blocked => {
                     if patience.pause(error.report(), ctl).await? {
                         continue;
@@ -259,13 +263,25 @@ impl Store {
         resumed: bool,
         ctl: &Ctl,
     ) -> Result<Plan> {
-        let seen = match seen {
-            // It cannot be opened, so that nothing more can be told of it; trash keeps only what can be.
-            Err(error) if error.kind() == ErrorKind::Mismatch && options.defer.is_none() => {
-                return Ok(Plan { acts: vec![Act::RemoveRemains], ..Plan::default() });
+        let mut seen = seen?;
+        if let Some(error) = seen.unopenable.take() {
+            // Trash keeps only what can be opened.
+            if options.defer.is_some() {
+                return Err(error);
             }
-            seen => seen?,
-        };
+            let (engine, namespace) = (self.engine(), subject.namespace());
+            // What the directory alone has lost is whole: it is to be listed again, and then goes as any other volume.
+            if engine.find(namespace, &Target::Id(subject.id.clone()), ctl).await?.is_none() {
+                return Err(error);
+            }
+            let clones = engine.known_clones(namespace, &subject.id, ctl).await?;
+            return Ok(Plan {
+                acts: vec![Act::RemoveRemains],
+                blockers: clones.iter().map(known_clone_blocker).collect(),
+                notes: vec![unopenable_note(&error)],
+                ..Plan::default()
+            });
+        }
         let flatten_children = options.flatten_children;
         let rules = Rules { unprotect: flatten_children, flatten_children, resumed };
         let mut plan = self.plan_snapshots(subject, &seen, options.purge_snapshots, rules, ctl).await?;
@@ -292,8 +308,7 @@ impl Store {
 
     /// Whether a volume is neither under a name nor in trash, so that "not found" was said of the volume itself.
     async fn is_gone(&self, subject: &Subject, ctl: &Ctl) -> Result<bool> {
-        let target = Target::Id(subject.id.clone());
-        Ok(self.engine().find(subject.namespace(), &target, ctl).await?.is_none()
+        Ok(self.listed(subject, ctl).await?.is_none()
             && self.trashed(&subject.shown, &subject.id, ctl).await?.is_none())
     }
 
@@ -319,7 +334,13 @@ pub(crate) fn planned(subject: &Subject, plan: Plan) -> RemoveReport {
     let mut report = RemoveReport::new(subject.shown.clone(), Some(subject.id.clone()), outcome);
     report.steps = plan.acts.iter().map(|act| act.step(subject, StepOutcome::Planned)).collect();
     report.blockers = if plan.blockers.is_empty() { plan.clones } else { plan.blockers };
+    report.notes = plan.notes;
     report
+}
+
+/// The note on the removal of a volume that cannot be opened.
+pub(crate) fn unopenable_note(error: &Error) -> String {
+    format!("it cannot be opened: {}", error.message())
 }
 
 /// Whether such a holder can be expected to go by itself; a lock stays until somebody breaks it.

@@ -275,7 +275,7 @@ impl Staging {
         let Some(found) = trash.into_iter().find(is_it) else {
             // Or where the store has to make it before it puts it into trash.
             return match engine.find(namespace, &Target::Name(self.staging.clone()), ctl).await? {
-                Some(entry) => engine.remove(namespace, &entry, ctl).await,
+                Some(entry) => engine.remove(namespace, &entry, ctl).await.map(drop),
                 None => Ok(()),
             };
         };
@@ -284,7 +284,7 @@ impl Staging {
             engine.trash_move(namespace, &entry, &TrashOptions::keep(KEEP), ctl).await?;
         }
         self.remove_snapshots(&found.id, ctl).await?;
-        engine.trash_remove(namespace, &found.id, true, ctl).await
+        engine.trash_remove(namespace, &found.id, true, ctl).await.map(drop)
     }
 
     /// Takes the snapshots away that were made before it failed.

@@ -7,7 +7,7 @@ use super::order::Order;
 use super::outcome::{Outcome, RemoveReport, Step, StepOutcome};
 use super::patience::Patience;
 use super::plan::{Act, Plan, Rules, Seen, Subject};
-use super::remove::{planned, trash_blocker};
+use super::remove::{planned, trash_blocker, unopenable_note};
 use super::staging::STAGING_PREFIX;
 use crate::engine::{Holder, HolderKind, Parent, TrashEntry, TrashOptions, TrashState};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Store, Target, VolumeId, VolumeSpec};
@@ -346,6 +346,7 @@ impl Store {
     ) -> Result<Plan> {
         let mut plan = Plan::default();
         match self.see(subject, ctl).await {
+            Ok(Seen { unopenable: Some(error), .. }) => plan.notes.push(unopenable_note(&error)),
             Ok(seen) => {
                 let note = self.note_of(&subject.shown, entry, ctl).await?;
                 let purge = note.is_some_and(|note| note.purge_snapshots);
@@ -356,6 +357,15 @@ impl Store {
             }
             // Half removed, it cannot be opened any more: only removing it again makes sense.
             Err(error) if entry.state == TrashState::Removing && error.kind() == ErrorKind::NotFound => {}
+            // The entry was just read, so it is the volume behind it that is gone.
+            Err(error)
+                if entry.state == TrashState::Normal
+                    && !is_staging(entry)
+                    && error.kind() == ErrorKind::NotFound =>
+            {
+                plan.notes
+                    .push("it cannot be opened: there is no volume behind its entry of trash".to_owned());
+            }
             // Half made; but whoever is at it would go on with what nothing leads to any more.
             Err(error) if is_staging(entry) && error.kind() == ErrorKind::NotFound => {
                 let making = self

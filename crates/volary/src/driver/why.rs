@@ -20,6 +20,8 @@ pub struct WhyReport {
     pub pending: Vec<super::journal::PendingListing>,
     /// What the store was told to do with it by others, and will: on Ceph, the tasks of the manager. They keep it from nothing.
     pub tasks: Vec<Caveat>,
+    /// Why it cannot be opened, of one that is damaged.
+    pub notes: Vec<String>,
 }
 
 impl Store {
@@ -65,6 +67,7 @@ impl Store {
             ),
             None => (Vec::new(), Vec::new()),
         };
-        Ok(WhyReport { volume: plan.volume, id: plan.id, holders: plan.blockers, pending, tasks })
+        let (volume, id, holders, notes) = (plan.volume, plan.id, plan.blockers, plan.notes);
+        Ok(WhyReport { volume, id, holders, pending, tasks, notes })
     }
 }

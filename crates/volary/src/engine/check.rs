@@ -77,6 +77,10 @@ pub enum FindingKind {
     ChildStale,
     /// Ceph: a clone of format 1 has no entry in `rbd_children`, so that its parent can be removed below it.
     ChildUnlisted,
+    /// Ceph: the pool of a volume's data was deleted.
+    DataPoolMissing,
+    /// Ceph: a volume that keeps a journal has none, so that it cannot be changed.
+    JournalMissing,
     /// Ceph: the removal of a snapshot was broken off.
     SnapshotHalfRemoved,
     /// Ceph: a move into trash was broken off.
@@ -133,6 +137,8 @@ impl FindingKind {
         Self::ParentMissing,
         Self::ChildStale,
         Self::ChildUnlisted,
+        Self::DataPoolMissing,
+        Self::JournalMissing,
         Self::SnapshotHalfRemoved,
         Self::TrashHalfMoved,
         Self::TrashHalfRestored,
@@ -169,6 +175,8 @@ impl FindingKind {
             Self::ParentMissing => "parent_missing",
             Self::ChildStale => "child_stale",
             Self::ChildUnlisted => "child_unlisted",
+            Self::DataPoolMissing => "data_pool_missing",
+            Self::JournalMissing => "journal_missing",
             Self::SnapshotHalfRemoved => "snapshot_half_removed",
             Self::TrashHalfMoved => "trash_half_moved",
             Self::TrashHalfRestored => "trash_half_restored",

@@ -3,7 +3,7 @@
 //! The delegation is written once, here. Calls are logged by it (`driver/calls.rs`), and tests have them fail.
 
 use super::*;
-use crate::{Ctl, Name, Namespace, Result, Target, VolumeId};
+use crate::{Ctl, Name, Namespace, Result, Target, VolumeId, VolumeSpec};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -218,6 +218,10 @@ impl<I: Interpose> Engine for Interposed<I> {
         engine!(self, parent(namespace, id, ctl), "{namespace}/id:{id}")
     }
 
+    async fn known_clones(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Vec<VolumeSpec>> {
+        engine!(self, known_clones(namespace, id, ctl), "{namespace}/id:{id}")
+    }
+
     async fn unheld(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<bool> {
         engine!(self, unheld(namespace, id, ctl), "{namespace}/id:{id}")
     }
@@ -261,7 +265,7 @@ impl<I: Interpose> Engine for Interposed<I> {
         engine!(self, rename(namespace, volume, to, ctl), "{namespace}/{} to {to}", volume.name)
     }
 
-    async fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<()> {
+    async fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<Vec<String>> {
         engine!(self, remove(namespace, volume, ctl), "{namespace}/{}", volume.name)
     }
 
@@ -295,7 +299,13 @@ impl<I: Interpose> Engine for Interposed<I> {
         engine!(self, trash_restore(namespace, id, name, ctl), "{namespace}/id:{id} as {name}")
     }
 
-    async fn trash_remove(&self, namespace: &Namespace, id: &VolumeId, force: bool, ctl: &Ctl) -> Result<()> {
+    async fn trash_remove(
+        &self,
+        namespace: &Namespace,
+        id: &VolumeId,
+        force: bool,
+        ctl: &Ctl,
+    ) -> Result<Vec<String>> {
         engine!(self, trash_remove(namespace, id, force, ctl), "{namespace}/id:{id}")
     }
 

@@ -20,7 +20,7 @@ pub use options::*;
 pub use types::*;
 pub use volume::*;
 
-use crate::{Ctl, Name, Namespace, Result, Target, VolumeId};
+use crate::{Ctl, Name, Namespace, Result, Target, VolumeId, VolumeSpec};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use std::fmt;
@@ -80,6 +80,9 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     async fn unusable(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<Unusable>>;
 
     /// The name and id of a volume that is not in trash, or `None`; opens nothing.
+    ///
+    /// # Errors
+    /// `Mismatch` for the id of a volume that is there, and of which the store has lost the name.
     async fn find(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<VolumeEntry>>;
 
     /// A number that is the same only while a volume has had its name without a break: a rename there and back changes it, a move
@@ -105,6 +108,11 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     /// # Errors
     /// `NotFound` when there is no such volume.
     async fn parent(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<Parent>>;
+
+    /// Clones that read from a volume which cannot be opened, as far as that is told without it and in its own namespace, by name, or by
+    /// id for one in trash. On Ceph those of format 1, some of them if there are many. What can be opened has
+    /// [`Volume::children`], which tells all.
+    async fn known_clones(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Vec<VolumeSpec>>;
 
     /// Whether a volume surely has no snapshots and nobody and nothing holds it, told without opening it; `false` says
     /// nothing: only opening it tells.
@@ -147,12 +155,14 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     /// `NotFound` when `volume.name` no longer stands for `volume.id`; `AlreadyExists` for the new name.
     async fn rename(&self, namespace: &Namespace, volume: &VolumeEntry, to: &Name, ctl: &Ctl) -> Result<()>;
 
-    /// Removes a volume and its data for good (`rbd_remove_with_progress`).
+    /// Removes a volume and its data for good (`rbd_remove_with_progress`), and says what of it may be left, each with the command
+    /// that shows it: nothing, but of a volume that was damaged so that the store did not know all that was its own.
     ///
     /// # Errors
     /// `NotFound` when `volume.name` no longer stands for `volume.id`; `Blocked`, with nothing changed, while it
-    /// has snapshots or somebody has it open to write, or to read where [`StoreDescription::readers_hold`] says so.
-    async fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<()>;
+    /// has snapshots or somebody has it open to write, or to read where [`StoreDescription::readers_hold`] says so;
+    /// `Mismatch`, with nothing changed, for one that is damaged so that the store cannot remove it.
+    async fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<Vec<String>>;
 
     /// What is in a namespace's trash, half-moved and half-removed entries included (`rbd_trash_list`).
     async fn trash(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<TrashEntry>>;
@@ -184,12 +194,19 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
     async fn trash_restore(&self, namespace: &Namespace, id: &VolumeId, name: &Name, ctl: &Ctl)
     -> Result<()>;
 
-    /// Removes a volume in trash for good (`rbd_trash_remove_with_progress`).
+    /// Removes a volume in trash for good (`rbd_trash_remove_with_progress`), and says what of it may be left, as
+    /// [`remove`](Engine::remove) does.
     ///
     /// # Errors
     /// `NotFound`; `Blocked` while its deferment lasts and not `force`, while it has snapshots, or while
-    /// somebody has it open.
-    async fn trash_remove(&self, namespace: &Namespace, id: &VolumeId, force: bool, ctl: &Ctl) -> Result<()>;
+    /// somebody has it open; `Mismatch` as [`remove`](Engine::remove).
+    async fn trash_remove(
+        &self,
+        namespace: &Namespace,
+        id: &VolumeId,
+        force: bool,
+        ctl: &Ctl,
+    ) -> Result<Vec<String>>;
 
     /// Opens the head or a snapshot of a volume, by name, or by id also in trash (`rbd_open`, `rbd_open_by_id`).
     ///

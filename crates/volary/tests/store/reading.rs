@@ -46,7 +46,7 @@ async fn remove(scene: &Scene, spec: &VolumeSpec) -> Result<()> {
     let (engine, ctl) = (&scene.engine, &scene.ctl);
     let Some(snapshot) = &spec.snapshot else {
         let entry = engine.find(&spec.namespace, &spec.volume, ctl).await?.unwrap();
-        return engine.remove(&spec.namespace, &entry, ctl).await;
+        return engine.remove(&spec.namespace, &entry, ctl).await.map(drop);
     };
     let witness = open(scene, spec, OpenOptions::read(Some(snapshot.clone()))).await;
     let before = if Place::LOCAL { None } else { Some(witness.read(0, 16, ctl).await?) };

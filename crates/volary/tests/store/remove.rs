@@ -368,7 +368,7 @@ async fn reports_have_the_published_keys() {
     let report = f.store.remove(&f.spec("a"), &RemoveOptions::default(), &f.ctl).await.unwrap();
     let json = serde_json::to_value(&report).unwrap();
     let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    assert_eq!(keys(&json), ["blockers", "id", "outcome", "pending", "steps", "until", "volume"]);
+    assert_eq!(keys(&json), ["blockers", "id", "notes", "outcome", "pending", "steps", "until", "volume"]);
     assert_eq!(keys(&json["blockers"][0]), ["address", "client", "detail", "kind", "remedy"]);
     assert_eq!(json["volume"], f.shown("a"));
     assert_eq!(json["outcome"], "blocked");

@@ -11,7 +11,7 @@ use crate::driver::remove::RemoveOptions;
 use crate::driver::snapshot_removal::SnapshotRemoveOptions;
 use crate::driver::staging::{PUBLISHING, Staging};
 use crate::engine::{SnapshotInfo, TrashEntry, TrashOptions, TrashState, Volume, VolumeEntry};
-use crate::{Ctl, Error, ErrorKind, Name, Result, Store, Target, VolumeId, VolumeSpec};
+use crate::{Ctl, Error, ErrorKind, Name, Result, Store, VolumeId, VolumeSpec};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -223,12 +223,17 @@ impl Store {
             Ok(Found::Trashed(_) | Found::Gone) => return concluded(intent, Ok(()), ctl).await,
             Err(error) => return concluded(intent, Err(error), ctl).await,
         };
+        // The report of a reaper has no place for them.
+        for note in report.iter().flat_map(|report| &report.notes) {
+            tracing::warn!(volume = %spec, %note, "removed");
+        }
         report.and_then(|report| report.error()).map_or(Ok(()), Err)
     }
 
     /// Where a volume is now; a move into trash that was cut short is finished.
     async fn look_for(&self, spec: &VolumeSpec, id: &VolumeId, ctl: &Ctl) -> Result<Found> {
-        if let Some(entry) = self.engine().find(&spec.namespace, &Target::Id(id.clone()), ctl).await? {
+        let subject = Subject { shown: spec.clone(), id: id.clone() };
+        if let Some(entry) = self.listed(&subject, ctl).await? {
             return Ok(Found::Named(named(spec, &entry)));
         }
         let Some(entry) = self.trashed(spec, id, ctl).await? else { return Ok(Found::Gone) };

@@ -4,6 +4,7 @@ use super::{NO_LIMIT, format_1};
 use crate::engine::VolumeEntry;
 use crate::{Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
 use rbd::Features;
+use std::collections::BTreeMap;
 
 pub(super) const DIRECTORY: &[u8] = b"rbd_directory";
 
@@ -48,6 +49,44 @@ pub(super) async fn page(pool: &rbd::Pool, after: &[u8]) -> Result<(Vec<VolumeEn
     Ok((page.entries.iter().map(entry).collect::<Result<_>>()?, last))
 }
 
+/// The key that leads from a name to an id.
+pub(super) fn name_key(name: &[u8]) -> Vec<u8> {
+    [b"name_", name].concat()
+}
+
+/// The key that leads from an id to a name.
+pub(super) fn id_key(id: &VolumeId) -> Vec<u8> {
+    [b"id_", id.as_str().as_bytes()].concat()
+}
+
+/// Some keys of the directory, read at one moment, each with the string that it holds.
+pub(super) async fn entries(pool: &rbd::Pool, keys: Vec<Vec<u8>>) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let all = pool.omap_values(DIRECTORY, keys, NO_LIMIT).await?;
+    let text =
+        |(key, value): (Vec<u8>, Vec<u8>)| (key, string(&value).map_or(value.clone(), |of| of.0.to_vec()));
+    Ok(all.into_iter().map(text).collect())
+}
+
+/// Both entries of a volume as they are now.
+pub(super) struct Both {
+    /// The id that the name leads to.
+    pub(super) forward: Option<Vec<u8>>,
+    /// The name that the id leads to.
+    pub(super) backward: Option<Vec<u8>>,
+}
+
+pub(super) async fn both(pool: &rbd::Pool, entry: &VolumeEntry) -> Result<Both> {
+    let (name, id) = (name_key(entry.name.as_bytes()), id_key(&entry.id));
+    let mut found = entries(pool, vec![name.clone(), id.clone()]).await?;
+    Ok(Both { forward: found.remove(&name), backward: found.remove(&id) })
+}
+
+/// How `rados` is called on a namespace, in commands that an error or report names.
+pub(super) fn rados(namespace: &Namespace) -> String {
+    let Namespace { pool, name } = namespace;
+    if name.is_empty() { format!("rados -p {pool}") } else { format!("rados -p {pool} -N {name}") }
+}
+
 /// The longest that the object of a name is.
 const ID_BYTES: usize = 4096;
 
@@ -82,7 +121,7 @@ pub(super) async fn find(pool: &rbd::Pool, target: &Target) -> Result<Option<Vol
         Target::Name(name) => {
             let id = match id_of(pool, name).await? {
                 None => {
-                    let key = [b"name_", name.as_bytes()].concat();
+                    let key = name_key(name.as_bytes());
                     // librbd takes a volume out of the directory last: one whose removal was cut short is still listed.
                     match futures::try_join!(listed(pool, &key), format_1::refuse(pool, name))?.0 {
                         Some(id) => Some(VolumeId::new(String::from_utf8_lossy(&id))?),
@@ -94,7 +133,7 @@ pub(super) async fn find(pool: &rbd::Pool, target: &Target) -> Result<Option<Vol
             id.map(|id| VolumeEntry { name: name.clone(), id })
         }
         Target::Id(id) => {
-            let name = listed(pool, &[b"id_", id.as_str().as_bytes()].concat()).await?;
+            let name = listed(pool, &id_key(id)).await?;
             name.map(|name| VolumeEntry { name: Name::from_bytes(name), id: id.clone() })
         }
     })
@@ -102,33 +141,6 @@ pub(super) async fn find(pool: &rbd::Pool, target: &Target) -> Result<Option<Vol
 
 pub(super) fn no_volume(volume: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::NotFound, "no such volume").context("volume", volume)
-}
-
-/// What it means that opening an image fails: a bare "no such file" is one that is gone, or one that lacks its header.
-pub(super) async fn why_not_open(
-    pool: &rbd::Pool,
-    namespace: &Namespace,
-    id: &VolumeId,
-    error: rbd::Error,
-) -> Error {
-    if error.errno() != Some(rbd::Errno::ENOENT) {
-        return error.into();
-    }
-    let header = super::header::object(id);
-    // What cannot be read explains nothing.
-    if !matches!(pool.object_stat(&header, NO_LIMIT).await, Ok(None)) {
-        return error.into();
-    }
-    match find(pool, &Target::Id(id.clone())).await {
-        Ok(None) => no_volume(format!("id:{id}")).because(error),
-        Ok(Some(entry)) => {
-            let spec = namespace.volume(entry.name);
-            Error::new(ErrorKind::Mismatch, "the volume has no header any more")
-                .context("object", crate::escape(&header))
-                .hint(format!("restore a backup; `volary rm {spec}` removes its name and id, not its data, objects rbd_data.{id}.*"))
-        }
-        Err(_) => error.into(),
-    }
 }
 
 /// The name must still stand for the id.

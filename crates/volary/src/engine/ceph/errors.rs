@@ -20,6 +20,7 @@ fn kind(errno: Errno) -> ErrorKind {
         | Errno::ERANGE
         | Errno::EXDEV => ErrorKind::Usage,
         Errno::EOPNOTSUPP => ErrorKind::Unsupported,
+        Errno::ENODEV => ErrorKind::Mismatch,
         Errno::ETIMEDOUT => ErrorKind::Deadline,
         Errno::ENOTCONN | Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ESHUTDOWN => {
             ErrorKind::Unreachable
@@ -41,6 +42,9 @@ fn hint(errno: Errno, pool: Option<&str>) -> Option<String> {
         Errno::ENOTEMPTY => "remove its snapshots first",
         Errno::ESTALE => "repeat the call: another one changed or removed the volume at the same time",
         Errno::EUCLEAN => "repeat the call that was interrupted",
+        Errno::ENODEV => {
+            "restore a backup; `rbd info` shows which pool it was, `volary rm` removes what is left"
+        }
         Errno::ETIMEDOUT => SILENT,
         Errno::ESHUTDOWN => "the cluster has blocklisted this client: somebody took its lock; start anew",
         Errno::ENOSPC | Errno::EDQUOT => "free space, or raise the quota of the pool",
@@ -119,7 +123,10 @@ impl From<rbd::Error> for Error {
         use rbd::Error as E;
         let error = match &from {
             E::Failed { errno, at, .. } => {
-                let mut error = Error::new(kind(*errno), "Ceph refused").context("errno", name(*errno));
+                // librbd has no other use for it.
+                let deleted = *errno == Errno::ENODEV;
+                let what = if deleted { "the pool of its data was deleted" } else { "Ceph refused" };
+                let mut error = Error::new(kind(*errno), what).context("errno", name(*errno));
                 if let Some(pool) = &at.pool {
                     error = error.context("pool", pool);
                 }

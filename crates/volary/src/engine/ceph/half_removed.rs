@@ -5,8 +5,9 @@
 //! removes objects by it, librbd's own removal of the image too, makes clones of them which nobody ever trims. So the
 //! removal is finished, and the header read anew, before anything else is done.
 
-use super::NO_LIMIT;
-use crate::{Result, VolumeId};
+use super::connection::Connection;
+use super::{NO_LIMIT, header, unopenable};
+use crate::{Namespace, Result, VolumeId};
 use rbd::{Errno, Image, Pool, SnapshotKind};
 
 /// Finishes them, on an image that is open to write.
@@ -32,14 +33,28 @@ pub(super) async fn finish(pool: &Pool, id: &VolumeId, image: &Image) -> Result<
 }
 
 /// The same before librbd removes the image, which is opened only when its header names any snapshot.
-pub(super) async fn finish_before_removal(pool: &Pool, id: &VolumeId) -> Result<()> {
+///
+/// # Errors
+/// `Mismatch` for one that has snapshots and cannot be opened: librbd cannot remove them, and would only say that they are there.
+pub(super) async fn finish_before_removal(
+    on: &Connection,
+    pool: &Pool,
+    namespace: &Namespace,
+    id: &VolumeId,
+) -> Result<()> {
     let header = [b"rbd_header.", id.as_str().as_bytes()].concat();
     if pool.omap_page(&header, b"", b"snapshot_", 1, NO_LIMIT).await?.entries.is_empty() {
         return Ok(());
     }
     let image = match pool.open_by_id(id.as_str().as_bytes(), None, NO_LIMIT).await {
-        Err(error) if error.errno() == Some(Errno::ENOENT) => return Ok(()),
-        image => image?,
+        Ok(image) => image,
+        Err(error) => {
+            // To librbd an image is gone whose header is, or lacks what every header has.
+            if header::read_whole(pool, id).await?.is_none_or(|header| header.lacks().is_some()) {
+                return Ok(());
+            }
+            return Err(unopenable::why(on, pool, namespace, id, None, error).await);
+        }
     };
     let finished = finish(pool, id, &image).await;
     image.close(NO_LIMIT).await?;

@@ -73,12 +73,12 @@ pub(super) fn object(id: &VolumeId) -> Vec<u8> {
     [b"rbd_header.", id.as_str().as_bytes()].concat()
 }
 
-/// `None` when there is none, or it says more than is read here.
+/// `None` when there is none, or it says more than is read here, or lacks what every header has: librbd tells what that means.
 pub(super) async fn read(pool: &rbd::Pool, id: &VolumeId) -> Result<Option<Header>> {
     let page = pool.omap_page(&object(id), b"", b"", 512, NO_LIMIT).await?;
     let header = Header { entries: page.entries, size_bytes: 0 };
     // One that is being migrated reads from elsewhere.
-    let whole = !page.more && header.value(b"migration").is_none();
+    let whole = !page.more && !header.is_migrated() && header.lacks().is_none();
     let size_bytes = header.number(b"size").filter(|_| whole);
     Ok(size_bytes.map(|size_bytes| Header { size_bytes, ..header }))
 }
@@ -246,6 +246,21 @@ impl Header {
         self.entries.iter().any(|(key, _)| key.starts_with(b"snapshot_"))
     }
 
+    /// Whether it has a snapshot of this number, of whatever kind.
+    pub(super) fn has_snapshot(&self, snapshot: u64) -> bool {
+        self.value(&snapshot_key(snapshot)).is_some()
+    }
+
+    /// The number of the pool that its data is in, where that is not its own.
+    pub(super) fn data_pool(&self) -> Option<i64> {
+        Some(i64::from_le_bytes(self.value(b"data_pool_id")?.try_into().ok()?)).filter(|pool| *pool >= 0)
+    }
+
+    /// Whether what is written to it goes to a journal first.
+    pub(super) fn has_journal(&self) -> bool {
+        self.number(b"features").is_some_and(|features| features & Features::RBD_FEATURE_JOURNALING != 0)
+    }
+
     /// Its snapshots, of every kind; those that are told otherwise than is read here are not among them.
     pub(super) fn snapshots(&self) -> impl Iterator<Item = Snapshot<'_>> {
         let all = self.entries.iter().filter(|(key, _)| key.starts_with(b"snapshot_"));
@@ -298,6 +313,7 @@ impl Header {
             ("size", self.number(b"size").is_some()),
             ("order", self.order().is_some_and(|order| order >= 9)),
             ("features", self.number(b"features").is_some()),
+            ("snap_seq", self.number(b"snap_seq").is_some()),
             ("object_prefix", self.value(b"object_prefix").is_some_and(prefix)),
         ];
         sound.into_iter().find(|(_, sound)| !sound).map(|(key, _)| key)

@@ -115,6 +115,7 @@ impl Handle {
     /// snapshot removed, while a read was on its way there.
     pub(super) async fn note_below(&self) -> Result<&[Below]> {
         let note = async {
+            self.require_data().await?;
             let mut all: Vec<Below> = Vec::new();
             if self.write || extents::overlap(&self.image).await? == 0 {
                 return Ok::<_, Error>(all);

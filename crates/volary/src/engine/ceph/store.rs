@@ -3,16 +3,16 @@
 use super::connection::Ceph;
 use super::volume::{Handle, progress};
 use super::{
-    NO_LIMIT, directory, examine, figures, format_1, half_removed, header, holders, lockers, migration,
-    object_map, own_data, read_only, records, trash, trash_move, unopened,
+    NO_LIMIT, clone_entries, data_pool, directory, examine, figures, format_1, half_removed, header, holders,
+    lockers, migration, object_map, own_data, read_only, records, remains, trash, trash_move, unopenable, unopened,
 };
 use crate::engine::locked;
 use crate::engine::{
     Check, CheckOptions, CheckScope, Checked, CloneOptions, CreateOptions, Engine, Finding, Head, Holder,
     OpenOptions, Parent, PoolInfo, RecordPage, SnapshotRef, StoreDescription, TrashEntry, TrashOptions,
-    Unusable, Usage, Volume, VolumeEntry,
+    TrashState, Unusable, Usage, Volume, VolumeEntry,
 };
-use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
+use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId, VolumeSpec};
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use rbd::Errno;
@@ -50,7 +50,11 @@ impl Ceph {
             let opened = pool.open_by_id_read_only(at, snapshot.as_ref().map(Name::as_bytes), NO_LIMIT).await;
             let image = match opened {
                 Ok(image) => image,
-                Err(error) => return Err(directory::why_not_open(&pool, namespace, &id, error).await),
+                Err(error) => {
+                    return Err(
+                        unopenable::why(&self.0, &pool, namespace, &id, snapshot.as_ref(), error).await
+                    );
+                }
             };
             return Handle::new(on, at_home, id, image, options, None).await;
         }
@@ -73,7 +77,7 @@ impl Ceph {
             Err(error) if error.errno() == Some(Errno::EROFS) => {
                 return Err(migration::why_read_only(&self.0, &pool, namespace, &id, error).await);
             }
-            Err(error) => return Err(directory::why_not_open(&pool, namespace, &id, error).await),
+            Err(error) => return Err(unopenable::why(&self.0, &pool, namespace, &id, None, error).await),
         };
         // Looked at after our own watch is there, so that of two who open at once at most one goes on.
         let others = holders::watchers(&image, Some(self.0.client));
@@ -189,7 +193,14 @@ impl Engine for Ceph {
     }
 
     async fn find(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<VolumeEntry>> {
-        let find = async { directory::find(&self.0.enter(namespace).await?, volume).await };
+        let find = async {
+            let pool = self.0.enter(namespace).await?;
+            let found = directory::find(&pool, volume).await?;
+            if let (None, Target::Id(id)) = (&found, volume) {
+                unopenable::require_absent(&pool, namespace, id).await?;
+            }
+            Ok(found)
+        };
         self.0.call(ctl, "find a volume", find).await
     }
 
@@ -211,7 +222,12 @@ impl Engine for Ceph {
                 return Ok(Some(Head { entry, size_bytes: header.size_bytes }));
             }
             // What its header does not tell plainly, librbd does.
-            let image = pool.open_by_id_read_only(entry.id.as_str().as_bytes(), None, NO_LIMIT).await?;
+            let image = match pool.open_by_id_read_only(entry.id.as_str().as_bytes(), None, NO_LIMIT).await {
+                Ok(image) => image,
+                Err(error) => {
+                    return Err(unopenable::why(&self.0, &pool, namespace, &entry.id, None, error).await);
+                }
+            };
             let size = image.size(NO_LIMIT).await;
             image.close(NO_LIMIT).await?;
             Ok(Some(Head { entry, size_bytes: size? }))
@@ -222,7 +238,13 @@ impl Engine for Ceph {
     async fn usage(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<Usage>> {
         let look = async {
             let pool = self.0.enter(namespace).await?;
-            let Some(header) = header::read(&pool, id).await? else { return Ok(None) };
+            let by_id = Target::Id(id.clone());
+            let (header, listed) =
+                futures::try_join!(header::read(&pool, id), directory::find(&pool, &by_id))?;
+            let (Some(header), Some(_)) = (header, listed) else { return Ok(None) };
+            if let Some(number) = header.data_pool() {
+                data_pool::require(&self.0, &namespace.volume_by_id(id.clone()), number).await?;
+            }
             let used = object_map::used_bytes(&pool, id, &header).await?;
             let (size_bytes, may_have_parent) = (header.size_bytes, header.has_parent());
             Ok(used.map(|used_bytes| Usage { size_bytes, used_bytes, may_have_parent }))
@@ -239,6 +261,11 @@ impl Engine for Ceph {
         let stat = volume.stat(ctl).await;
         volume.close(&ctl.for_cleanup()).await?;
         Ok(stat?.parent)
+    }
+
+    async fn known_clones(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Vec<VolumeSpec>> {
+        let list = async { clone_entries::clones_of(&self.0.enter(namespace).await?, namespace, id).await };
+        self.0.call(ctl, "list clones", list).await
     }
 
     async fn unheld(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<bool> {
@@ -274,7 +301,8 @@ impl Engine for Ceph {
                 directory::check(&pool, volume).await?;
                 futures::try_join!(
                     lockers::require_none(&pool, &volume.id),
-                    format_1::require_free(&pool, to)
+                    format_1::require_free(&pool, to),
+                    unopenable::require_names(&pool, namespace, volume)
                 )?;
                 match pool.rename(volume.name.as_bytes(), to.as_bytes(), NO_LIMIT).await {
                     Err(error) => Err(read_only::explained_closed(&pool, namespace, &volume.id, error).await),
@@ -284,7 +312,7 @@ impl Engine for Ceph {
             .await
     }
 
-    async fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<()> {
+    async fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<Vec<String>> {
         self.0
             .transfer(ctl, "remove a volume", async {
                 let pool = self.0.enter(namespace).await?;
@@ -292,14 +320,10 @@ impl Engine for Ceph {
                 let id = &volume.id;
                 futures::try_join!(lockers::require_none(&pool, id), own_data::require(&pool, id))?;
                 self.settled(&pool, namespace, id).await;
-                half_removed::finish_before_removal(&pool, &volume.id).await?;
-                // Without header librbd knows of no data: whatever there is of it stays, and must not stay unnoticed.
-                let header = pool.object_stat(&header::object(id), NO_LIMIT).await?;
+                half_removed::finish_before_removal(&self.0, &pool, namespace, id).await?;
+                let remains = remains::look(&self.0, &pool, id).await?;
                 pool.remove(volume.name.as_bytes(), &progress(ctl, 0), NO_LIMIT).await?;
-                if header.is_none() {
-                    tracing::warn!(%id, "the volume had no header: objects rbd_data.{id}.* may be left, as `rados ls` shows");
-                }
-                Ok(())
+                Ok(remains.settle(&pool, namespace, id).await)
             })
             .await
     }
@@ -339,13 +363,30 @@ impl Engine for Ceph {
         self.0.call(ctl, "restore a volume from trash", restore).await
     }
 
-    async fn trash_remove(&self, namespace: &Namespace, id: &VolumeId, force: bool, ctl: &Ctl) -> Result<()> {
+    async fn trash_remove(
+        &self,
+        namespace: &Namespace,
+        id: &VolumeId,
+        force: bool,
+        ctl: &Ctl,
+    ) -> Result<Vec<String>> {
         self.0
             .transfer(ctl, "remove a volume from trash", async {
                 let pool = self.0.enter(namespace).await?;
-                futures::try_join!(lockers::require_none(&pool, id), own_data::require(&pool, id))?;
+                let ((), (), entry, remains) = futures::try_join!(
+                    lockers::require_none(&pool, id),
+                    own_data::require(&pool, id),
+                    trash::entry(&pool, id),
+                    remains::look(&self.0, &pool, id)
+                )?;
                 self.settled(&pool, namespace, id).await;
-                trash::remove(&pool, id, force, &progress(ctl, 0)).await
+                half_removed::finish_before_removal(&self.0, &pool, namespace, id).await?;
+                trash::remove(&pool, id, force, &progress(ctl, 0)).await?;
+                // What was half removed has lost its header after its data.
+                if entry.is_some_and(|entry| entry.state == TrashState::Removing) {
+                    return Ok(Vec::new());
+                }
+                Ok(remains.settle(&pool, namespace, id).await)
             })
             .await
     }

@@ -1,7 +1,6 @@
 //! Trash, read from the object `rbd_trash`: the only place that tells how far an entry is on its way.
 
 use super::directory::{id_of, malformed, no_volume, put_string, string};
-use super::half_removed::finish_before_removal;
 use super::trash_move::finish;
 use super::{NO_LIMIT, header};
 use crate::engine::{TrashEntry, TrashState};
@@ -199,6 +198,8 @@ pub(super) async fn set_state(
     Ok(())
 }
 
+/// Removes an entry and its volume. The half-removed snapshots of an older volume are to be finished before
+/// (`half_removed.rs`).
 pub(super) async fn remove(
     pool: &rbd::Pool,
     id: &VolumeId,
@@ -215,7 +216,6 @@ pub(super) async fn remove(
         // Who began it can no longer repeat it, for it has no name.
         finish_move(pool, &entry).await?;
     }
-    finish_before_removal(pool, id).await?;
     Ok(pool.trash_remove(id.as_str().as_bytes(), force, progress, NO_LIMIT).await?)
 }
 

@@ -1,7 +1,7 @@
 //! Into trash: by the changes librbd makes, without opening the image for them where nothing of it asks for that.
 
 use super::NO_LIMIT;
-use super::directory::{DIRECTORY, check, find, no_volume, put_string};
+use super::directory::{DIRECTORY, both, check, find, id_key, name_key, no_volume, put_string};
 use super::header::{self, Header};
 use super::holders::watchers;
 use super::trash::{TRASH, encode, entry, set_state};
@@ -63,30 +63,32 @@ pub(super) fn in_trash(volume: &VolumeEntry, keep: Duration, state: TrashState) 
 }
 
 pub(super) fn change(id: &VolumeId, expected: Option<Vec<u8>>, new: Option<Vec<u8>>) -> Swap {
-    Swap { key: [b"id_", id.as_str().as_bytes()].concat(), expected, new }
+    Swap { key: id_key(id), expected, new }
 }
 
 /// Takes the rest of librbd's steps (`librbd::trash::MoveRequest`): the name's object, the directory, the entry's state. Broken
-/// off it is as librbd would leave it, and repeating finishes it. Another volume that has got the name since keeps it.
+/// off it is as librbd would leave it, and repeating finishes it. Another volume that has got the name since keeps it. Of the
+/// directory's two entries one may be missing, or both.
 ///
 /// `false`, with the entry as it was, when the directory knows the volume by another name.
 pub(super) async fn finish(pool: &rbd::Pool, entry: &TrashEntry) -> Result<bool> {
     let (id, name) = (&entry.id, &entry.name);
-    pool.object_remove_if(
-        &[b"rbd_id.", name.as_bytes()].concat(),
-        put_string(id.as_str().as_bytes()),
-        NO_LIMIT,
-    )
-    .await?;
-    let both = vec![
-        Swap {
-            key: [b"name_", name.as_bytes()].concat(),
-            expected: Some(put_string(id.as_str().as_bytes())),
-            new: None,
-        },
-        change(id, Some(put_string(name.as_bytes())), None),
-    ];
-    if !pool.omap_swap(DIRECTORY, both, NO_LIMIT).await?
+    let named_id = put_string(id.as_str().as_bytes());
+    // Before anything is changed: without the name's object, and still listed, nobody could reach the volume any more.
+    let now = both(pool, &VolumeEntry { name: name.clone(), id: id.clone() }).await?;
+    if now.backward.as_deref().is_some_and(|listed| listed != name.as_bytes()) {
+        return Ok(false);
+    }
+    pool.object_remove_if(&[b"rbd_id.", name.as_bytes()].concat(), named_id.clone(), NO_LIMIT).await?;
+    let mut swaps = Vec::new();
+    if now.forward.as_deref() == Some(id.as_str().as_bytes()) {
+        swaps.push(Swap { key: name_key(name.as_bytes()), expected: Some(named_id), new: None });
+    }
+    if now.backward.is_some() {
+        swaps.push(change(id, Some(put_string(name.as_bytes())), None));
+    }
+    if !swaps.is_empty()
+        && !pool.omap_swap(DIRECTORY, swaps, NO_LIMIT).await?
         && find(pool, &Target::Id(id.clone())).await?.is_some()
     {
         return Ok(false);

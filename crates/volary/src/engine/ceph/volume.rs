@@ -320,7 +320,10 @@ impl Volume for Handle {
 
     async fn used_bytes(&self, ctl: &Ctl) -> Result<u64> {
         self.on
-            .call(ctl, "count data", async { extents::used_bytes(&self.image, self.resized().await?).await })
+            .call(ctl, "count data", async {
+                self.require_data().await?;
+                extents::used_bytes(&self.image, self.resized().await?).await
+            })
             .await
     }
 

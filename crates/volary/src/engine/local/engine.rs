@@ -5,7 +5,7 @@ use super::store::Store;
 use super::volume::Handle;
 use super::{blocking, reserve};
 use crate::engine::*;
-use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId};
+use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Target, VolumeId, VolumeSpec};
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, TryStreamExt};
 use std::fmt;
@@ -173,6 +173,11 @@ impl Engine for Local {
         Ok(volume.stat(ctl).await?.parent)
     }
 
+    /// The database tells the clones of every volume when that is opened.
+    async fn known_clones(&self, _: &Namespace, _: &VolumeId, _: &Ctl) -> Result<Vec<VolumeSpec>> {
+        Ok(Vec::new())
+    }
+
     /// Opening a volume asks the same database.
     async fn unheld(&self, _: &Namespace, _: &VolumeId, _: &Ctl) -> Result<bool> {
         Ok(false)
@@ -208,11 +213,11 @@ impl Engine for Local {
         self.call(ctl, "rename a volume", move |store| store.rename(&namespace, &volume, &to)).await
     }
 
-    async fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<()> {
+    async fn remove(&self, namespace: &Namespace, volume: &VolumeEntry, ctl: &Ctl) -> Result<Vec<String>> {
         let (namespace, volume, store, inner) =
             (namespace.clone(), volume.clone(), self.store.clone(), ctl.clone());
         let remove = blocking(move || store.in_reserve(|| store.remove(&namespace, &volume, &inner)));
-        ctl.transfer("remove a volume", remove).await
+        ctl.transfer("remove a volume", remove).await.map(|()| Vec::new())
     }
 
     async fn trash(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<TrashEntry>> {
@@ -242,11 +247,17 @@ impl Engine for Local {
         self.call(ctl, "restore from trash", move |store| store.trash_restore(&namespace, &id, &name)).await
     }
 
-    async fn trash_remove(&self, namespace: &Namespace, id: &VolumeId, force: bool, ctl: &Ctl) -> Result<()> {
+    async fn trash_remove(
+        &self,
+        namespace: &Namespace,
+        id: &VolumeId,
+        force: bool,
+        ctl: &Ctl,
+    ) -> Result<Vec<String>> {
         let (namespace, id, store, inner) = (namespace.clone(), id.clone(), self.store.clone(), ctl.clone());
         let remove =
             blocking(move || store.in_reserve(|| store.trash_remove(&namespace, &id, force, &inner)));
-        ctl.transfer("remove from trash", remove).await
+        ctl.transfer("remove from trash", remove).await.map(|()| Vec::new())
     }
 
     async fn open(

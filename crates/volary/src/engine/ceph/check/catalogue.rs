@@ -1,45 +1,14 @@
 //! The directory of a namespace: its two entries of each volume, and the object that leads from the name to the id.
 
 use super::super::NO_LIMIT;
-use super::super::directory::{DIRECTORY, string};
+use super::super::directory::{DIRECTORY, both, entries, id_key, name_key, string};
 use super::super::trash::{self, TRASH};
 use super::{Look, Work};
 use crate::engine::{Finding, FindingKind, Repair, TrashState, VolumeEntry};
 use crate::{Name, Result, VolumeId};
-use std::collections::BTreeMap;
 
 /// How many entries are read at a time.
 const PAGE: u64 = 512;
-
-pub(super) fn name_key(name: &[u8]) -> Vec<u8> {
-    [b"name_", name].concat()
-}
-
-pub(super) fn id_key(id: &VolumeId) -> Vec<u8> {
-    [b"id_", id.as_str().as_bytes()].concat()
-}
-
-/// Some keys of the directory, read at one moment, each with the string that it holds.
-pub(super) async fn entries(pool: &rbd::Pool, keys: Vec<Vec<u8>>) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
-    let all = pool.omap_values(DIRECTORY, keys, NO_LIMIT).await?;
-    let text =
-        |(key, value): (Vec<u8>, Vec<u8>)| (key, string(&value).map_or(value.clone(), |of| of.0.to_vec()));
-    Ok(all.into_iter().map(text).collect())
-}
-
-/// Both entries of a volume as they are now.
-pub(super) struct Both {
-    /// The id that the name leads to.
-    pub(super) forward: Option<Vec<u8>>,
-    /// The name that the id leads to.
-    pub(super) backward: Option<Vec<u8>>,
-}
-
-pub(super) async fn both(pool: &rbd::Pool, entry: &VolumeEntry) -> Result<Both> {
-    let (name, id) = (name_key(entry.name.as_bytes()), id_key(&entry.id));
-    let mut found = entries(pool, vec![name.clone(), id.clone()]).await?;
-    Ok(Both { forward: found.remove(&name), backward: found.remove(&id) })
-}
 
 impl Look<'_> {
     /// A page of the directory by names.

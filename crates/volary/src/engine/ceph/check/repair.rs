@@ -3,10 +3,9 @@
 use super::super::NO_LIMIT;
 use super::super::class::method;
 use super::super::connection::Ceph;
-use super::super::directory::{DIRECTORY, put_string};
+use super::super::directory::{DIRECTORY, both, id_key, name_key, put_string};
 use super::super::volume::{Handle, progress};
 use super::super::{children, trash, trash_move};
-use super::catalogue::{both, id_key, name_key};
 use crate::engine::{CheckScope, Finding, OpenOptions, Repair, TrashEntry, TrashState, Volume, VolumeEntry};
 use crate::{Ctl, Error, ErrorKind, Namespace, Result, Target, VolumeId};
 use rbd::{Errno, Swap};

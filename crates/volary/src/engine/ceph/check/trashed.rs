@@ -1,9 +1,9 @@
 //! Trash: entries whose way in or out was broken off, and entries that nothing is behind.
 
 use super::super::NO_LIMIT;
+use super::super::directory::{entries, id_key};
 use super::super::header;
 use super::super::trash::{self, TRASH};
-use super::catalogue::{entries, id_key};
 use super::{Look, Work};
 use crate::engine::{Finding, FindingKind, Repair, TrashEntry, TrashState};
 use crate::{Name, Result, VolumeId};

@@ -1,13 +1,15 @@
-//! One volume: its header, the object maps of its head and snapshots, snapshots whose removal was broken off, its parent.
+//! One volume: its header, the object maps of its head and snapshots, snapshots whose removal was broken off, its parent, the
+//! pool of its data, its journal.
 
-use super::super::NO_LIMIT;
 use super::super::directory::id_of;
-use super::super::header::{self, Header, snapshot_key};
+use super::super::header::{self, Header};
 use super::super::object_map::{Fit, fit};
+use super::super::unopenable::{ParentState, parent_state, ways_without_parent};
+use super::super::{NO_LIMIT, data_pool};
 use super::Look;
 use crate::engine::{Finding, FindingKind, Repair, VolumeEntry};
 use crate::{Name, Result, VolumeId, VolumeSpec};
-use futures::{TryFutureExt, try_join};
+use futures::try_join;
 use rbd::Errno;
 
 impl Look<'_> {
@@ -85,6 +87,7 @@ impl Look<'_> {
             None => found.extend(self.unlisted_clone(spec, id, header).await?),
         }
         found.extend(self.stale_clones(spec, id, header).await?);
+        found.extend(self.missing_beside(spec, id, header).await?);
         if found.is_empty() {
             return Ok(found);
         }
@@ -126,28 +129,37 @@ impl Look<'_> {
     /// A parent that is not there, or has lost the snapshot; what may not be read is not known to be missing.
     async fn parent_of(&self, spec: &VolumeSpec, id: &VolumeId, header: &Header) -> Result<Option<Finding>> {
         let Some(parent) = header.parent() else { return Ok(None) };
-        let parent_id = VolumeId::new(String::from_utf8_lossy(parent.id))?;
-        let open = self.on.cluster.pool_by_id(parent.pool, parent.namespace, NO_LIMIT);
-        let key = snapshot_key(parent.snapshot);
-        let found = open
-            .and_then(async |pool| pool.omap_values(&header::object(&parent_id), vec![key], NO_LIMIT).await);
-        let missing = match found.await {
-            Ok(values) => values.is_empty(),
-            Err(error) if error.errno() == Some(Errno::ENOENT) => true,
-            Err(error) if matches!(error.errno(), Some(Errno::EPERM | Errno::EACCES)) => false,
-            Err(error) => return Err(error.into()),
-        };
-        if !missing {
-            return Ok(None);
-        }
-        let (number, pool) = (parent.snapshot, parent.pool);
-        let detail = format!(
-            "the snapshot {number} of the parent {parent_id} in the pool with the number {pool} is missing: what the clone has not got itself reads as zeros or fails"
-        );
-        let remedy =
-            "restore the parent from a backup; what the clone has itself can be read with `rbd export-diff`";
+        let ParentState::Missing(what) = parent_state(self.on, &parent).await? else { return Ok(None) };
+        let parent_id = crate::escape(parent.id);
+        let detail = format!("its parent is missing: {what}; the volume cannot be opened");
+        let remedy = ways_without_parent(spec, id, header);
         let finding = Finding::new(FindingKind::ParentMissing, format!("parent {parent_id}"), detail, remedy);
         Ok(Some(finding.about(spec.clone(), id.clone())))
+    }
+
+    /// What the header says there is beside it, and is not: the pool of the data, and the journal.
+    async fn missing_beside(
+        &self,
+        spec: &VolumeSpec,
+        id: &VolumeId,
+        header: &Header,
+    ) -> Result<Vec<Finding>> {
+        let mut found = Vec::new();
+        let about = |finding: Finding| finding.about(spec.clone(), id.clone());
+        if let Some(number) = header.data_pool()
+            && data_pool::is_deleted(self.on, number).await?
+        {
+            let detail = format!("the pool of its data, number {number}, was deleted");
+            let remedy = format!("volary rm {spec}, unless there is a backup to restore");
+            found.push(about(Finding::new(FindingKind::DataPoolMissing, "data pool", detail, remedy)));
+        }
+        let journal = [b"journal.", id.as_str().as_bytes()].concat();
+        if header.has_journal() && self.pool.object_stat(&journal, NO_LIMIT).await?.is_none() {
+            let detail = "its journal has no header, so that it cannot be changed";
+            let remedy = format!("rbd feature disable {spec} journaling");
+            found.push(about(Finding::new(FindingKind::JournalMissing, "journal", detail, remedy)));
+        }
+        Ok(found)
     }
 
     pub(super) async fn is_watched(&self, id: &VolumeId) -> Result<bool> {
