@@ -1,5 +1,5 @@
 use crate::arguments::{duration, parsed};
-use crate::output::table;
+use crate::output::{notes, table};
 use crate::session::Session;
 use clap::Args;
 use std::time::Duration;
@@ -69,7 +69,7 @@ pub(crate) async fn run(args: Rm, session: &Session) -> Result<()> {
         }
     };
     let report = session.on_store(remove).await?;
-    session.emit_outcome(args.dry_run, &report, |report| show_removal(&report.steps, &report.blockers))?;
+    session.emit_outcome(args.dry_run, &report, show_removal_of_volume)?;
     if let Some(error) = report.error() {
         return Err(error);
     }
@@ -87,6 +87,9 @@ pub(crate) fn tell(report: &RemoveReport, session: &Session) {
         (Outcome::Deferred, Some(until)) => {
             session.status(format_args!("{volume} is in trash until {until}"));
         }
+        (Outcome::Planned, _) if !report.blockers.is_empty() => {
+            session.status(format_args!("{volume} can go into trash, and goes with its last clone"));
+        }
         (Outcome::Absent, _) => session.status(format_args!("{volume} was not there")),
         (Outcome::Planned, _) => session.status(format_args!("{volume} can be removed")),
         (Outcome::Removed, _) => session.status(format_args!("removed {volume}")),
@@ -94,8 +97,17 @@ pub(crate) fn tell(report: &RemoveReport, session: &Session) {
     }
 }
 
-/// The steps that did not just succeed, and who is in the way.
-pub(crate) fn show_removal(steps: &[Step], blockers: &[Holder]) -> String {
+/// The steps that did not just succeed, who is in the way or who it waits for in trash, and what else there is to know.
+pub(crate) fn show_removal_of_volume(report: &RemoveReport) -> String {
+    let by = if report.outcome == Outcome::Blocked { BLOCKED_BY } else { "WAITS FOR" };
+    show_removal(&report.steps, by, &report.blockers) + &notes(&report.notes)
+}
+
+/// The header above those who are in the way.
+pub(crate) const BLOCKED_BY: &str = "BLOCKED BY";
+
+/// The steps that did not just succeed, and holders under this header.
+pub(crate) fn show_removal(steps: &[Step], by: &str, holders: &[Holder]) -> String {
     let mut text = String::new();
     if steps.iter().any(|step| step.outcome != StepOutcome::Done) {
         let rows = steps.iter().map(|step| {
@@ -110,9 +122,9 @@ pub(crate) fn show_removal(steps: &[Step], blockers: &[Holder]) -> String {
         });
         text.push_str(&table(["STEP", "TARGET", "OUTCOME"], rows));
     }
-    if !blockers.is_empty() {
-        let rows = blockers.iter().map(|b| [b.kind.as_str().to_owned(), b.detail.clone(), b.remedy.clone()]);
-        text.push_str(&table(["BLOCKED BY", "DETAIL", "REMEDY"], rows));
+    if !holders.is_empty() {
+        let rows = holders.iter().map(|b| [b.kind.as_str().to_owned(), b.detail.clone(), b.remedy.clone()]);
+        text.push_str(&table([by, "DETAIL", "REMEDY"], rows));
     }
     text
 }

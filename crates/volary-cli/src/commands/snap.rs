@@ -1,4 +1,4 @@
-use super::rm::show_removal;
+use super::rm::{BLOCKED_BY, show_removal};
 use crate::arguments::parsed;
 use crate::output::{or_dash, table};
 use crate::session::Session;
@@ -143,7 +143,7 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
                 false => store.remove_snapshot(&target.spec, how.options(), ctl).await?,
             };
             session.emit_outcome(how.dry_run, &outcome, |outcome| {
-                show_removal(&outcome.steps, &outcome.blockers)
+                show_removal(&outcome.steps, BLOCKED_BY, &outcome.blockers)
             })?;
             match outcome.error() {
                 Some(error) => Err(error),

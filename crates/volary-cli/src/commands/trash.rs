@@ -1,5 +1,5 @@
 use super::place::Place;
-use super::rm::{show_removal, tell};
+use super::rm::{show_removal_of_volume, tell};
 use crate::arguments::{duration, name, parsed};
 use crate::output::table;
 use crate::session::Session;
@@ -112,7 +112,7 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
                 true => store.plan_trash_remove(&spec, force, ctl).await?,
                 false => store.trash_remove(&spec, force, ctl).await?,
             };
-            session.emit_outcome(dry_run, &report, |report| show_removal(&report.steps, &report.blockers))?;
+            session.emit_outcome(dry_run, &report, show_removal_of_volume)?;
             if let Some(error) = report.error() {
                 return Err(error);
             }

@@ -1,6 +1,6 @@
 use super::pending::show_pending;
 use crate::arguments::{duration, parsed};
-use crate::output::{or_dash, pairs, table};
+use crate::output::{notes, or_dash, pairs, table};
 use crate::session::Session;
 use clap::Args;
 use std::io::{BufRead, IsTerminal, Write};
@@ -56,7 +56,7 @@ async fn why(spec: &VolumeSpec, store: &Store, session: &Session) -> Result<()> 
     let report = store.why(spec, &session.ctl).await?;
     session.emit(&report, |of| {
         if of.holders.is_empty() && of.pending.is_empty() && of.tasks.is_empty() {
-            return format!("nobody holds {}\n", of.volume);
+            return format!("nobody holds {}\n", of.volume) + &notes(&of.notes);
         }
         let rows = of
             .holders
@@ -68,7 +68,7 @@ async fn why(spec: &VolumeSpec, store: &Store, session: &Session) -> Result<()> 
             let tasks = of.tasks.iter().map(|task| [task.detail.clone(), task.remedy.clone()]);
             text.push_str(&table(["TASK", "REMEDY"], tasks));
         }
-        text
+        text + &notes(&of.notes)
     })
 }
 
