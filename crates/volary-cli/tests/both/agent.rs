@@ -145,6 +145,16 @@ fn one_round_by_hand_prints_what_it_came_to() {
 }
 
 #[test]
+fn a_command_waits_for_no_agent_that_has_just_made_the_store() {
+    for _ in 0..5 {
+        let bench = bench();
+        let agent = Agent::start(&bench, &[]);
+        bench.ok(&["--timeout", "20s", "ls", &bench.home]);
+        agent.stop();
+    }
+}
+
+#[test]
 fn a_hangup_makes_the_agent_connect_anew() {
     let bench = bench();
     bench.json(&["ls", &bench.home]);

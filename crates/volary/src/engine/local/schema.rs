@@ -231,10 +231,18 @@ fn is_empty(root: &Root) -> Result<bool> {
 fn make(root: &Root, db: &Db, files: &dyn Files, locks: &Locks) -> Result<()> {
     let failed = |e| Error::io("making the store", e);
     root.make_dir(Path::new("locks")).map_err(failed)?;
-    let _alone = locks.acquire_within("store", Mode::Exclusive, SWEEP_PATIENCE)?;
-    if Identity::read(root)?.is_some() {
-        return Ok(());
-    }
+    let begun = Instant::now();
+    let _alone = loop {
+        let alone = locks.acquire("store", Mode::Exclusive);
+        // Who made it meanwhile may have it open for as long as an agent runs.
+        if Identity::read(root)?.is_some() {
+            return Ok(());
+        }
+        match alone {
+            Err(error) if error.kind() == ErrorKind::Blocked && begun.elapsed() < SWEEP_PATIENCE => {}
+            alone => break alone?,
+        }
+    };
     let found = if is_empty(root)? { None } else { db.read(row)? };
     if found.as_ref().is_some_and(|row| row.sealed) {
         return Err(identity_missing(root));
