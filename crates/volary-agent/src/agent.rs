@@ -5,7 +5,7 @@ use crate::desk::{Desk, Worked};
 use crate::health::Contact;
 use crate::round::{RoundOutcome, RoundReport};
 use crate::{Health, Metrics};
-use jiff::Timestamp;
+use futures::stream::{self, StreamExt};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,6 +105,8 @@ pub struct Agent {
     health: Health,
     idle: HashMap<Namespace, Desk>,
     at_work: HashMap<Id, Namespace>,
+    /// Whether it works until it is cancelled: others are to know of it then.
+    stays: bool,
     work: JoinSet<(Desk, Worked)>,
 }
 
@@ -113,9 +115,11 @@ impl Agent {
     pub fn new(store: Store, options: AgentOptions, metrics: Metrics, health: Health, ctl: &Ctl) -> Agent {
         let permits = Semaphore::new(options.jobs);
         let contact = Contact::new(&health, &metrics);
+        let clock = contact.clone();
+        let store = store.by_clock(move || clock.clock().believed);
         let shared = Shared { store, options, metrics, contact, permits, ctl: ctl.clone() };
         let (idle, at_work, work) = (HashMap::new(), HashMap::new(), JoinSet::new());
-        Agent { shared: Arc::new(shared), health, idle, at_work, work }
+        Agent { shared: Arc::new(shared), health, idle, at_work, stays: false, work }
     }
 
     /// Works until it is cancelled, and tells `each` what every round came to. Cancelled, it begins nothing more and
@@ -124,6 +128,7 @@ impl Agent {
     /// # Errors
     /// Those of `each`.
     pub async fn run(mut self, mut each: impl FnMut(&RoundReport) -> Result<()>) -> Result<()> {
+        self.stays = true;
         let shared = self.shared.clone();
         let cancelled = shared.ctl.cancel_token();
         let mut failures = 0_u32;
@@ -144,7 +149,7 @@ impl Agent {
             }
         }
         // Another agent of this process may go on, and begins to count anew.
-        self.idle.into_values().for_each(Desk::leave);
+        stream::iter(self.idle.into_values()).for_each_concurrent(shared.options.jobs, Desk::end).await;
         Ok(())
     }
 
@@ -167,7 +172,8 @@ impl Agent {
                 continue;
             }
             let desk = self.idle.remove(&namespace);
-            let mut desk = desk.unwrap_or_else(|| Desk::new(self.shared.clone(), namespace.clone()));
+            let mut desk =
+                desk.unwrap_or_else(|| Desk::new(self.shared.clone(), namespace.clone(), self.stays));
             let task = self.work.spawn(async move {
                 let worked = desk.work().await;
                 (desk, worked)
@@ -246,13 +252,13 @@ impl Agent {
             None if report.is_left() => RoundOutcome::Partial,
             None => RoundOutcome::Done,
         };
-        if let Some(problem) = report.failed.first().filter(|_| report.failed.len() >= report.namespaces) {
-            self.shared.contact.silent(None, &problem.error);
+        if let Some(problem) = problem.as_ref().filter(|_| report.failed.len() >= report.namespaces) {
+            self.shared.contact.silent(None, problem);
         }
         metrics.rounds.add(&[report.outcome.as_str()], 1);
         metrics.round_seconds.observe(report.seconds);
         metrics.namespaces.set(&[], report.namespaces as f64);
-        metrics.last_round.set(&[], Timestamp::now().as_second() as f64);
+        metrics.last_round.set(&[], self.shared.contact.clock().time.as_second() as f64);
         self.health.finished(problem);
         let (outcome, seconds) = (report.outcome.as_str(), report.seconds);
         let (reaped, purged) = (report.reaped.len(), report.purged.len());

@@ -49,10 +49,16 @@ definitions! {
         "How long rounds took.";
     LAST_ROUND = Gauge "volary_last_round_timestamp_seconds" "seconds since 1970" []
         "When a round last finished, whatever it came to.";
+    AGENTS = Gauge "volary_agents" "agents" ["pool", "namespace"]
+        "Agents that work on the namespace, this one included, as their records in the store tell every five minutes; one that was killed counts for another quarter of an hour.";
+    CLOCK_JUMPS = Counter "volary_clock_jumps_total" "jumps" ["direction"]
+        "How often this host's clock went more than a minute `forward` or `backward` of the time that had passed.";
+    CLOCK_AHEAD = Gauge "volary_clock_ahead_seconds" "seconds" []
+        "How far jumps forward have put this host's clock ahead of the time by which volumes leave the trash; 0 when that is the clock's, and again once it has been steady for a day.";
     NAMESPACES = Gauge "volary_namespaces" "namespaces" []
         "How many namespaces the last round worked on.";
     NAMESPACE_FAILURES = Counter "volary_namespace_failures_total" "failures" ["kind"]
-        "Namespaces that could not be worked on in a round, by kind of error; `list` failures of the whole store count once.";
+        "Namespaces that could not be worked on in a round, by kind of error (`no_space`: the store is full); `list` failures of the whole store count once.";
     PENDING = Gauge "volary_pending_intents" "intents" ["pool", "namespace", "operation"]
         "Operations that have begun and are not finished, those at work included.";
     PENDING_OLDEST = Gauge "volary_pending_oldest_seconds" "seconds" ["pool", "namespace"]

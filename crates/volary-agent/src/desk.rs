@@ -3,14 +3,13 @@
 use crate::agent::{Shared, is_silent};
 use crate::calls::Call;
 use crate::metrics::operation_label;
-use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use volary::{
-    Error, ErrorKind, Namespace, OrphanClass, Outcome, PendingListing, PendingPage, ReapOptions, ReapOutcome,
-    ReapReport, Reaper, RemoveReport, Result, SliceChecker, retry_pause,
+    Error, ErrorKind, Namespace, OrphanClass, Outcome, PendingListing, PendingPage, Presence, ReapOptions,
+    ReapOutcome, ReapReport, Reaper, RemoveReport, Result, SliceChecker, retry_pause,
 };
 
 const CLASSES: [OrphanClass; 4] =
@@ -23,6 +22,8 @@ pub(crate) struct Desk {
     pool: String,
     name: String,
     reaper: Reaper,
+    /// Its place among the agents, of one that stays.
+    presence: Option<Presence>,
     /// Where in the journal the next round begins: a long one is looked at in parts.
     after: Vec<u8>,
     /// What was counted since the journal's beginning.
@@ -54,9 +55,10 @@ pub(crate) struct Worked {
 }
 
 impl Desk {
-    pub(crate) fn new(shared: Arc<Shared>, namespace: Namespace) -> Desk {
+    pub(crate) fn new(shared: Arc<Shared>, namespace: Namespace, stays: bool) -> Desk {
         let (pool, name) = (namespace.pool.to_string(), namespace.name.to_string());
         let reaper = Reaper::new(shared.store.clone());
+        let presence = stays.then(|| Presence::new(shared.store.clone(), namespace.clone()));
         let checker = SliceChecker::new(shared.store.clone(), namespace.clone());
         Desk {
             shared,
@@ -64,6 +66,7 @@ impl Desk {
             pool,
             name,
             reaper,
+            presence,
             after: Vec::new(),
             counted: Counted::default(),
             shown: BTreeSet::new(),
@@ -101,10 +104,11 @@ impl Desk {
             worked.purged = self.purge().await?;
         }
         self.count_orphans().await?;
+        let announced = self.announce().await;
         if self.shared.options.check > 0 {
             self.check().await?;
         }
-        Ok(())
+        announced
     }
 
     fn call(&self, operation: &'static str, subject: impl ToString) -> Call {
@@ -134,18 +138,8 @@ impl Desk {
             };
             let call = self.call("settle", format!("{} {}", of.operation, of.volume));
             let round = self.reaper.round(&self.namespace, &options, &call.ctl);
-            let looked = match shared.watch(Some(&self.namespace), &call, round).await {
-                Ok(looked) => looked,
-                Err(error) => {
-                    tracing::warn!(
-                        intent = of.id,
-                        error = error.report(),
-                        "an intent could not be looked at"
-                    );
-                    break;
-                }
-            };
-            for report in looked {
+            let looked = shared.watch(Some(&self.namespace), &call, round).await;
+            for report in looked.unwrap_or_else(|error| vec![not_begun(of, &error)]) {
                 let (operation, metrics) = (operation_label(&report.operation), &shared.metrics);
                 if report.outcome == ReapOutcome::Settled {
                     metrics.settled.add(&[operation], 1);
@@ -199,6 +193,26 @@ impl Desk {
         Ok(())
     }
 
+    /// Tells the other agents of this one, and counts them. In an idle local store nothing else is
+    /// written, so that this shows a full disk.
+    async fn announce(&mut self) -> Result<()> {
+        let (shared, call) = (self.shared.clone(), self.call("announce", &self.namespace));
+        let Some(presence) = self.presence.as_mut().filter(|presence| presence.is_due()) else {
+            return Ok(());
+        };
+        match shared.watch(Some(&self.namespace), &call, presence.announce(&call.ctl)).await {
+            Ok(others) => shared.metrics.agents.set(&[&self.pool, &self.name], others as f64 + 1.0),
+            // Whoever may only read can still count what there is.
+            Err(error) if error.kind() == ErrorKind::Permission => {
+                let (namespace, kind) = (self.namespace.to_string(), error.kind().as_str());
+                tracing::warn!(namespace, error = error.report(), "nothing can be written there");
+                shared.metrics.namespace_failures.add(&[kind], 1);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     /// Checks some volumes, without reading data; the next round looks again at what was found.
     async fn check(&mut self) -> Result<()> {
         const JOBS: usize = 4;
@@ -219,7 +233,8 @@ impl Desk {
             shared.metrics.check_findings.set(&[&self.pool, &self.name, kind], f64::from(*count));
         }
         self.found = counts.into_keys().collect();
-        shared.metrics.check_pass.set(&[&self.pool, &self.name], Timestamp::now().as_second() as f64);
+        let passed = shared.contact.clock().time.as_second();
+        shared.metrics.check_pass.set(&[&self.pool, &self.name], passed as f64);
         Ok(())
     }
 
@@ -257,6 +272,18 @@ impl Desk {
         self.shown.extend(operations.into_keys());
     }
 
+    /// The agent ends: the others no longer count it, and nothing more is said of the namespace.
+    pub(crate) async fn end(mut self) {
+        let (presence, ctl) = (self.presence.take(), self.shared.ctl.for_cleanup());
+        let namespace = self.namespace.to_string();
+        self.leave();
+        let Some(presence) = presence else { return };
+        if let Err(error) = presence.withdraw(&ctl).await {
+            let error = error.report();
+            tracing::warn!(namespace, error, "other agents count this one for another quarter of an hour");
+        }
+    }
+
     /// The namespace is gone: nothing more is said of it.
     pub(crate) fn leave(self) {
         let (metrics, at) = (&self.shared.metrics, [self.pool.as_str(), self.name.as_str()]);
@@ -273,5 +300,21 @@ impl Desk {
         for class in CLASSES {
             metrics.orphans.forget(&[at[0], at[1], class.as_str()]);
         }
+        metrics.agents.forget(&at);
+    }
+}
+
+/// The report of an intent that could not be read or taken over.
+fn not_begun(of: &PendingListing, error: &Error) -> ReapReport {
+    ReapReport {
+        id: of.id.clone(),
+        namespace: of.namespace.clone(),
+        operation: of.operation.clone(),
+        volume: of.volume.clone(),
+        volume_id: of.volume_id.clone(),
+        outcome: ReapOutcome::Pending,
+        error: Some(error.report()),
+        error_kind: Some(error.kind()),
+        hint: error.remedy().map(str::to_owned),
     }
 }

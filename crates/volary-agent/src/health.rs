@@ -1,6 +1,7 @@
-//! Whether rounds finish and the store answers.
+//! Whether rounds finish and the store answers; and by which clock.
 
 use crate::Metrics;
+use crate::clock::{Clock, Look};
 use jiff::Timestamp;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,15 +27,22 @@ struct Silence {
 #[derive(Debug, Clone)]
 pub struct Health {
     limit: Duration,
+    clock: Arc<Clock>,
     state: Arc<Mutex<State>>,
 }
 
 impl Health {
     /// Of an agent that starts now, whose rounds must not be further apart than `limit`.
     pub fn new(limit: Duration) -> Health {
+        Health::by_clock(limit, Timestamp::now)
+    }
+
+    /// The same, on a host whose clock is read so. Agents that share it share what is known of the clock: after a jump forward, volumes leave
+    /// the trash by the time as it would be without the jump, until the clock has been steady for a day.
+    pub fn by_clock(limit: Duration, read: impl Fn() -> Timestamp + Send + Sync + 'static) -> Health {
         let problem = Some("no round has finished yet".to_owned());
         let state = State { finished: Instant::now(), problem, silent: None };
-        Health { limit, state: Arc::new(Mutex::new(state)) }
+        Health { limit, clock: Arc::new(Clock::new(read)), state: Arc::new(Mutex::new(state)) }
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
@@ -71,6 +79,11 @@ impl Contact {
         Contact { health: health.clone(), metrics: metrics.clone() }
     }
 
+    /// The clock, as it is now.
+    pub(crate) fn clock(&self) -> Look {
+        self.health.clock.look(&self.metrics)
+    }
+
     /// A call was answered.
     pub(crate) fn answered(&self, namespace: Option<&Namespace>) {
         self.health.with(|state| state.silent = None);
@@ -79,7 +92,8 @@ impl Contact {
 
     /// A call is stuck, or was not answered.
     pub(crate) fn silent(&self, namespace: Option<&Namespace>, why: &str) {
-        let first = || Silence { since: Timestamp::now(), why: why.to_owned() };
+        let since = self.clock().time;
+        let first = || Silence { since, why: why.to_owned() };
         self.health.with(|state| {
             state.silent.get_or_insert_with(first);
         });

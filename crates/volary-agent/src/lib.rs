@@ -8,6 +8,7 @@
 mod agent;
 mod audit;
 mod calls;
+mod clock;
 pub mod definitions;
 mod desk;
 mod health;

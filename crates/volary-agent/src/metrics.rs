@@ -82,6 +82,9 @@ pub struct Metrics {
     pub(crate) rounds: Counter,
     pub(crate) round_seconds: Histogram,
     pub(crate) last_round: Gauge,
+    pub(crate) agents: Gauge,
+    pub(crate) clock_jumps: Counter,
+    pub(crate) clock_ahead: Gauge,
     pub(crate) namespaces: Gauge,
     pub(crate) namespace_failures: Counter,
     pub(crate) pending: Gauge,
@@ -142,6 +145,9 @@ impl Metrics {
             rounds: make.counter(&define::ROUNDS)?,
             round_seconds: make.histogram(&define::ROUND_SECONDS)?,
             last_round: make.gauge(&define::LAST_ROUND)?,
+            agents: make.gauge(&define::AGENTS)?,
+            clock_jumps: make.counter(&define::CLOCK_JUMPS)?,
+            clock_ahead: make.gauge(&define::CLOCK_AHEAD)?,
             namespaces: make.gauge(&define::NAMESPACES)?,
             namespace_failures: make.counter(&define::NAMESPACE_FAILURES)?,
             pending: make.gauge(&define::PENDING)?,
@@ -159,7 +165,11 @@ impl Metrics {
             audit_lines_lost: make.counter(&define::AUDIT_LINES_LOST)?,
             registry: make.0,
         };
+        // What alerts watch for an increase is there from the start.
         metrics.audit_lines_lost.add(&[], 0);
+        for direction in ["forward", "backward"] {
+            metrics.clock_jumps.add(&[direction], 0);
+        }
         Ok(metrics)
     }
 

@@ -75,11 +75,11 @@ impl RoundReport {
         self.failed.push(FailedNamespace { namespace, error: error.report(), error_kind });
     }
 
-    /// Why the store is taken not to answer, if it is.
+    /// Why the store is taken not to answer, if it is. One that is full has answered.
     pub(crate) fn unanswered(&self) -> Option<&FailedNamespace> {
         let silent = |of: &&FailedNamespace| {
             matches!(of.error_kind, ErrorKind::Deadline | ErrorKind::Unreachable)
-                || self.failed.len() >= self.namespaces
+                || (of.error_kind != ErrorKind::NoSpace && self.failed.len() >= self.namespaces)
         };
         self.failed.iter().find(silent)
     }

@@ -4,6 +4,7 @@
 
 mod scene;
 
+use jiff::SignedDuration;
 use scene::Scene;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use volary::{Error, ErrorKind, Store};
-use volary_agent::{Agent, AgentOptions, Health, Metrics};
+use volary_agent::{Agent, AgentOptions, Metrics};
 use volary_testkit::fault::Faults;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -61,6 +62,15 @@ async fn lived(
     hours: usize,
     fails: impl Fn(&'static str) -> Option<ErrorKind> + Send + Sync + 'static,
 ) -> Series {
+    lived_by(|| SignedDuration::ZERO, hours, fails).await
+}
+
+/// The same on a host whose clock is so much later than the time that passes.
+async fn lived_by(
+    clock: impl Fn() -> SignedDuration + Send + Sync + 'static,
+    hours: usize,
+    fails: impl Fn(&'static str) -> Option<ErrorKind> + Send + Sync + 'static,
+) -> Series {
     let scene = Scene::new().await;
     scene.orders(2).await;
     let before = move |method: &'static str| match fails(method) {
@@ -68,7 +78,7 @@ async fn lived(
         None => Ok(()),
     };
     let store = Store::over(Faults::before(scene.engine.clone(), Arc::new(before)));
-    let (metrics, health) = (Metrics::new().unwrap(), Health::new(3 * MINUTE));
+    let (metrics, health) = (Metrics::new().unwrap(), Scene::health(clock));
     let agent = Agent::new(store, AgentOptions::default(), metrics.clone(), health, &scene.ctl);
     let agent = tokio::spawn(agent.run(|_| Ok(())));
     let mut series = Series::default();
@@ -101,4 +111,22 @@ async fn clean_up_that_keeps_failing_raises_its_alert_and_one_that_succeeds_none
     assert_eq!(series.evaluate(4 * HOUR - 1, &["VolaryCleanUpKeepsFailing"]), Ok(()));
     let series = lived(4, |_| None).await;
     assert_eq!(series.evaluate(4 * HOUR - 1, &[]), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_full_raises_its_alert_alone() {
+    let full = |method: &'static str| (method == "swap_record").then_some(ErrorKind::NoSpace);
+    let series = lived(1, full).await;
+    assert_eq!(series.evaluate(HOUR - 1, &["VolaryStoreFull"]), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_raises_its_alert_alone() {
+    for jump in [SignedDuration::from_hours(24), SignedDuration::from_hours(-24)] {
+        let began = tokio::time::Instant::now();
+        let clock = move || if began.elapsed() > 20 * MINUTE { jump } else { SignedDuration::ZERO };
+        let series = lived_by(clock, 1, |_| None).await;
+        assert_eq!(series.evaluate(15, &[]), Ok(()));
+        assert_eq!(series.evaluate(HOUR - 1, &["VolaryClockJumped"]), Ok(()));
+    }
 }

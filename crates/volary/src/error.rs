@@ -196,7 +196,7 @@ impl Error {
             Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => ErrorKind::NoSpace,
             Io::TimedOut => ErrorKind::Deadline,
             Io::Unsupported => ErrorKind::Unsupported,
-            Io::ResourceBusy | Io::WouldBlock | Io::DirectoryNotEmpty => ErrorKind::Blocked,
+            Io::ResourceBusy | Io::WouldBlock | Io::DirectoryNotEmpty | Io::AddrInUse => ErrorKind::Blocked,
             Io::InvalidInput | Io::InvalidFilename => ErrorKind::Usage,
             _ => ErrorKind::Internal,
         };

@@ -1,12 +1,15 @@
 //! A local store with removals that were put off.
 #![allow(dead_code, unreachable_pub)]
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use volary::engine::{Engine, OpenOptions, local};
 use volary::{Ctl, Namespace, RemoveOptions, Store};
+use volary_agent::Health;
 
 pub struct Scene {
     _dir: tempfile::TempDir,
@@ -50,6 +53,12 @@ impl Scene {
             let swap = self.engine.swap_record(&self.home, &record.key, old, Some(&new), &self.ctl);
             assert!(swap.await.unwrap());
         }
+    }
+
+    /// The health of an agent on a host whose clock goes with the test's time, and as much later as `later` says.
+    pub fn health(later: impl Fn() -> SignedDuration + Send + Sync + 'static) -> Health {
+        let (began, start) = (Instant::now(), Timestamp::now());
+        Health::by_clock(Duration::from_secs(180), move || start + began.elapsed() + later())
     }
 
     pub async fn pending(&self) -> usize {

@@ -178,7 +178,17 @@ async fn listen(args: &Agent) -> Result<TcpListener> {
             .context("listen", args.listen)
             .hint("/metrics and /healthz have no password and no encryption: add --allow-remote if that is meant"));
     }
-    let listening = |error| Error::io("listening", error).context("listen", args.listen);
+    let listening = |error| {
+        let error = Error::io("listening", error).context("listen", args.listen);
+        let port = args.listen.port();
+        match error.kind() {
+            ErrorKind::Blocked => error.hint(format!(
+                "somebody serves there, perhaps an agent that runs already: `ss -ltnp sport = :{port}` shows who; \
+                 several agents on one store are safe, each with a --listen of its own"
+            )),
+            _ => error,
+        }
+    };
     TcpListener::bind(args.listen).await.map_err(listening)
 }
 

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
-struct Agent {
+pub(crate) struct Agent {
     child: Child,
     stderr: BufReader<ChildStderr>,
     address: String,
 }
 
 impl Agent {
-    fn start(bench: &Bench, more: &[&str]) -> Agent {
+    pub(crate) fn start(bench: &Bench, more: &[&str]) -> Agent {
         let args = ["agent", &bench.home, "--interval", "300ms", "--listen", "127.0.0.1:0"];
         let mut child = bench.start(&[&args[..], more].concat());
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
@@ -33,7 +33,7 @@ impl Agent {
         Agent { child, stderr, address }
     }
 
-    fn page(&self, path: &str) -> String {
+    pub(crate) fn page(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: agent\r\n\r\n").as_bytes()).unwrap();
         let mut answer = String::new();
@@ -42,7 +42,7 @@ impl Agent {
     }
 
     /// Ends it as a service manager does; gives its log.
-    fn stop(mut self) -> String {
+    pub(crate) fn stop(mut self) -> String {
         signal(&self.child, Signal::TERM);
         let mut log = String::new();
         self.stderr.read_to_string(&mut log).unwrap();
@@ -52,7 +52,7 @@ impl Agent {
     }
 }
 
-fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
     let began = Instant::now();
     while !condition() {
         assert!(began.elapsed() < PATIENCE, "{what} did not come about");
@@ -142,6 +142,25 @@ fn one_round_by_hand_prints_what_it_came_to() {
     let remote = bench.run(&["agent", "--listen", "0.0.0.0:0"]);
     assert_eq!(remote.code, Some(2), "{}", remote.stderr);
     assert!(remote.stderr.contains("--allow-remote"), "{}", remote.stderr);
+}
+
+#[test]
+fn a_second_agent_on_one_host_says_why_it_does_not_start_and_is_counted_where_it_does() {
+    let bench = bench();
+    let agent = Agent::start(&bench, &[]);
+    let again = bench.run(&["agent", &bench.home, "--listen", &agent.address]);
+    assert_eq!(again.code, Some(5), "{}", again.stderr);
+    assert!(again.stderr.contains(&agent.address) && again.stderr.contains("--listen"), "{}", again.stderr);
+    let counts = |agent: &Agent, count: &str| {
+        let page = agent.page("/metrics");
+        page.lines().any(|line| line.starts_with("volary_agents{") && line.ends_with(count))
+    };
+    // It looks again only minutes later; the second one finds it here.
+    until("the first one's own count", || counts(&agent, " 1"));
+    let second = Agent::start(&bench, &[]);
+    until("the first one's being seen", || counts(&second, " 2"));
+    second.stop();
+    agent.stop();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The same on every store: the binary that includes these says where the tests' stores are.
 
-mod agent;
+pub(crate) mod agent;
 mod audit_log;
 pub(crate) mod check;
 mod cleanup;

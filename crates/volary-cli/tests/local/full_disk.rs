@@ -1,8 +1,10 @@
 //! A disk that is full: in mid-import, and before.
 
+use crate::both::agent::{Agent, until};
 use crate::harness::{Bench, ended, signal};
 use crate::small_disk::{self, SmallDisk};
 use rustix::process::Signal;
+use std::io::{BufRead, BufReader};
 
 #[test]
 fn a_full_disk_exits_10_and_leaves_nothing() {
@@ -25,6 +27,49 @@ fn a_full_disk_exits_10_and_leaves_nothing() {
     std::fs::remove_file(filler).unwrap();
     assert_eq!(full.code, Some(10), "{}", full.stderr);
     bench.assert_empty();
+}
+
+#[test]
+fn an_agent_on_a_full_disk_says_so_and_goes_on_when_there_is_room() {
+    let disk = SmallDisk::new(64);
+    let bench = Bench::with_store(disk.store());
+    bench.ok(&["create", "web", "--size", "1G"]);
+    disk.fill();
+    let mut child = bench.start(&["agent", "--interval", "300ms", "--listen", "127.0.0.1:0", "-o", "json"]);
+    let mut rounds = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut round = || serde_json::from_str::<serde_json::Value>(&rounds.next().unwrap().unwrap()).unwrap();
+    let full = round();
+    assert_eq!((&full["outcome"], &full["failed"][0]["error_kind"]), (&"partial".into(), &"no_space".into()));
+    disk.empty();
+    while round()["outcome"] != "done" {}
+    signal(&child, Signal::TERM);
+    assert_eq!(ended(child.wait_with_output().unwrap()).code, Some(0));
+}
+
+#[test]
+fn an_agent_whose_audit_log_is_on_a_full_disk_counts_what_is_lost_and_goes_on_when_there_is_room() {
+    let (disk, bench) = (SmallDisk::new(8), Bench::new());
+    let log = disk.path().join("audit.log");
+    std::fs::write(&log, "").unwrap();
+    disk.fill();
+    let agent = Agent::start(&bench, &["--audit-log", log.to_str().unwrap()]);
+    let discard = |name: &str| {
+        bench.ok(&["create", name, "--size", "1M"]);
+        bench.ok(&["trash", "mv", "--defer", "0s", name]);
+        until("its removal", || bench.json(&["trash", "ls"]) == serde_json::json!([]));
+    };
+    discard("one");
+    let lost = |page: &str| {
+        let count = page.lines().find_map(|line| line.strip_prefix("volary_audit_lines_lost_total "));
+        count.map(|count| count.parse::<u32>().unwrap())
+    };
+    until("the count of both lines", || lost(&agent.page("/metrics")) >= Some(2));
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "");
+    disk.empty();
+    discard("two");
+    until("its lines", || std::fs::read_to_string(&log).unwrap().matches("\"trash_purge\"").count() >= 2);
+    let said = agent.stop();
+    assert_eq!(said.matches("audit records are lost").count(), 1, "{said}");
 }
 
 /// A store with a volume that has a snapshot, one beside it, and an empty one.

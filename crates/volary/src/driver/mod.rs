@@ -78,7 +78,9 @@ pub use fence::FenceReport;
 pub use fetch::UrlSource;
 pub use import::{ImportPlan, ImportReport, ImportRequest, SourceDigest, SourceReport};
 pub use inspect::{CheckReport, InspectOptions, InspectReport, inspect};
-pub use journal::{PendingListing, PendingPage, PendingRecord, ReapOptions, ReapOutcome, ReapReport, Reaper};
+pub use journal::{
+    PendingListing, PendingPage, PendingRecord, Presence, ReapOptions, ReapOutcome, ReapReport, Reaper,
+};
 pub use lineage::{ChildListing, CloneReport, FlattenReport, ParentReport};
 pub use listing::{SnapshotListing, UsageReport, VolumeDetails, VolumeInfo, VolumeListing};
 pub use locks::LockReport;

@@ -177,9 +177,10 @@ impl Store {
         let pending = self.intents(namespace, |_| true, ctl).await?.found;
         let made: HashSet<&Name> = pending.iter().filter_map(IntentRecord::staging).collect();
         let known: HashSet<&VolumeId> = pending.iter().filter_map(IntentRecord::volume_id).collect();
+        let now = self.now();
         let orphan = |entry: TrashEntry| {
             let in_journal = made.contains(&entry.name) || known.contains(&entry.id);
-            let (class, detail, remedy) = trashed(namespace, &entry, in_journal)?;
+            let (class, detail, remedy) = trashed(namespace, &entry, in_journal, now)?;
             let volume = namespace.volume_by_id(entry.id.clone());
             Some(Orphan { volume, id: entry.id, class, detail, used_bytes: None, remedy })
         };
@@ -249,6 +250,7 @@ fn trashed(
     namespace: &Namespace,
     entry: &TrashEntry,
     in_journal: bool,
+    now: Timestamp,
 ) -> Option<(OrphanClass, String, String)> {
     let spec = namespace.volume_by_id(entry.id.clone());
     let half = |what: &str| format!("`{}`, {what} when something was cut short", entry.name);
@@ -278,7 +280,7 @@ fn trashed(
                 "the unfinished target of an import or copy that the journal does not know".to_owned();
             Some((OrphanClass::DeadStaging, detail, format!("volary trash rm --force {spec}")))
         }
-        TrashState::Normal if entry.until < Timestamp::now() => {
+        TrashState::Normal if entry.until < now => {
             let detail = format!("`{}`, kept until {}", entry.name, entry.until);
             Some((OrphanClass::ExpiredTrash, detail, format!("volary trash purge {namespace}")))
         }

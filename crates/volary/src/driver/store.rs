@@ -6,6 +6,7 @@ use crate::engine::{
     Engine, OpenOptions, StoreDescription, TrashEntry, TrashState, Volume, VolumeEntry, ceph, local,
 };
 use crate::{Ctl, Error, ErrorKind, Result, StoreUrl, Target, VolumeSpec};
+use jiff::Timestamp;
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Store {
     engine: Arc<dyn Engine>,
+    clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
 impl Store {
@@ -60,7 +62,34 @@ impl Store {
 
     /// A store over any engine.
     pub fn over(engine: Arc<dyn Engine>) -> Store {
-        Store { engine }
+        Store { engine, clock: Arc::new(Timestamp::now) }
+    }
+
+    /// The same store, whose volumes in trash are due by another clock than this host's: for [`trash_purge`](Store::trash_purge), for a
+    /// parent that goes with its last clone, and for what counts as an orphan.
+    ///
+    /// It can make a volume due later, never earlier: an engine compares the date with this host's clock too.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use volary::*; use std::time::Duration; let dir = tempfile::tempdir().unwrap(); let ctl = &Ctl::new();
+    /// # let store = Store::connect(&StoreUrl::local(dir.path().join("store")), ctl).await?;
+    /// # let web = "web".parse()?; store.create(&web, 1 << 20, ctl).await?;
+    /// store.trash_move(&web, Duration::ZERO, ctl).await?;
+    /// let before = jiff::Timestamp::UNIX_EPOCH;
+    /// assert!(store.clone().by_clock(move || before).trash_purge(&web.namespace, false, 1, ctl).await?.is_empty());
+    /// assert_eq!(store.trash_purge(&web.namespace, false, 1, ctl).await?.len(), 1);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn by_clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Store {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The time by which volumes in trash are due.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
     }
 
     /// The engine below, for what the driver does not offer.

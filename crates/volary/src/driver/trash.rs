@@ -300,7 +300,7 @@ impl Store {
         let spec = parent.namespace.volume_by_id(parent.id.clone());
         let remove = async {
             let Some(entry) = self.trashed(&spec, &parent.id, ctl).await? else { return Ok(None) };
-            if entry.until > Timestamp::now() || self.note_of(&spec, &entry, ctl).await?.is_none() {
+            if entry.until > self.now() || self.note_of(&spec, &entry, ctl).await?.is_none() {
                 return Ok(None);
             }
             let order = Order::new("trash_purge", Work::RemoveTrashed);
@@ -387,7 +387,7 @@ impl Store {
             let remedy = format!("`volary trash restore {}` brings it back", subject.shown);
             plan.blockers.push(Holder::new(HolderKind::Migration, detail, remedy));
         }
-        if !force && entry.until > Timestamp::now() {
+        if !force && entry.until > self.now() {
             let remedy = format!("`volary trash rm --force {}` removes it now", subject.shown);
             plan.blockers.push(trash_blocker(&subject.shown, entry, &remedy));
         }

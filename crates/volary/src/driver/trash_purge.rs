@@ -7,7 +7,6 @@ use super::outcome::{Outcome, RemoveReport};
 use super::trash::is_staging;
 use crate::engine::TrashEntry;
 use crate::{Ctl, Error, Namespace, Result, Store, Target, VolumeSpec};
-use jiff::Timestamp;
 use serde_json::json;
 use std::time::Duration;
 
@@ -82,7 +81,7 @@ impl Store {
         all: bool,
         ctl: &Ctl,
     ) -> Result<Vec<(VolumeSpec, Result<TrashEntry>)>> {
-        let (mut due, now) = (Vec::new(), Timestamp::now());
+        let (mut due, now) = (Vec::new(), self.now());
         for entry in self.engine().trash(namespace, ctl).await? {
             if entry.until > now {
                 continue;

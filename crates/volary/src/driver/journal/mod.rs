@@ -7,6 +7,7 @@
 //! A record is about a volume of the namespace it lies in. Whoever may write there may forge one, so what is read is checked
 //! in one place (`record/stored.rs`), and settling it changes nothing outside that namespace.
 
+mod agents;
 mod intent;
 mod owner;
 mod pages;
@@ -15,6 +16,7 @@ mod reap;
 mod record;
 mod settle;
 
+pub use agents::Presence;
 pub use pending::{PendingListing, PendingPage, PendingRecord};
 pub use reap::{ReapOptions, ReapOutcome, ReapReport, Reaper};
 
