@@ -27,25 +27,30 @@ pub(crate) fn operation_id() -> Option<String> {
 ///
 /// `outcome` says how a success came out, in a word, and with what; of an error its kind is the outcome. Where the future is dropped, the
 /// outcome is `abandoned`.
-pub(crate) async fn audited<T>(
+///
+/// The work stands on the heap: operations are called from one another, and all in one would be larger than a thread's stack.
+pub(crate) fn audited<T>(
     operation: &'static str,
     subject: impl Display,
     details: Value,
     work: impl Future<Output = Result<T>>,
     outcome: impl FnOnce(&T) -> (&'static str, Value),
-) -> Result<T> {
-    // Without random bits nothing can be recorded in the journal either, and that says so.
-    let id = random_hex().unwrap_or_default();
-    let subject = subject.to_string();
-    let span = tracing::info_span!("operation", operation, on = %subject, id);
-    let audit = Audit { operation, subject, id: id.clone(), started: Instant::now(), finished: false };
-    let run = async {
-        audit.begin(&details);
-        let result = steps::logged(work).await;
-        audit.finish(&result, outcome);
-        result
-    };
-    ID.scope(id, run.instrument(span)).await
+) -> impl Future<Output = Result<T>> {
+    let work = Box::pin(work);
+    async move {
+        // Without random bits nothing can be recorded in the journal either, and that says so.
+        let id = random_hex().unwrap_or_default();
+        let subject = subject.to_string();
+        let span = tracing::info_span!("operation", operation, on = %subject, id);
+        let audit = Audit { operation, subject, id: id.clone(), started: Instant::now(), finished: false };
+        let run = async {
+            audit.begin(&details);
+            let result = steps::logged(work).await;
+            audit.finish(&result, outcome);
+            result
+        };
+        ID.scope(id, run.instrument(span)).await
+    }
 }
 
 /// An operation under audit; dropped without [`finish`](Audit::finish), its outcome is `abandoned`.

@@ -114,7 +114,8 @@ async fn info_and_du_show_heads_and_snapshots() {
     assert_eq!((then.size_bytes, then.volume.to_string().as_str()), (8 << 20, f.shown("a@1").as_str()));
     let json = serde_json::to_value(&then).unwrap();
     let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
-    let published = "created features id metadata object_bytes parent pending size_bytes snapshots used_bytes volume";
+    let published =
+        "created features id metadata object_bytes parent pending size_bytes snapshots used_bytes volume";
     assert_eq!(keys.join(" "), published);
     let keys: Vec<_> = json["snapshots"][0].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys.join(" "), "created name protected size_bytes");
@@ -403,4 +404,22 @@ async fn namespaces_come_and_go_when_empty() {
     assert_eq!(default.kind(), ErrorKind::Usage);
     f.store.remove(&f.spec(&format!("{tenant}/a")), &RemoveOptions::default(), &f.ctl).await.unwrap();
     f.store.remove_namespace(&tenant, &f.ctl).await.unwrap();
+}
+
+#[tokio::test]
+async fn operations_are_small_enough_to_be_called_within_one_another() {
+    let f = Scene::new().await;
+    let (spec, place) = (f.spec("web"), [f.home()]);
+    let (remove, reap) = (RemoveOptions::default(), volary::ReapOptions::default());
+    let mut reaper = volary::Reaper::new(f.store.clone());
+    let request = f.request(&f.path("disk.raw"), "web");
+    // Each is part of its caller's state, and in a debug build several copies of it stand on a thread's stack of 2 MiB.
+    let sizes = [
+        ("import", std::mem::size_of_val(&f.store.import(&request, &f.ctl))),
+        ("remove", std::mem::size_of_val(&f.store.remove(&spec, &remove, &f.ctl))),
+        ("trash_remove", std::mem::size_of_val(&f.store.trash_remove(&spec, true, &f.ctl))),
+        ("reap", std::mem::size_of_val(&f.store.reap(&place, &reap, &f.ctl))),
+        ("round", std::mem::size_of_val(&reaper.round(&place[0], &reap, &f.ctl))),
+    ];
+    assert!(sizes.iter().all(|(_, bytes)| *bytes <= 16 << 10), "{sizes:?}");
 }
