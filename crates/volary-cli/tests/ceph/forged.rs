@@ -68,7 +68,7 @@ impl Case {
         let record = json!({
             "format": format, "id": id_of_record, "operation": "remove", "owner": null, "beat": 0,
             "lease_seconds": 30, "volume": volume, "volume_id": id, "work": work, "steps": ["publishing"],
-            "attempts": 1, "last_error": null, "next_attempt": null, "created": "2026-01-01T00:00:00Z",
+            "attempts": 1, "last_error": null, "next_attempt": null, "created": jiff::Timestamp::now(),
         });
         let script = r#"
 key, value = args

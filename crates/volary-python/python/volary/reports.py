@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any, Literal, TypedDict, Union
 
 __all__ = [
+    "Caveat",
+    "CaveatKind",
     "Check",
     "CheckFinding",
     "CheckReport",
@@ -77,16 +79,19 @@ __all__ = [
     "WhyReport",
 ]
 
+CaveatKind = Literal["journal", "cache", "task"]
+"""What a caveat is about."""
+
 ErrorKind = Literal["internal", "usage", "not_found", "already_exists", "blocked", "refused", "source_changed", "mismatch", "deadline", "unreachable", "permission", "no_space", "partial", "unsupported", "interrupted"]
 """What the caller can do about a failure; exit codes and exception classes follow from it. A kind exists only where every engine could return it and a caller would act differently."""
 
 ExportFormat = Literal["raw", "qcow2"]
 """The format of an exported file."""
 
-FindingKind = Literal["directory_mismatch", "id_object_missing", "id_object_mismatch", "header_missing", "header_damaged", "object_map_missing", "object_map_mismatch", "object_map_invalid", "parent_missing", "snapshot_half_removed", "trash_half_moved", "trash_half_restored", "trash_half_removed", "trash_without_volume", "listed_and_trashed", "staging_without_intent", "record_invalid", "unreadable", "content_mismatch", "head_differs", "database_refused", "database_damaged", "row_mismatch", "object_missing", "object_short", "object_mismatch", "object_unnamed", "object_lost", "file_foreign"]
+FindingKind = Literal["directory_mismatch", "id_object_missing", "id_object_mismatch", "header_missing", "header_damaged", "object_map_missing", "object_map_mismatch", "object_map_invalid", "parent_missing", "child_stale", "child_unlisted", "data_pool_missing", "journal_missing", "snapshot_half_removed", "trash_half_moved", "trash_half_restored", "trash_half_removed", "trash_without_volume", "listed_and_trashed", "staging_without_intent", "record_invalid", "unreadable", "content_mismatch", "head_differs", "database_refused", "database_damaged", "row_mismatch", "object_missing", "object_short", "object_mismatch", "object_unnamed", "object_lost", "file_foreign"]
 """What kind of thing does not match."""
 
-HolderKind = Literal["watcher", "lock", "snapshot", "protected", "child", "group", "mirror", "migration", "trash", "unknown"]
+HolderKind = Literal["watcher", "lock", "snapshot", "protected", "child", "group", "mirror", "migration", "cache", "trash", "unknown"]
 """What keeps a volume from going."""
 
 NotCloneable = Literal["other_store", "not_raw", "not_found", "permission", "not_protected"]
@@ -118,6 +123,19 @@ Verdict = Literal["ok", "warning", "failed", "unknown"]
 
 VolumeId = str
 """The id by which a store knows a volume for its whole life, whatever its name (`rbd_get_id`)."""
+
+
+class Caveat(TypedDict):
+    """Something that whoever reads, changes or removes a volume should know, and that keeps nobody from it. ``` use volary::engine::{Caveat, CaveatKind}; let task = Caveat {     kind: CaveatKind::Task,     detail: "Ceph's manager will remove it".to_owned(),     remedy: "`ceph rbd task cancel 1` drops the task".to_owned(), }; assert_eq!(task.to_string(), "Ceph's manager will remove it: `ceph rbd task cancel 1` drops the task"); ```"""
+
+    detail: str
+    """What is so."""
+
+    kind: CaveatKind
+    """What it is about."""
+
+    remedy: str
+    """What can be done about it, with the whole command."""
 
 
 class Check(TypedDict):
@@ -247,7 +265,7 @@ class CopyReport(TypedDict):
     """How many bytes did not match what the store knows of them, and were taken all the same."""
 
     notes: list[str]
-    """Notes on the volume that do not prevent the copy, such as a size that ends within a sector."""
+    """Notes on the volume that do not prevent the copy, such as a size that ends within a sector, writes that are not in the source's content yet, and that it is encrypted."""
 
     seconds: float
     """How long it took."""
@@ -334,7 +352,7 @@ class ExportReport(TypedDict):
     """How many bytes did not match what the store knows of them, and were taken all the same."""
 
     notes: list[str]
-    """Notes on the volume that do not prevent the export, such as a size that ends within a sector."""
+    """Notes on the volume that do not prevent the export, such as a size that ends within a sector, writes that are not in its content yet, and that it is encrypted."""
 
     path: str
     """The path, escaped; `-` for a stream."""
@@ -661,7 +679,7 @@ class PendingListing(TypedDict):
     """The last step that was begun."""
 
     unconfirmed: Union[str, None]
-    """What has become of the volume since the order was given: it waits until somebody confirms it (`ReapOptions::confirm`(crate::ReapOptions::confirm))."""
+    """What has become of the volume since the order was given: it waits until somebody confirms it (`ReapOptions::confirm`)."""
 
     volume: str
     """The volume, as it was called then."""
@@ -776,6 +794,9 @@ class RemoveReport(TypedDict):
 
     id: Union[VolumeId, None]
     """Its id; unknown when it was not there."""
+
+    notes: list[str]
+    """What its user should know beside that: why the volume cannot be opened, and what of it may be left, with the command that shows it."""
 
     outcome: Outcome
     """How it ended."""
@@ -1073,6 +1094,9 @@ class VerifyReport(TypedDict):
     modified: bool
     """Whether the head is known to have been written, resized or rolled back since the record was made."""
 
+    notes: list[str]
+    """Notes on the volume: writes that are not in its content yet, so that its digest does not hold for long, and that it is encrypted."""
+
     volume: str
     """The volume or snapshot."""
 
@@ -1116,6 +1140,9 @@ class VolumeInfo(TypedDict):
 
     metadata: dict[str, str]
     """Its metadata, keys and values escaped."""
+
+    notes: list[str]
+    """Notes on it: writes that are not in its content yet, what the store was told to do with it, that it is encrypted."""
 
     object_bytes: int
     """The size of the objects its data is kept in."""
@@ -1161,8 +1188,14 @@ class WhyReport(TypedDict):
     id: Union[VolumeId, None]
     """Its id."""
 
+    notes: list[str]
+    """Why it cannot be opened, of one that is damaged."""
+
     pending: list[PendingListing]
     """Operations on it that stand in the journal."""
+
+    tasks: list[Caveat]
+    """What the store was told to do with it by others, and will: on Ceph, the tasks of the manager. They keep it from nothing."""
 
     volume: str
     """The volume; by id when it is in trash."""

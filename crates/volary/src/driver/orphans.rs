@@ -192,18 +192,11 @@ impl Store {
         let read = async {
             let volume = self.open_to_read(&spec.namespace.volume_by_id(id.clone()), ctl).await?;
             let stat = volume.stat(ctl).await;
-            super::handle::closing(&volume, stat, ctl).await
+            closing(&volume, stat, ctl).await
         };
         match read.await {
             Ok(stat) => Ok(stat.features.iter().any(|feature| feature == "migrating")),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::Deadline | ErrorKind::Unreachable | ErrorKind::Interrupted
-                ) =>
-            {
-                Err(error)
-            }
+            Err(error) if is_of_the_store(&error) => Err(error),
             Err(_) => Ok(false),
         }
     }

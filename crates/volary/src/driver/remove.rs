@@ -32,7 +32,7 @@ pub struct RemoveOptions {
 
 /// How a removal ended, unless it failed.
 pub(crate) enum End {
-    Done(Plan),
+    Done(Box<Plan>),
     Blocked(Vec<Holder>),
 }
 
@@ -240,7 +240,7 @@ impl Store {
             match self.execute(subject, &found.acts, intent, steps, ctl).await {
                 Ok(left) => {
                     found.notes.extend(left);
-                    return Ok(End::Done(found));
+                    return Ok(End::Done(Box::new(found)));
                 }
                 Err(error) if error.kind() == ErrorKind::Blocked => {
                     if patience.pause(error.report(), ctl).await? {

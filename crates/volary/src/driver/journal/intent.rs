@@ -73,7 +73,7 @@ impl Intent {
         ctl: &Ctl,
     ) -> Result<Intent> {
         let record = IntentRecord::new(operation, &subject.shown, Some(subject.id.clone()), work)?;
-        Intent::record(engine, record.as_given_now(as_given), ctl).await
+        Intent::record(engine, record.with_as_given(as_given), ctl).await
     }
 
     async fn record(engine: Arc<dyn Engine>, record: IntentRecord, ctl: &Ctl) -> Result<Intent> {

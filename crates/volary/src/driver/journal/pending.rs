@@ -40,8 +40,7 @@ pub struct PendingListing {
     pub age_seconds: u64,
     /// Why nothing of it is carried out, if it is invalid: Volary did not write it for this namespace.
     pub invalid: Option<String>,
-    /// What has become of the volume since the order was given: it waits until somebody confirms it
-    /// ([`ReapOptions::confirm`](crate::ReapOptions::confirm)).
+    /// What has become of the volume since the order was given: it waits until somebody confirms it (`ReapOptions::confirm`).
     pub unconfirmed: Option<String>,
     /// The command that drops it, and the one that confirms it if it waits for that.
     pub remedy: String,

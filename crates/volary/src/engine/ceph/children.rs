@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
 
 /// The object that lists a namespace's clones of format 1.
-const CHILDREN: &[u8] = b"rbd_children";
+pub(super) const CHILDREN: &[u8] = b"rbd_children";
 
 /// How many clones are looked for in one operation.
 const AT_ONCE: usize = 512;
@@ -50,7 +50,7 @@ pub(super) async fn change_list(pool: &Pool, change: Method) -> rbd::Result<()> 
 }
 
 /// A set of strings as Ceph encodes it.
-fn strings(value: &[u8]) -> Option<Vec<&[u8]>> {
+pub(super) fn strings(value: &[u8]) -> Option<Vec<&[u8]>> {
     let (count, mut rest) = value.split_first_chunk::<4>()?;
     let mut all = Vec::new();
     for _ in 0..u32::from_le_bytes(*count) {

@@ -3,13 +3,12 @@
 //! It is read where the header that would tell the same is gone.
 
 use super::NO_LIMIT;
+use super::children::{CHILDREN, change_list, strings};
 use super::class::method;
 use super::directory::{find, put_string, string};
 use super::header;
 use crate::{Namespace, Result, Target, VolumeId, VolumeSpec};
 use rbd::{Errno, Pool};
-
-const CHILDREN: &[u8] = b"rbd_children";
 
 /// As many entries as an OSD tells at a time. Their keys hold NUL bytes, so that no more can be asked for: librados' call takes C
 /// strings.
@@ -25,18 +24,6 @@ struct Entry {
     children: Vec<Vec<u8>>,
 }
 
-/// The values of a set of strings: how many there are, then each.
-fn children(value: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let (count, mut rest) = value.split_first_chunk::<4>()?;
-    let mut all = Vec::new();
-    for _ in 0..u32::from_le_bytes(*count) {
-        let child;
-        (child, rest) = string(rest)?;
-        all.push(child.to_vec());
-    }
-    Some(all)
-}
-
 /// The parent's pool and id in a key.
 fn parent(key: &[u8]) -> Option<(i64, &[u8])> {
     let (pool, rest) = key.split_first_chunk::<8>()?;
@@ -48,7 +35,7 @@ fn parent(key: &[u8]) -> Option<(i64, &[u8])> {
 async fn entries(pool: &Pool) -> Result<(Vec<Entry>, bool)> {
     let page = pool.omap_page(CHILDREN, b"", b"", MOST_ENTRIES, NO_LIMIT).await?;
     let decoded = page.entries.into_iter().filter_map(|(key, value)| {
-        let children = children(&value)?;
+        let children = strings(&value)?.into_iter().map(<[u8]>::to_vec).collect();
         Some(Entry { key, children })
     });
     Ok((decoded.collect(), page.more))
@@ -60,7 +47,7 @@ pub(super) async fn forget(pool: &Pool, clone: &VolumeId) -> Result<bool> {
     let id = clone.as_str().as_bytes();
     for entry in entries.into_iter().filter(|entry| entry.children.iter().any(|child| child == id)) {
         let remove = method(c"remove_child", [entry.key, put_string(id)]);
-        match pool.object_change(CHILDREN, false, vec![remove], NO_LIMIT).await {
+        match change_list(pool, remove).await {
             // Somebody else was first.
             Err(error) if error.errno() == Some(Errno::ENOENT) => {}
             done => done?,
@@ -78,7 +65,8 @@ pub(super) async fn clones_of(pool: &Pool, namespace: &Namespace, id: &VolumeId)
     for child in of_it.flat_map(|entry| entry.children) {
         let Ok(child) = VolumeId::new(String::from_utf8_lossy(&child)) else { continue };
         let header = header::read_whole(pool, &child).await?;
-        if !header.is_some_and(|header| header.parent().is_some_and(|of| (of.pool, of.id) == wanted)) {
+        let parent = header.as_ref().and_then(header::Header::parent);
+        if parent.is_none_or(|of| (of.pool, of.id) != wanted) {
             continue;
         }
         found.push(match find(pool, &Target::Id(child.clone())).await? {
@@ -97,12 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_are_decoded_and_never_past_their_end() {
-        let value = b"\x02\0\0\0\x02\0\0\0ab\x01\0\0\0c";
-        assert_eq!(children(value), Some(vec![b"ab".to_vec(), b"c".to_vec()]));
-        for len in 0..value.len() {
-            assert_eq!(children(&value[..len]), None, "{len}");
-        }
+    fn keys_are_decoded_and_never_past_their_end() {
         let key = b"\x07\0\0\0\0\0\0\0\x03\0\0\0abc\x04\0\0\0\0\0\0\0";
         assert_eq!(parent(key), Some((7, &b"abc"[..])));
         for len in 0..key.len() {

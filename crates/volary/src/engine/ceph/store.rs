@@ -4,7 +4,8 @@ use super::connection::Ceph;
 use super::volume::{Handle, progress};
 use super::{
     NO_LIMIT, clone_entries, data_pool, directory, examine, figures, format_1, half_removed, header, holders,
-    lockers, migration, object_map, own_data, read_only, records, remains, trash, trash_move, unopenable, unopened,
+    lockers, migration, object_map, own_data, read_only, records, remains, trash, trash_move, unopenable,
+    unopened,
 };
 use crate::engine::locked;
 use crate::engine::{

@@ -2,15 +2,16 @@
 //!
 //! The delegation is written once, here. Calls are logged by it (`driver/calls.rs`), and tests have them fail.
 
+mod volume;
+
 use super::*;
 use crate::{Ctl, Name, Namespace, Result, Target, VolumeId, VolumeSpec};
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::stream::BoxStream;
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+use volume::InterposedVolume;
 
 /// Makes the calls of an engine as it sees fit: as they are, later, not at all, with another answer.
 ///
@@ -114,12 +115,6 @@ impl<I> fmt::Display for Interposed<I> {
     }
 }
 
-#[derive(Debug)]
-struct InterposedVolume<I: Interpose> {
-    open: I::Open,
-    by: I,
-}
-
 /// Makes a call of the engine: the method with its arguments, then what it is about.
 macro_rules! engine {
     ($self:ident, $method:ident($($argument:expr),*) $(, $($about:tt)+)?) => {{
@@ -129,16 +124,6 @@ macro_rules! engine {
     }};
     (@about) => { String::new() };
     (@about $($about:tt)+) => { format!($($about)+) };
-}
-
-/// The same for a call of a volume.
-macro_rules! volume {
-    ($self:ident, $method:ident($($argument:expr),*) $(, $($about:tt)+)?) => {{
-        let about = || -> String { engine!(@about $($($about)+)?) };
-        let call = MadeCall { method: stringify!($method), on: Some(&$self.open), about: &about };
-        let volume = $self.by.volume(&$self.open)?;
-        $self.by.call(call, volume.$method($($argument),*)).await
-    }};
 }
 
 fn into_trash(keep: Option<Duration>) -> &'static str {
@@ -373,137 +358,5 @@ impl<I: Interpose> Engine for Interposed<I> {
 
     async fn shutdown(&self) -> Result<()> {
         engine!(self, shutdown())
-    }
-}
-
-#[async_trait]
-impl<I: Interpose> Volume for InterposedVolume<I> {
-    async fn stat(&self, ctl: &Ctl) -> Result<Stat> {
-        volume!(self, stat(ctl))
-    }
-
-    async fn read(&self, offset: u64, len: usize, ctl: &Ctl) -> Result<Bytes> {
-        volume!(self, read(offset, len, ctl), "{len} bytes at {offset}")
-    }
-
-    async fn read_block(&self, offset: u64, len: usize, ctl: &Ctl) -> Result<(Bytes, Option<[u8; 32]>)> {
-        volume!(self, read_block(offset, len, ctl), "{len} bytes at {offset}")
-    }
-
-    async fn write(&self, offset: u64, data: Bytes, ctl: &Ctl) -> Result<()> {
-        let len = data.len();
-        volume!(self, write(offset, data, ctl), "{len} bytes at {offset}")
-    }
-
-    async fn write_zeroes(&self, offset: u64, len: u64, ctl: &Ctl) -> Result<()> {
-        volume!(self, write_zeroes(offset, len, ctl), "{len} bytes at {offset}")
-    }
-
-    async fn expect_writes(&self, ranges: &[Range<u64>], ctl: &Ctl) -> Result<()> {
-        volume!(self, expect_writes(ranges, ctl), "{} ranges", ranges.len())
-    }
-
-    async fn flush(&self, ctl: &Ctl) -> Result<()> {
-        volume!(self, flush(ctl))
-    }
-
-    async fn record_leaves(&self, leaves: &[(u64, [u8; 32])], ctl: &Ctl) -> Result<()> {
-        volume!(self, record_leaves(leaves, ctl), "{} blocks", leaves.len())
-    }
-
-    async fn extents(&self, offset: u64, len: u64, ctl: &Ctl) -> Result<Vec<Extent>> {
-        volume!(self, extents(offset, len, ctl), "{len} bytes at {offset}")
-    }
-
-    async fn confirm(&self, size_bytes: u64, ctl: &Ctl) -> Result<u64> {
-        volume!(self, confirm(size_bytes, ctl), "{size_bytes} bytes")
-    }
-
-    async fn used_bytes(&self, ctl: &Ctl) -> Result<u64> {
-        volume!(self, used_bytes(ctl))
-    }
-
-    async fn resize(&self, size_bytes: u64, ctl: &Ctl) -> Result<()> {
-        volume!(self, resize(size_bytes, ctl), "to {size_bytes} bytes")
-    }
-
-    async fn flatten(&self, ctl: &Ctl) -> Result<()> {
-        volume!(self, flatten(ctl))
-    }
-
-    async fn rollback(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
-        volume!(self, rollback(snapshot, ctl), "to {snapshot}")
-    }
-
-    async fn snapshots(&self, ctl: &Ctl) -> Result<Vec<SnapshotInfo>> {
-        volume!(self, snapshots(ctl))
-    }
-
-    async fn create_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
-        volume!(self, create_snapshot(snapshot, ctl), "{snapshot}")
-    }
-
-    async fn rename_snapshot(&self, snapshot: &Name, to: &Name, ctl: &Ctl) -> Result<()> {
-        volume!(self, rename_snapshot(snapshot, to, ctl), "{snapshot} to {to}")
-    }
-
-    async fn remove_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
-        volume!(self, remove_snapshot(snapshot, ctl), "{snapshot}")
-    }
-
-    async fn protect_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
-        volume!(self, protect_snapshot(snapshot, ctl), "{snapshot}")
-    }
-
-    async fn unprotect_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
-        volume!(self, unprotect_snapshot(snapshot, ctl), "{snapshot}")
-    }
-
-    async fn children(&self, snapshot: Option<&Name>, ctl: &Ctl) -> Result<Vec<Child>> {
-        volume!(
-            self,
-            children(snapshot, ctl),
-            "{}",
-            snapshot.map_or_else(|| "of all snapshots".to_owned(), Name::to_string)
-        )
-    }
-
-    async fn metadata(&self, ctl: &Ctl) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        volume!(self, metadata(ctl))
-    }
-
-    async fn set_metadata(&self, key: &[u8], value: &[u8], ctl: &Ctl) -> Result<()> {
-        volume!(self, set_metadata(key, value, ctl), "{}", key.escape_ascii())
-    }
-
-    async fn remove_metadata(&self, key: &[u8], ctl: &Ctl) -> Result<()> {
-        volume!(self, remove_metadata(key, ctl), "{}", key.escape_ascii())
-    }
-
-    async fn lockers(&self, ctl: &Ctl) -> Result<Vec<Locker>> {
-        volume!(self, lockers(ctl))
-    }
-
-    async fn add_lock(&self, cookie: &Name, tag: Option<&Name>, ctl: &Ctl) -> Result<Locker> {
-        volume!(self, add_lock(cookie, tag, ctl), "{cookie}")
-    }
-
-    async fn break_lock(&self, cookie: &Name, client: &Name, ctl: &Ctl) -> Result<()> {
-        volume!(self, break_lock(cookie, client, ctl), "{cookie} of {client}")
-    }
-
-    async fn holders(&self, ctl: &Ctl) -> Result<Vec<Holder>> {
-        volume!(self, holders(ctl))
-    }
-
-    async fn caveats(&self, ctl: &Ctl) -> Result<Vec<Caveat>> {
-        volume!(self, caveats(ctl))
-    }
-
-    async fn close(&self, ctl: &Ctl) -> Result<()> {
-        // Where there is nothing any more to make calls on, there is nothing to close.
-        let Ok(volume) = self.by.volume(&self.open) else { return Ok(()) };
-        let call = MadeCall { method: "close", on: Some(&self.open), about: &String::new };
-        self.by.call(call, volume.close(ctl)).await
     }
 }

@@ -143,7 +143,7 @@ impl IntentRecord {
     }
 
     /// The same of an order that takes something away, with what the volume is like now.
-    pub(super) fn as_given_now(self, as_given: Option<AsGiven>) -> Self {
+    pub(super) fn with_as_given(self, as_given: Option<AsGiven>) -> Self {
         IntentRecord { as_given, ..self }
     }
 

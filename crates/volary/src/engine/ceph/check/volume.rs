@@ -10,7 +10,6 @@ use super::Look;
 use crate::engine::{Finding, FindingKind, Repair, VolumeEntry};
 use crate::{Name, Result, VolumeId, VolumeSpec};
 use futures::try_join;
-use rbd::Errno;
 
 impl Look<'_> {
     pub(super) async fn listed(&self, entry: &VolumeEntry, both_ways: bool) -> Result<Vec<Finding>> {
