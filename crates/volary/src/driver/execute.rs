@@ -24,7 +24,7 @@ impl Store {
             |act: &Act| matches!(act, Act::Flatten(_) | Act::Unprotect(_) | Act::RemoveSnapshot(_));
         if acts.iter().all(of_snapshots) {
             // The volume stays, and whoever writes to it does not matter to its snapshots.
-            writer = Some(self.open_beside(&subject.by_id(), ctl).await?);
+            writer = Some(self.open_subject(subject, &OpenOptions::change_snapshots(), ctl).await?);
         } else if acts.iter().any(|act| matches!(act, Act::Unprotect(_) | Act::RemoveSnapshot(_))) {
             // Before the first step: whoever writes to the volume must not make the last one fail.
             self.writer(subject, &mut writer, ctl).await?;
@@ -140,7 +140,10 @@ impl Store {
     ) -> Result<Arc<dyn Volume>> {
         match writer {
             Some(volume) => Ok(volume.clone()),
-            None => Ok(writer.insert(self.open_to_write(&subject.by_id(), ctl).await?).clone()),
+            None => {
+                let opened = self.open_subject(subject, &OpenOptions::write(), ctl).await?;
+                Ok(writer.insert(opened).clone())
+            }
         }
     }
 

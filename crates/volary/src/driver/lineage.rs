@@ -3,8 +3,9 @@
 use super::audit::audited;
 use super::handle::{closing, named};
 use super::journal::{Intent, Work};
+use super::plan::Subject;
 use super::staging::{Origin, Staging};
-use crate::engine::{Child, Parent, SnapshotRef};
+use crate::engine::{Child, OpenOptions, Parent, SnapshotRef};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Phase, Result, Store, Target, VolumeId, VolumeSpec};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -172,7 +173,8 @@ impl Store {
                 spec.require_head()?;
                 let entry = self.resolve(spec, ctl).await?;
                 let shown = named(spec, &entry);
-                let volume = self.open_to_write(&spec.namespace.volume_by_id(entry.id.clone()), ctl).await?;
+                let subject = Subject { shown: shown.clone(), id: entry.id.clone() };
+                let volume = self.open_subject(&subject, &OpenOptions::write(), ctl).await?;
                 let work = async {
                     let parent: ParentReport = match volume.stat(ctl).await?.parent {
                         Some(parent) => parent.into(),

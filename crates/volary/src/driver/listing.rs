@@ -27,7 +27,7 @@ pub struct VolumeListing {
     pub problem: Option<String>,
 }
 
-/// A volume in a long listing; what the user may not see is `None`.
+/// A volume in a long listing; what the user may not see is `None`, and so is what could not be counted within the timeout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct VolumeDetails {
     /// The volume.
@@ -209,16 +209,29 @@ impl Store {
                     true => self.engine().parent(namespace, &entry.id, ctl).await?,
                     false => None,
                 };
-                return Ok::<_, Error>((size_bytes, used_bytes, parent.map(Into::into)));
+                return Ok::<_, Error>((size_bytes, Some(used_bytes), parent.map(Into::into)));
             }
             let volume = self.open_to_read(&spec, ctl).await?;
-            let read = async { Ok((volume.stat(ctl).await?, volume.used_bytes(ctl).await?)) }.await;
+            let read = async {
+                let stat = volume.stat(ctl).await?;
+                let used_bytes = match volume.used_bytes(ctl).await {
+                    // Each object of a huge volume without object map is looked at.
+                    Err(error) if error.kind() == ErrorKind::Deadline => {
+                        let volume = namespace.volume(entry.name.clone());
+                        tracing::warn!(%volume, "what it takes up was not counted within the timeout: give more with --timeout");
+                        None
+                    }
+                    used => Some(used?),
+                };
+                Ok((stat, used_bytes))
+            }
+            .await;
             let (stat, used_bytes) = closing(&volume, read, ctl).await?;
             Ok((stat.size_bytes, used_bytes, stat.parent.map(Into::into)))
         };
         let mut problem = None;
         let (size_bytes, used_bytes, parent) = match read.await {
-            Ok((size, used, parent)) => (Some(size), Some(used), parent),
+            Ok((size, used, parent)) => (Some(size), used, parent),
             Err(error) if is_of_the_store(&error) => return Err(error),
             Err(error) => match error.kind() {
                 ErrorKind::NotFound => return Ok(None),

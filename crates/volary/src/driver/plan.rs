@@ -2,7 +2,7 @@
 
 use super::journal::AsGiven;
 use super::outcome::{Outcome, Step, StepOutcome};
-use crate::engine::{Child, Holder, HolderKind, Locker, Parent, SnapshotInfo, Volume};
+use crate::engine::{Child, Holder, HolderKind, Locker, OpenOptions, Parent, SnapshotInfo, Volume};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Store, VolumeId, VolumeSpec};
 use std::time::Duration;
 
@@ -16,10 +16,6 @@ pub(crate) struct Subject {
 impl Subject {
     pub(crate) fn namespace(&self) -> &Namespace {
         &self.shown.namespace
-    }
-
-    pub(crate) fn by_id(&self) -> VolumeSpec {
-        self.shown.namespace.volume_by_id(self.id.clone())
     }
 }
 
@@ -186,7 +182,7 @@ impl Store {
 
     /// Reads what stands for or against removing a volume.
     pub(crate) async fn see(&self, subject: &Subject, ctl: &Ctl) -> Result<Seen> {
-        let volume = match self.open_to_read(&subject.by_id(), ctl).await {
+        let volume = match self.open_subject(subject, &OpenOptions::read(None), ctl).await {
             Err(error) => return Seen::unopened(error),
             Ok(volume) => volume,
         };

@@ -2,7 +2,9 @@
 
 use super::audit::audited;
 use super::handle::{closing, named};
+use super::plan::Subject;
 use super::sectors::require_whole;
+use crate::engine::OpenOptions;
 use crate::{Ctl, Error, ErrorKind, Phase, Result, Store, VolumeId, VolumeSpec, show_size};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -54,7 +56,8 @@ impl Store {
                 require_whole(size_bytes).map_err(|error| error.context("volume", spec))?;
                 let entry = self.resolve(spec, ctl).await?;
                 let shown = named(spec, &entry);
-                let volume = self.open_to_write(&spec.namespace.volume_by_id(entry.id), ctl).await?;
+                let subject = Subject { shown: shown.clone(), id: entry.id };
+                let volume = self.open_subject(&subject, &OpenOptions::write(), ctl).await?;
                 let work = async {
                     let stat = volume.stat(ctl).await?;
                     let old_size_bytes = stat.size_bytes;

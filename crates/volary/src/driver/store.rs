@@ -1,6 +1,7 @@
 //! The store as callers hold it.
 
 use super::calls::logged;
+use super::plan::Subject;
 use super::trash::is_staging;
 use crate::engine::{
     Engine, OpenOptions, StoreDescription, TrashEntry, TrashState, Volume, VolumeEntry, ceph, local,
@@ -179,6 +180,18 @@ impl Store {
         self.open_as(spec, &OpenOptions::change_snapshots(), ctl).await
     }
 
+    /// Opens the head of a volume by its id, which a rename leaves it; errors have the name that the user gave.
+    pub(crate) async fn open_subject(
+        &self,
+        subject: &Subject,
+        options: &OpenOptions,
+        ctl: &Ctl,
+    ) -> Result<Arc<dyn Volume>> {
+        let target = Target::Id(subject.id.clone());
+        let opened = self.engine.open(subject.namespace(), &target, options, ctl).await;
+        opened.map_err(|error| held(error.context("volume", &subject.shown), &subject.shown))
+    }
+
     async fn open_as(&self, spec: &VolumeSpec, options: &OpenOptions, ctl: &Ctl) -> Result<Arc<dyn Volume>> {
         let opened = self.engine.open(&spec.namespace, &spec.volume, options, ctl).await;
         match opened {
@@ -194,9 +207,20 @@ impl Store {
             {
                 Err(self.no_such_volume(spec, ctl).await)
             }
-            opened => opened.map_err(|error| error.context("volume", spec)),
+            opened => opened.map_err(|error| held(error.context("volume", spec), spec)),
         }
     }
+}
+
+/// The remedy of a volume that somebody has open, unless the engine has named one.
+fn held(error: Error, spec: &VolumeSpec) -> Error {
+    if error.kind() != ErrorKind::Blocked {
+        return error;
+    }
+    let head = spec.head();
+    error.hint(format!(
+        "`volary why {head}` says who has it open; a client that died lets go after about 30 s"
+    ))
 }
 
 impl fmt::Debug for Store {

@@ -9,7 +9,7 @@ use super::patience::Patience;
 use super::plan::{Act, Plan, Rules, Seen, Subject};
 use super::remove::{planned, trash_blocker, unopenable_note};
 use super::staging::STAGING_PREFIX;
-use crate::engine::{Holder, HolderKind, Parent, TrashEntry, TrashOptions, TrashState};
+use crate::engine::{Holder, HolderKind, OpenOptions, Parent, TrashEntry, TrashOptions, TrashState};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Store, Target, VolumeId, VolumeSpec};
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -131,7 +131,7 @@ impl Store {
         let value = serde_json::to_vec(&note)
             .map_err(|error| Error::new(ErrorKind::Internal, "writing the trash note").because(error))?;
         self.require_unbound(subject, ctl).await?;
-        let volume = self.open_to_write(&subject.by_id(), ctl).await?;
+        let volume = self.open_subject(subject, &OpenOptions::write(), ctl).await?;
         let set = volume.set_metadata(NOTE_KEY, &value, ctl).await;
         let set = closing(&volume, set, ctl).await;
         let moved = match set {
@@ -154,7 +154,7 @@ impl Store {
     /// Refuses to move into trash what belongs to more than itself: the move would silently end its mirroring, and a migration or
     /// a group would lose it.
     async fn require_unbound(&self, subject: &Subject, ctl: &Ctl) -> Result<()> {
-        let volume = self.open_to_read(&subject.by_id(), ctl).await?;
+        let volume = self.open_subject(subject, &OpenOptions::read(None), ctl).await?;
         let holders = volume.holders(ctl).await;
         let binds =
             |of: &Holder| matches!(of.kind, HolderKind::Group | HolderKind::Mirror | HolderKind::Migration);
@@ -173,7 +173,7 @@ impl Store {
     /// Takes the note away again; left behind it does no harm, since it holds for one move only.
     async fn forget_note(&self, subject: &Subject, ctl: &Ctl) {
         let forget = async {
-            let volume = self.open_to_write(&subject.by_id(), ctl).await?;
+            let volume = self.open_subject(subject, &OpenOptions::write(), ctl).await?;
             let removed = volume.remove_metadata(NOTE_KEY, ctl).await;
             closing(&volume, removed, ctl).await
         };

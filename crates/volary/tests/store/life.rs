@@ -101,6 +101,13 @@ async fn a_long_listing_leaves_out_what_vanishes_and_shows_what_may_not_be_opene
         assert_eq!(details.len(), shown);
         assert!(details.iter().all(|of| of.size_bytes.is_none()));
     }
+    // One that takes too long to count ends the listing of no other.
+    let store = f.faulty(|call| match call {
+        "used_bytes" => Err(Error::new(ErrorKind::Deadline, "made to fail")),
+        _ => Ok(()),
+    });
+    let details: Vec<_> = store.list_details(&f.home(), &f.ctl).try_collect().await.unwrap();
+    assert!(details.len() == 2 && details.iter().all(|of| of.size_bytes.is_some()), "{details:?}");
 }
 
 #[tokio::test]

@@ -63,9 +63,7 @@ impl Ceph {
             return Err(usage("a snapshot is never written"));
         }
         let blocked = |by: String| {
-            Error::new(ErrorKind::Blocked, "somebody else has the volume open to write")
-                .context("holder", by)
-                .hint("close it there; a client that died lets go after about 30 s")
+            Error::new(ErrorKind::Blocked, "somebody else has the volume open to write").context("holder", by)
         };
         let place = (pool.id(), namespace.name.as_bytes().to_vec(), id.clone());
         // This process's own changes of snapshots follow one another.
