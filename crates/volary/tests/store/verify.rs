@@ -36,7 +36,7 @@ async fn s09_a_head_that_was_written_since_differs_and_its_snapshot_does_not() {
     assert!(scene.store.verify(&scene.spec("web@base"), false, &scene.ctl).await.unwrap().matches);
     let json = serde_json::to_value(&head).unwrap();
     let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["actual", "expected", "id", "match", "modified", "volume"]);
+    assert_eq!(keys, ["actual", "expected", "id", "match", "modified", "notes", "volume"]);
     scene.store.verify(&scene.spec("web"), true, &scene.ctl).await.unwrap();
     let head = scene.store.verify(&scene.spec("web"), false, &scene.ctl).await.unwrap();
     assert!(head.matches && !head.modified);
