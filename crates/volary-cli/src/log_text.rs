@@ -53,6 +53,8 @@ impl Visit for SpanValues<'_> {
 #[derive(Default)]
 struct Told {
     message: String,
+    /// The C function, of a call of a library: the line is about that.
+    function: Option<String>,
     on: String,
     outcome: Option<String>,
     error: Option<String>,
@@ -79,8 +81,7 @@ impl Visit for Told {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => value.clone_into(&mut self.message),
-            // The call of a library is what the line is about.
-            "function" => value.clone_into(&mut self.message),
+            "function" => self.function = Some(value.to_owned()),
             "on" => value.clone_into(&mut self.on),
             "outcome" => self.outcome = Some(value.to_owned()),
             "error" => self.error = Some(value.to_owned()),
@@ -91,10 +92,6 @@ impl Visit for Told {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        // What a call of a library "returned" or "completed" is said by its function.
-        if field.name() == "message" && !self.message.is_empty() {
-            return;
-        }
         self.record_str(field, &format!("{value:?}"));
     }
 }
@@ -131,7 +128,7 @@ where
         if event.metadata().target() == AUDIT_TARGET {
             told.others.clear();
         }
-        write!(out, "{end} {}", told.message.replace('_', " "))?;
+        write!(out, "{end} {}", told.function.unwrap_or_else(|| told.message.replace('_', " ")))?;
         if !told.on.is_empty() {
             write!(out, " {}", told.on)?;
         }
