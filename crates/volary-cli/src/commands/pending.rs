@@ -195,7 +195,10 @@ async fn settle(
             .context("volume", &left.volume)
             .context("reason", left.error.as_deref().unwrap_or_default())
             .hint(left.hint.clone().unwrap_or_else(|| {
-                "`volary pending` shows what is left; remove what is in the way and reap again".to_owned()
+                format!(
+                    "`volary pending ls {}` shows what is left; remove what is in the way and reap again",
+                    left.namespace
+                )
             })));
     }
     match first(ReapOutcome::Invalid) {

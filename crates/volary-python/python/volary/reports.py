@@ -1102,7 +1102,7 @@ class VerifyReport(TypedDict):
 
 
 class VolumeDetails(TypedDict):
-    """A volume in a long listing; what the user may not see is `None`."""
+    """A volume in a long listing; what the user may not see is `None`, and so is what could not be counted within the timeout."""
 
     id: Union[VolumeId, None]
     """Its id; an image of format 1 on Ceph has none."""

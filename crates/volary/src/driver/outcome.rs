@@ -1,7 +1,7 @@
 //! How a removal ended: one typed outcome, who blocked it, and every step.
 
 use crate::engine::{Holder, HolderKind};
-use crate::{Error, ErrorKind, Name, VolumeId, VolumeSpec};
+use crate::{Error, ErrorKind, Name, Namespace, VolumeId, VolumeSpec};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -178,14 +178,17 @@ impl RemoveReport {
             Outcome::Blocked => Some(blocked("the volume cannot be removed", &self.volume, &self.blockers)),
             _ => self.failure.as_ref().map(Failure::error),
         };
-        error.map(|error| if self.pending { unfinished(error) } else { error })
+        error.map(|error| if self.pending { unfinished(error, &self.volume.namespace) } else { error })
     }
 }
 
 /// What is left stands in the journal, so that trying by hand is not all that can be done.
-fn unfinished(error: Error) -> Error {
-    let hint = "`volary reap` goes on with it, `volary pending` shows it";
-    let hint = error.remedy().map_or_else(|| hint.to_owned(), |first| format!("{first}; then {hint}"));
+fn unfinished(error: Error, namespace: &Namespace) -> Error {
+    let hint = format!("`volary reap {namespace}` goes on with it, `volary pending ls {namespace}` shows it");
+    let hint = match error.remedy() {
+        Some(first) => format!("{first}; then {hint}"),
+        None => hint,
+    };
     Error::new(ErrorKind::Partial, "not finished, and pending").because(error).hint(hint)
 }
 
@@ -197,7 +200,7 @@ impl SnapshotOutcome {
             Outcome::Blocked => Some(blocked("the snapshot cannot be removed", &spec, &self.blockers)),
             _ => self.failure.as_ref().map(Failure::error),
         };
-        error.map(|error| if self.pending { unfinished(error) } else { error })
+        error.map(|error| if self.pending { unfinished(error, &self.volume.namespace) } else { error })
     }
 }
 

@@ -24,8 +24,6 @@ const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long undoing may take on a store that has just not answered.
 const MOMENT: Duration = Duration::from_secs(2);
 
-const LEFT: &str = "`volary pending` shows what is left, `volary reap` settles it";
-
 fn unanswered(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Deadline | ErrorKind::Unreachable)
 }
@@ -239,7 +237,9 @@ impl Staging {
 
     /// What is left of it when the store does not answer.
     fn left(&self, error: Error, rest: &str) -> Error {
-        let error = error.context("intent", self.intent.id()).context("pending", format!("{rest}; {LEFT}"));
+        let error = error
+            .context("intent", self.intent.id())
+            .context("pending", format!("{rest}; {}", self.settles_it()));
         match &self.id {
             Some(id) => error.context("id", id),
             None => error,
@@ -326,6 +326,11 @@ impl Staging {
         if let Some(rest) = rest {
             pending = pending.context("rest", rest.report());
         }
-        pending.hint(LEFT).because(error)
+        pending.hint(self.settles_it()).because(error)
+    }
+
+    /// What helps where something is left.
+    fn settles_it(&self) -> String {
+        format!("`volary pending ls {0}` shows what is left, `volary reap {0}` settles it", self.namespace)
     }
 }

@@ -373,7 +373,10 @@ impl Store {
                     .await?;
                 if making.unread || !making.found.is_empty() {
                     let detail = format!("an operation of the journal may be making {}", subject.shown);
-                    let remedy = "`volary pending` shows it; if its process is gone, `volary reap` undoes it";
+                    let place = &subject.shown.namespace;
+                    let remedy = format!(
+                        "`volary pending ls {place}` shows it; if its process is gone, `volary reap {place}` undoes it"
+                    );
                     plan.blockers.push(Holder::new(HolderKind::Trash, detail, remedy));
                 }
             }
@@ -440,6 +443,9 @@ pub(crate) fn way_out(spec: &VolumeSpec, entry: &TrashEntry) -> String {
         _ if entry.half_migrated => format!("`volary trash restore {spec}` brings it back"),
         "migration" => {
             format!("`rbd migration abort {}` brings it back", spec.namespace.volume(entry.name.clone()))
+        }
+        _ if entry.until > Timestamp::now() => {
+            format!("`volary trash rm --force {spec}` removes it for good")
         }
         _ => format!("`volary trash rm {spec}` removes it for good"),
     }

@@ -6,7 +6,7 @@ use super::record::{AsGiven, IntentRecord, Work};
 use crate::driver::patience::retry_pause;
 use crate::driver::plan::Subject;
 use crate::engine::{Engine, Record};
-use crate::{Ctl, Error, ErrorKind, Result, VolumeId, VolumeSpec};
+use crate::{Ctl, Error, ErrorKind, Namespace, Result, VolumeId, VolumeSpec};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +41,7 @@ struct Keeper {
 /// An intent that this process owns. Dropped without [`finish`](Intent::finish) it stays pending.
 pub(crate) struct Intent {
     id: String,
+    namespace: Namespace,
     keeper: mpsc::Sender<Asked>,
 }
 
@@ -104,11 +105,11 @@ impl Intent {
     }
 
     fn kept(keeper: Keeper) -> Intent {
-        let id = keeper.record.id.clone();
+        let (id, namespace) = (keeper.record.id.clone(), keeper.record.namespace().clone());
         let (sender, asked) = mpsc::channel(1);
         // What it has the engine do is the operation's.
         tokio::spawn(keeper.run(asked).in_current_span());
-        Intent { id, keeper: sender }
+        Intent { id, namespace, keeper: sender }
     }
 
     /// The record's id, as `pending` shows it.
@@ -185,9 +186,9 @@ impl Intent {
         let ctl = &ctl.for_cleanup();
         match result {
             Err(error) if is_uncertain(error.kind()) => {
-                let id = self.id.clone();
+                let (id, namespace) = (self.id.clone(), self.namespace.clone());
                 self.leave(&error, ctl).await;
-                Err(error.context("pending", id).hint("`volary reap` finishes it"))
+                Err(error.context("pending", id).hint(format!("`volary reap {namespace}` finishes it")))
             }
             result => {
                 if let Err(error) = self.finish(ctl).await {

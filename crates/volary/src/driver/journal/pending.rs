@@ -223,9 +223,9 @@ impl Store {
                     return Err(Error::new(ErrorKind::Blocked, "its owner may be at work on it")
                         .context("intent", id)
                         .context("owner", owner.shown())
-                        .hint(
-                            "`volary reap` settles it if the owner is dead; --force forgets it all the same",
-                        ));
+                        .hint(format!(
+                            "`volary reap {namespace}` settles it if the owner is dead; --force forgets it all the same"
+                        )));
                 }
                 let gone =
                     self.engine().swap_record(namespace, &record.key, Some(&record.value), None, ctl).await?;
@@ -234,7 +234,7 @@ impl Store {
                 }
                 Err(Error::new(ErrorKind::Blocked, "somebody has changed it meanwhile")
                     .context("intent", id)
-                    .hint("`volary pending` shows how it stands"))
+                    .hint(format!("`volary pending ls {namespace}` shows how it stands")))
             },
             |forgotten| (if *forgotten { "forgotten" } else { "absent" }, json!({})),
         )

@@ -200,8 +200,8 @@ impl Store {
                     .context("volume", spec)
                     .context("now", &shown)
                     .hint(format!(
-                        "`volary pending forget {}` keeps it; `volary rm {shown}` removes it",
-                        record.id
+                        "`volary pending forget {} {}` keeps it; `volary rm {shown}` removes it",
+                        record.id, spec.namespace
                     ));
                 return concluded(intent, Err(error), ctl).await;
             }

@@ -268,9 +268,9 @@ impl<I: Interpose> Engine for Interposed<I> {
         engine!(
             self,
             trash_move(namespace, volume, options, ctl),
-            "{namespace}/{}, to be kept for {:?}",
+            "{namespace}/{}, to be kept for {} s",
             volume.name,
-            options.keep
+            options.keep.as_secs()
         )
     }
 
