@@ -121,8 +121,7 @@ async fn info_and_du_show_heads_and_snapshots() {
     assert_eq!((then.size_bytes, then.volume.to_string().as_str()), (8 << 20, f.shown("a@1").as_str()));
     let json = serde_json::to_value(&then).unwrap();
     let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
-    let published =
-        "created features id metadata object_bytes parent pending size_bytes snapshots used_bytes volume";
+    let published = "created features id metadata notes object_bytes parent pending size_bytes snapshots used_bytes volume";
     assert_eq!(keys.join(" "), published);
     let keys: Vec<_> = json["snapshots"][0].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys.join(" "), "created name protected size_bytes");
