@@ -21,6 +21,11 @@ pub(crate) fn begin(phase: Phase, total_bytes: Option<u64>) {
     let _ = PHASE.try_with(|of| drop(of.replace(Some(running))));
 }
 
+/// The phase that the operation is in has ended, and what follows is in none.
+pub(crate) fn end() {
+    let _ = PHASE.try_with(|of| drop(of.take()));
+}
+
 struct Running {
     phase: Phase,
     total_bytes: Option<u64>,

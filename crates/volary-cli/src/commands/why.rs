@@ -62,7 +62,10 @@ async fn why(spec: &VolumeSpec, store: &Store, session: &Session) -> Result<()> 
             .holders
             .iter()
             .map(|holder| [holder.kind.as_str().to_owned(), holder.detail.clone(), holder.remedy.clone()]);
-        let mut text = table(["HELD BY", "DETAIL", "REMEDY"], rows);
+        let mut text = match of.holders.is_empty() {
+            true => String::new(),
+            false => table(["HELD BY", "DETAIL", "REMEDY"], rows),
+        };
         text.push_str(&show_pending(&of.pending));
         if !of.tasks.is_empty() {
             let tasks = of.tasks.iter().map(|task| [task.detail.clone(), task.remedy.clone()]);

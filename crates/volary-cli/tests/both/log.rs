@@ -48,7 +48,7 @@ fn an_import_is_told_step_by_step_call_by_call_and_no_more_than_was_asked_for() 
     let steps = lines(&bench, "-v", &["import", image, &bench.at("a")]);
     assert_eq!(
         messages(&steps, "volary::engine"),
-        ["create", "copy", "trash_restore", "read back and compare"].map(|step| step).to_vec(),
+        ["create", "copy", "read back and compare", "trash_restore"].map(|step| step).to_vec(),
         "{steps:#?}"
     );
     assert_told(&steps, "import");

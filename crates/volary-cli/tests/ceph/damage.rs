@@ -43,7 +43,7 @@ pub(crate) fn orphans(bench: &Bench, namespace: &str) -> Vec<(String, String, St
 pub(crate) fn assert_damaged(bench: &Bench, namespace: &str, volume: &str, problem: &str) {
     let row = listed(bench, namespace, volume);
     assert!(row["problem"].as_str().is_some_and(|told| told.contains(problem)), "{problem}: {row}");
-    let orphan = (volume.to_owned(), "damaged".to_owned(), format!("volary rm {volume}"));
+    let orphan = (volume.to_owned(), "damaged".to_owned(), format!("volary info {volume}"));
     let all = orphans(bench, namespace);
     assert!(all.contains(&orphan), "{all:?}");
 }

@@ -95,7 +95,7 @@ fn a_volume_without_header_is_shown_as_damaged_and_goes_by_a_plan_that_says_so()
     std::fs::write(&known, "other\n").unwrap();
     let orphans = bench.json(&["orphans", "--known", known.to_str().unwrap(), &bench.home]);
     let orphan = orphans.as_array().unwrap().iter().find(|of| of["class"] == "damaged").unwrap();
-    assert_eq!(orphan["remedy"], remedy.as_str());
+    assert_eq!(orphan["remedy"], format!("volary info {}", bench.shown("web")));
     assert_eq!(bench.run(&["check", &bench.home]).code, Some(7));
     let steps = |report: &Value| {
         report["steps"].as_array().unwrap().iter().map(|of| of["action"].clone()).collect::<Vec<_>>()

@@ -155,7 +155,11 @@ impl Store {
                 }
                 None => (OrphanClass::Unknown, "the inventory does not name it"),
             };
-            let remedy = format!("volary rm {}", of.volume);
+            let remedy = match class {
+                // It says what is missing, and what brings that back: the volume may be whole but for its name.
+                OrphanClass::Damaged => format!("volary info {}", of.volume),
+                _ => format!("volary rm {}", of.volume),
+            };
             let (volume, used_bytes) = (of.volume, of.used_bytes);
             found.push(Orphan { volume, id, class, detail: detail.into(), used_bytes, remedy });
         }

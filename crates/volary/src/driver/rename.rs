@@ -62,9 +62,6 @@ impl Store {
         let error = Error::new(ErrorKind::Blocked, format!("a `{}` of it is pending", of.operation))
             .context("volume", shown)
             .context("intent", &of.id);
-        Err(error.hint(match of.unconfirmed {
-            Some(_) => of.remedy,
-            None => format!("`volary pending retry {} {}` settles it, {}", of.id, of.namespace, of.remedy),
-        }))
+        Err(error.hint(of.remedy))
     }
 }

@@ -132,6 +132,8 @@ impl Staging {
     /// # Errors
     /// `AlreadyExists`; `Interrupted` if cancelled before; `Partial` when it is not known whether it was published.
     pub(crate) async fn publish(self, ctl: &Ctl) -> Result<VolumeId> {
+        // What it holds is as it is to be; the log has that before the step by which the volume gets its name.
+        crate::steps::end();
         let announced = match ctl.check("publish") {
             Ok(()) => self.intent.step(PUBLISHING, None, ctl).await,
             interrupted => interrupted,

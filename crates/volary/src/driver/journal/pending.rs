@@ -42,7 +42,7 @@ pub struct PendingListing {
     pub invalid: Option<String>,
     /// What has become of the volume since the order was given: it waits until somebody confirms it (`ReapOptions::confirm`).
     pub unconfirmed: Option<String>,
-    /// The command that drops it, and the one that confirms it if it waits for that.
+    /// The command that settles it, or confirms it if it waits for that, and the one that drops it; of an invalid one only the latter.
     pub remedy: String,
 }
 
@@ -72,15 +72,15 @@ impl PendingListing {
     pub(super) fn of(namespace: &Namespace, found: &Found) -> PendingListing {
         let unread = match &found.read {
             Ok(of) => {
-                let drops = remedy(&of.id, namespace);
-                let confirms = || {
-                    format!(
-                        "`volary pending retry --confirm {} {namespace}` carries it out all the same, {drops}",
-                        of.id
-                    )
+                let (id, drops) = (&of.id, remedy(&of.id, namespace));
+                let remedy = match of.unconfirmed {
+                    Some(_) => format!(
+                        "`volary pending retry --confirm {id} {namespace}` carries it out all the same, {drops}"
+                    ),
+                    None => format!("`volary pending retry {id} {namespace}` settles it, {drops}"),
                 };
                 return PendingListing {
-                    remedy: of.unconfirmed.as_ref().map_or_else(|| drops.clone(), |_| confirms()),
+                    remedy,
                     unconfirmed: of.unconfirmed.clone(),
                     id: of.id.clone(),
                     namespace: namespace.clone(),
