@@ -673,7 +673,7 @@ class PendingListing(TypedDict):
     """The host and process that works on it; nobody, when it was left."""
 
     remedy: str
-    """The command that drops it, and the one that confirms it if it waits for that."""
+    """The command that settles it, or confirms it if it waits for that, and the one that drops it; of an invalid one only the latter."""
 
     step: Union[str, None]
     """The last step that was begun."""
