@@ -2,6 +2,7 @@
 //! protection, a task of the manager. It is told where the content is used, with the command that settles it.
 
 use crate::bench;
+use crate::both::agent::until;
 use crate::harness::{Bench, cluster};
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
@@ -204,6 +205,9 @@ fn a_task_of_the_manager_is_told_with_the_command_that_drops_it() {
     // While somebody has it open the manager cannot remove it, and tries again.
     let mut holder = start(cluster::command("rbd", &["watch", &web]));
     while !is_watched(&web) {}
+    // A manager that has just started does not know the command yet.
+    let knows = || cluster::command("ceph", &["rbd", "task", "list"]).output().unwrap().status.success();
+    until("the manager's module for RBD", knows);
     cluster::output("ceph", &["rbd", "task", "add", "remove", &bench.shown("web")]);
     let tasks =
         |bench: &Bench, volume: &str| bench.json(&["why", volume])["tasks"].as_array().unwrap().clone();
