@@ -1,19 +1,8 @@
 //! What the tests of states share that other tools, or `rados` in the wrong hands, leave behind.
 
+pub(crate) use crate::damage::{end, filled, orphans};
 use crate::harness::{Bench, cluster};
 use serde_json::Value;
-
-/// Each of these ends so, with these words on standard error, and with no bare number of an error.
-pub(crate) fn end(bench: &Bench, all: &[&[&str]], code: i32, words: &[&str]) {
-    for args in all {
-        let ended = bench.run(args);
-        assert_eq!(ended.code, Some(code), "{args:?}: {}", ended.stderr);
-        for word in words {
-            assert!(ended.stderr.contains(word), "{args:?}: {word}: {}", ended.stderr);
-        }
-        assert!(!ended.stderr.contains("Ceph refused"), "{args:?}: {}", ended.stderr);
-    }
-}
 
 /// Runs a whole command of `rbd` or `rados` as a remedy has it.
 pub(crate) fn carry_out(command: &str) {
@@ -21,28 +10,11 @@ pub(crate) fn carry_out(command: &str) {
     cluster::output(words[0], &words[1..]);
 }
 
-/// A volume of a block of data that does not compress, and its id.
-pub(crate) fn filled(bench: &Bench, name: &str) -> (String, String) {
-    let image = bench.image("disk.raw", 1);
-    bench.ok(&["import", "--no-verify", image.to_str().unwrap(), &bench.at(name)]);
-    (bench.at(name), bench.id(name))
-}
-
 /// That a volume has the data which [`filled`] gave it.
 pub(crate) fn assert_whole(bench: &Bench, volume: &str) {
     let out = bench.path("out.raw");
     bench.ok(&["export", "--force", volume, out.to_str().unwrap()]);
     assert!(std::fs::read(out).unwrap() == std::fs::read(bench.path("disk.raw")).unwrap(), "{volume}");
-}
-
-/// What is no part of an inventory that names nothing: volume, class and remedy.
-pub(crate) fn orphans(bench: &Bench, namespace: &str) -> Vec<(String, String, String)> {
-    let known = bench.path("known");
-    std::fs::write(&known, "").unwrap();
-    let all = bench.json(&["orphans", "--known", known.to_str().unwrap(), namespace]);
-    let text = |of: &Value| of.as_str().unwrap().to_owned();
-    let rows = all.as_array().unwrap().iter();
-    rows.map(|of| (text(&of["volume"]), text(&of["class"]), text(&of["remedy"]))).collect()
 }
 
 /// Who holds a volume: kind, detail and remedy.
