@@ -28,7 +28,7 @@ struct Seen {
 pub(crate) struct Look {
     /// The host's time.
     pub(crate) time: Timestamp,
-    /// The time by which volumes leave the trash: after a jump forward it goes on as before for a day.
+    /// The time that decides which volumes leave the trash; for a day after a jump forward, the time without the jump.
     pub(crate) believed: Timestamp,
 }
 

@@ -216,7 +216,7 @@ async fn an_agent_on_a_full_store_says_so_and_goes_on_when_there_is_room() {
     let mut rounds = 0;
     let run = agent.run(|report| {
         rounds += 1;
-        // It has answered, and what only reads is told as ever.
+        // The store has answered, so that it counts as reachable, and the rest of the round is reported as usual.
         assert_eq!(value(&metrics, "volary_store_reachable"), Some(1.0));
         assert_eq!(health.problem(), None);
         let pending = value(&metrics, "volary_pending_oldest_seconds{namespace=\"\",pool=\"rbd\"}");

@@ -114,7 +114,7 @@ where
         }
         let mut end = "";
         for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
-            // An operation's fields begin with what it is.
+            // The first field of this span names the operation.
             if span.name() != "operation" {
                 write!(out, " {}", span.name())?;
             }

@@ -55,7 +55,7 @@ impl Scene {
         }
     }
 
-    /// The health of an agent on a host whose clock goes with the test's time, and as much later as `later` says.
+    /// The health of an agent on a host whose clock shows the test's time plus `later`.
     pub fn health(later: impl Fn() -> SignedDuration + Send + Sync + 'static) -> Health {
         let (began, start) = (Instant::now(), Timestamp::now());
         Health::by_clock(Duration::from_secs(180), move || start + began.elapsed() + later())

@@ -1,4 +1,4 @@
-//! A volume whose content is encrypted: its bytes are taken as they are, and whoever takes them is told so.
+//! A volume whose content is encrypted: `export` and `cp` take its bytes as they are, and their reports note it.
 
 use crate::bench;
 use crate::harness::Bench;

@@ -1,5 +1,5 @@
 //! What other tools leave beside an image's content, or mean to do with it: an unreplayed journal, a dirty cache, encryption, half a
-//! protection, a task of the manager. It is told where the content is used, with the command that settles it.
+//! protection, a task of the manager. Reports of commands that use the content note it, with the command that settles it.
 
 use crate::bench;
 use crate::both::agent::until;
