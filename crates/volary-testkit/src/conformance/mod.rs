@@ -106,7 +106,7 @@ macro_rules! conformance_tests {
             a_snapshot_keeps_what_was they_are_listed_oldest_first names_are_exclusive
             removing_one_leaves_the_others_intact missing_ones_are_not_found protection_blocks_removal
             an_open_one_is_not_removed renamed_ones_keep_everything ids_are_never_used_again
-            unflushed_writes_are_kept many_generations;
+            each_that_is_made_counts_for_good unflushed_writes_are_kept many_generations;
         s10_clones = clones:
             a_clone_reads_its_parent it_needs_protection it_needs_parent_snapshot_and_a_free_name
             writes_stay_in_the_clone a_grown_parent_shows_the_snapshots_size children_are_listed

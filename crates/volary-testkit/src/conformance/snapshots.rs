@@ -2,6 +2,7 @@
 
 use super::stage::*;
 use volary::ErrorKind;
+use volary::engine::VolumeEntry;
 
 pub(super) async fn a_snapshot_keeps_what_was(s: &Stage) {
     let a = s.volume("a", 2 * BLOCK).await;
@@ -33,6 +34,33 @@ pub(super) async fn they_are_listed_oldest_first(s: &Stage) {
         assert_eq!(shown, expected.map(|(name, size, protected)| (name.to_owned(), size, protected)));
         assert!(all.is_sorted_by_key(|x| x.id) && all.iter().all(|x| x.created.is_some()));
     }
+}
+
+pub(super) async fn each_that_is_made_counts_for_good(s: &Stage) {
+    let (a, b) = (s.volume("a", MIB).await, s.volume("b", MIB).await);
+    let made = |of: &VolumeEntry| {
+        let id = of.id.clone();
+        async move { s.snapshots_made(&s.ns, &id, &CTL).await.unwrap().unwrap() }
+    };
+    let (first, other) = (made(&a).await, made(&b).await);
+    let w = s.writer(&a).await;
+    w.snap("s").await;
+    let second = made(&a).await;
+    assert!(second > first);
+    w.rename_snapshot(&n("s"), &n("t"), &CTL).await.unwrap();
+    w.fill(0, MIB, 1).await;
+    w.rollback(&n("t"), &CTL).await.unwrap();
+    w.unsnap("t").await;
+    assert_eq!(made(&a).await, second, "what is removed was made all the same, and nothing else was");
+    w.snap("s").await;
+    let third = made(&a).await;
+    assert!(third > second);
+    w.unsnap("s").await;
+    w.shut().await;
+    s.to_trash(&a, HOUR).await;
+    assert_eq!((made(&a).await, made(&b).await), (third, other));
+    s.trash_remove(&s.ns, &a.id, true, &CTL).await.unwrap();
+    assert_eq!(s.snapshots_made(&s.ns, &a.id, &CTL).await.unwrap(), None);
 }
 
 pub(super) async fn names_are_exclusive(s: &Stage) {

@@ -66,6 +66,9 @@ pub(crate) struct Rules {
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) snapshots: Vec<SnapshotInfo>,
+    /// How far the snapshots have been counted ([`Engine::snapshots_made`](crate::engine::Engine::snapshots_made)); `None` where
+    /// they do not matter, or it is not known.
+    pub(crate) snapshots_made: Option<u64>,
     pub(crate) children: Vec<Child>,
     pub(crate) parent: Option<Parent>,
     /// Who holds the volume, and what could not be seen.

@@ -148,10 +148,15 @@ impl Store {
         let (patience, resumed) = (Patience::new(options.wait), order.is_resumed());
         let expected = order.expected().cloned();
         self.carry_out(subject, patience, order, ctl, || async {
-            let (seen, version) =
-                futures::join!(self.see_to_remove(subject, ctl), self.name_version(subject, ctl));
-            let version = version?;
-            let none = Seen::default();
+            // Side by side: what an order keeps costs a removal no time.
+            let (seen, version, made) = futures::join!(
+                self.see_to_remove(subject, ctl),
+                self.name_version(subject, ctl),
+                self.snapshots_made(subject, ctl)
+            );
+            let (version, snapshots_made) = (version?, made?);
+            let seen = seen.map(|seen| Seen { snapshots_made, ..seen });
+            let none = Seen { snapshots_made, ..Seen::default() };
             let found = seen.as_ref().unwrap_or(&none);
             let changed = expected.as_ref().and_then(|of| of.changed(&subject.shown, version, found));
             let as_given = Some(AsGiven::now(version, found));
@@ -304,6 +309,15 @@ impl Store {
         let Target::Name(name) = &subject.shown.volume else { return Ok(None) };
         let entry = VolumeEntry { name: name.clone(), id: subject.id.clone() };
         self.engine().name_version(subject.namespace(), &entry, ctl).await
+    }
+
+    /// How far the snapshots of a volume have been counted ([`Engine::snapshots_made`](crate::engine::Engine::snapshots_made)).
+    async fn snapshots_made(&self, subject: &Subject, ctl: &Ctl) -> Result<Option<u64>> {
+        match self.engine().snapshots_made(subject.namespace(), &subject.id, ctl).await {
+            // What may not be read is a blocker of the plan, which names the right.
+            Err(error) if error.kind() == ErrorKind::Permission => Ok(None),
+            made => made,
+        }
     }
 
     /// Whether a volume is neither under a name nor in trash, so that "not found" was said of the volume itself.

@@ -94,6 +94,10 @@ pub trait Engine: Send + Sync + fmt::Debug + fmt::Display {
         ctl: &Ctl,
     ) -> Result<Option<u64>>;
 
+    /// A number that grows with each snapshot that is made of a volume, whoever makes it and for whatever, and stays the same when
+    /// one is removed. `None` where there is no such volume, or its header does not tell (`snap_seq` in the header).
+    async fn snapshots_made(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<u64>>;
+
     /// Id and size of the head of a volume that is not in trash, or `None`; opens nothing where the store's own records tell
     /// exactly.
     async fn head(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<Head>>;

@@ -99,6 +99,41 @@ async fn s03_an_order_does_not_take_a_snapshot_that_is_younger() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn s03_an_order_waits_when_a_younger_snapshot_has_come_and_gone_unseen() {
+    let f = Scene::new().await;
+    f.create("web").await;
+    f.snapshot("web@old", false).await;
+    let later = RemoveOptions { retry_later: true, ..RemoveOptions::default() };
+    assert!(f.store.remove(&f.spec("web"), &later, &f.ctl).await.unwrap().pending);
+    f.snapshot("web@new", false).await;
+    for gone in ["web@new", "web@old"] {
+        let removed = f.store.remove_snapshot(&f.spec(gone), SnapshotRemoveOptions::default(), &f.ctl).await;
+        assert!(removed.unwrap().error().is_none(), "{gone}");
+    }
+    assert_waits(&f, "was made since that is not listed any more").await;
+    assert_eq!(f.names().await, ["web"]);
+    assert_eq!(reap(&f, true).await.outcome, ReapOutcome::Settled);
+    f.assert_nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s03_an_order_of_format_4_compares_the_snapshots_that_are_there() {
+    let f = Scene::new().await;
+    f.create("web").await;
+    f.snapshot("web@old", false).await;
+    ordered(&f, "web", &RemoveOptions { purge_snapshots: true, ..RemoveOptions::default() }).await;
+    rewrite(&f, |record| {
+        record["format"] = json!(4);
+        record["as_given"].as_object_mut().unwrap().remove("snapshots_made").unwrap();
+    })
+    .await;
+    f.snapshot("web@new", false).await;
+    f.store.remove_snapshot(&f.spec("web@new"), SnapshotRemoveOptions::default(), &f.ctl).await.unwrap();
+    assert_eq!(reap(&f, false).await.outcome, ReapOutcome::Settled);
+    f.assert_nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn s03_an_order_does_not_flatten_a_clone_that_is_younger() {
     let f = Scene::new().await;
     f.family("web", "known").await;

@@ -110,6 +110,13 @@ pub(super) async fn tells_no_migration(pool: &rbd::Pool, id: &VolumeId) -> Resul
     Ok(matches!(found.as_slice(), [(key, _)] if key == b"size"))
 }
 
+/// The highest number that a snapshot of an image ever had, of whatever kind: it stays when the snapshot goes.
+pub(super) async fn snapshots_made(pool: &rbd::Pool, id: &VolumeId) -> Result<Option<u64>> {
+    let found = pool.omap_values(&object(id), vec![b"snap_seq".to_vec()], NO_LIMIT).await?;
+    let number = |(_, value): (Vec<u8>, Vec<u8>)| Some(u64::from_le_bytes(value.try_into().ok()?));
+    Ok(found.into_iter().find_map(number))
+}
+
 /// Whether anybody has an image open to write; nobody has one without header.
 pub(super) async fn is_watched(pool: &rbd::Pool, id: &VolumeId) -> Result<bool> {
     match pool.object_is_watched(&object(id), WATCHERS_ANSWER, NO_LIMIT).await {

@@ -213,6 +213,11 @@ impl Engine for Ceph {
         self.0.call(ctl, "look at a volume's name", read).await
     }
 
+    async fn snapshots_made(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<u64>> {
+        let read = async { header::snapshots_made(&self.0.enter(namespace).await?, id).await };
+        self.0.call(ctl, "look at a volume's snapshots", read).await
+    }
+
     async fn head(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<Head>> {
         let look = async {
             let pool = self.0.enter(namespace).await?;

@@ -191,6 +191,10 @@ impl<I: Interpose> Engine for Interposed<I> {
         engine!(self, name_version(namespace, volume, ctl), "{namespace}/{}", volume.name)
     }
 
+    async fn snapshots_made(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<u64>> {
+        engine!(self, snapshots_made(namespace, id, ctl), "{namespace}/id:{id}")
+    }
+
     async fn head(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<Head>> {
         engine!(self, head(namespace, volume, ctl), "{namespace}/{volume}")
     }

@@ -193,6 +193,18 @@ impl Store {
         })
     }
 
+    pub(super) fn snapshots_made(&self, namespace: &Namespace, id: &VolumeId) -> Result<Option<u64>> {
+        self.db.read(|tx| {
+            let row = namespace_row(tx, namespace)?;
+            let found = tx.query_row(
+                "SELECT snapshots FROM volume WHERE id = ?1 AND namespace = ?2",
+                params![id.as_str(), row],
+                |row| Ok(uint(row.get(0)?)),
+            );
+            Ok(found.optional()?)
+        })
+    }
+
     pub(super) fn create(
         &self,
         namespace: &Namespace,

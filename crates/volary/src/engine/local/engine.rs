@@ -158,6 +158,12 @@ impl Engine for Local {
         self.call(ctl, "look at a volume's name", move |store| store.name_version(&namespace, &volume)).await
     }
 
+    async fn snapshots_made(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<u64>> {
+        let (namespace, id) = (namespace.clone(), id.clone());
+        self.call(ctl, "look at a volume's snapshots", move |store| store.snapshots_made(&namespace, &id))
+            .await
+    }
+
     async fn head(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<Head>> {
         let (namespace, volume) = (namespace.clone(), volume.clone());
         self.call(ctl, "look a volume up", move |store| store.head(&namespace, &volume)).await

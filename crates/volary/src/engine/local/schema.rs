@@ -85,6 +85,8 @@ const STEPS: &[Step] = &[
     super::blocks::convert,
     // Version 5: how often a volume was given a name.
     |tx, _| Ok(tx.execute_batch("ALTER TABLE volume ADD COLUMN named INTEGER NOT NULL DEFAULT 0;")?),
+    // Version 6: how many snapshots were made of a volume since this version.
+    |tx, _| Ok(tx.execute_batch("ALTER TABLE volume ADD COLUMN snapshots INTEGER NOT NULL DEFAULT 0;")?),
 ];
 
 /// Takes one step, in the transaction that brings the store to its version.

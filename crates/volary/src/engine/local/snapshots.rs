@@ -64,7 +64,10 @@ impl Open {
                 params![id, frozen, int(size)],
             )?;
             let head = tx.last_insert_rowid();
-            tx.execute("UPDATE volume SET head = ?2 WHERE id = ?1", params![id, head])?;
+            tx.execute(
+                "UPDATE volume SET head = ?2, snapshots = snapshots + 1 WHERE id = ?1",
+                params![id, head],
+            )?;
             Ok(head)
         };
         // Where nobody knows which layer is the head now, a write could go into the frozen one.

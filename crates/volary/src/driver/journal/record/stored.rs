@@ -2,7 +2,8 @@
 //!
 //! Whoever may write a namespace may write anything into its journal, and a more privileged process reads it: so every
 //! value has bounds, and a record cannot name a pool or namespace. Records of format 2 name both; they count only where they
-//! name those that they lie in. Records before format 4 do not say what the volume was like when an order was given.
+//! name those that they lie in. Records before format 4 do not say what the volume was like when an order was given, and those of
+//! format 4 not whether a snapshot was made since that is gone again.
 
 use super::as_given::StoredAsGiven;
 use super::{INTENT_PREFIX, IntentRecord, STEPS, Unread, Work};
@@ -15,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// The last format whose records name pool and namespace.
 const WITH_NAMESPACE: u32 = 2;
 /// What a store takes ([`swap_record`](crate::engine::Engine::swap_record)).

@@ -63,7 +63,8 @@ fn take_back(path: &Path, version: i64) {
              PRIMARY KEY(layer, idx)) WITHOUT ROWID;
          INSERT INTO block SELECT layer, idx, object FROM blocks;
          DROP TABLE blocks;
-         ALTER TABLE volume DROP COLUMN named;",
+         ALTER TABLE volume DROP COLUMN named;
+         ALTER TABLE volume DROP COLUMN snapshots;",
     )
     .unwrap();
     db.execute("UPDATE store SET version = ?1", [version]).unwrap();
