@@ -149,8 +149,10 @@ fn show(entries: &[TrashListing]) -> String {
 
 pub(super) fn show_purge(reports: &[RemoveReport]) -> String {
     let rows = reports.iter().map(|of| {
-        let reason = of.error().map(|error| error.message().to_owned()).unwrap_or_default();
-        [of.volume.to_string(), of.outcome.as_str().to_owned(), reason]
+        let error = of.error();
+        let reason = error.as_ref().map(|error| error.message().to_owned()).unwrap_or_default();
+        let remedy = error.as_ref().and_then(|error| error.remedy()).map(ToString::to_string);
+        [of.volume.to_string(), of.outcome.as_str().to_owned(), reason, remedy.unwrap_or_default()]
     });
-    table(["VOLUME", "OUTCOME", "REASON"], rows)
+    table(["VOLUME", "OUTCOME", "REASON", "REMEDY"], rows)
 }

@@ -59,6 +59,16 @@ pub(crate) fn notes(report: &Value) -> String {
     notes.map(|note| note.as_str().unwrap()).collect::<Vec<_>>().join("\n")
 }
 
+/// The report of a removal after which data may be left: its exit code says that alone.
+pub(crate) fn removed_but(bench: &Bench, args: &[&str]) -> Value {
+    let ended = bench.run(&[args, &["-o", "json"]].concat());
+    assert_eq!(ended.code, Some(11), "{args:?}: {}", ended.stderr);
+    assert!(ended.stderr.contains("may be left"), "{args:?}: {}", ended.stderr);
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!((&report["outcome"], &report["pending"]), (&"removed".into(), &false.into()), "{report:#}");
+    report
+}
+
 /// Removes all that there is of an image, as a colleague with `rados` does.
 pub(crate) fn wipe(bench: &Bench, name: &str, id: &str) {
     for object in bench.rados(&["ls"]).lines().filter(|object| object.contains(id)) {

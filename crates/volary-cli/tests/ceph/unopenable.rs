@@ -3,7 +3,7 @@
 
 use crate::bench;
 use crate::both::check::{assert_clean, found};
-use crate::damage::{assert_damaged, end, filled, listed, notes, orphans, steps, wipe};
+use crate::damage::{assert_damaged, end, filled, listed, notes, orphans, removed_but, steps, wipe};
 use crate::harness::cluster;
 use serde_json::json;
 
@@ -188,7 +188,32 @@ fn s02_what_lies_in_trash_and_cannot_be_opened_goes_from_there_with_a_note() {
             _ => bench.rados(&["rmomapkey", &header, "order"]),
         };
         assert_eq!(found(&bench, &[]).0, Some(7), "{damage}");
-        let report = bench.json(&["trash", "rm", "--force", &trashed]);
+        if damage == "gone" {
+            // Under a name it would be as damaged, and the remedy would not work any more.
+            let remedy = format!("volary trash rm --force {trashed}");
+            end(
+                &bench,
+                &[&["trash", "restore", &trashed], &["trash", "restore", &trashed, "other"]],
+                7,
+                &["no volume behind", &remedy],
+            );
+            assert_eq!(bench.json(&["ls", &bench.home]), json!([]));
+            assert_eq!(bench.json(&["pending", "ls", &bench.home]), json!([]));
+            // Nobody can tell whose it is: a purge leaves it, and says so.
+            let none: &[&str] = &[];
+            for dry in [none, &["--dry-run"]] {
+                let purge = [&["trash", "purge", &bench.home][..], dry].concat();
+                end(&bench, &[&purge[..]], 7, &["no volume behind", &remedy]);
+                let purged = bench.run(&[&purge[..], &["-o", "json"]].concat());
+                let purged: serde_json::Value = serde_json::from_str(&purged.stdout).unwrap();
+                assert_eq!(purged.as_array().unwrap().len(), 1, "{purged:#}");
+                assert_eq!(purged[0]["outcome"], "failed", "{purged:#}");
+                assert!(notes(&purged[0]).contains(&remedy), "{purged:#}");
+                assert!(bench.run(&purge).stdout.contains(&remedy));
+            }
+            assert_eq!(bench.json(&["trash", "ls", &bench.home])[0]["id"], id.as_str());
+        }
+        let report = removed_but(&bench, &["trash", "rm", "--force", &trashed]);
         assert!(notes(&report).contains(&format!("rbd_data.{id}.")), "{damage}: {report:#}");
         assert_eq!(bench.json(&["trash", "ls", &bench.home]), json!([]), "{damage}");
         assert_clean(&bench);

@@ -56,6 +56,7 @@ mod store;
 mod stream_sink;
 mod transfer;
 mod trash;
+mod trash_note;
 mod trash_purge;
 mod unwrap;
 mod verify;

@@ -90,8 +90,12 @@ pub(crate) struct Plan {
     pub(crate) as_given: Option<AsGiven>,
     /// What has become of the volume since the order was given that is carried out.
     pub(crate) changed: Option<String>,
-    /// What the user should know beside it; once it is carried out, also what is left.
+    /// What the user should know beside it.
     pub(crate) notes: Vec<String>,
+    /// Whether the volume surely has no data, whatever the store must say of one without header.
+    pub(crate) has_no_data: bool,
+    /// Once it is carried out: what of the volume may be left all the same.
+    pub(crate) left: Vec<String>,
 }
 
 impl Plan {

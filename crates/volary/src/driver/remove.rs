@@ -78,7 +78,8 @@ impl Store {
     /// Removes a volume, or says what is in the way and changes nothing.
     ///
     /// Every end is a report; [`RemoveReport::error`] is the error it stands for. A removal that fails midway says
-    /// in its steps how far it came.
+    /// in its steps how far it came. One that is done, and after which data of a damaged volume may be left, stands for `Partial`; its
+    /// notes say what.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -182,7 +183,7 @@ impl Store {
         F: Future<Output = Result<Plan>>,
     {
         let mut report = RemoveReport::new(subject.shown.clone(), Some(subject.id.clone()), Outcome::Failed);
-        let mut parent = None;
+        let (mut parent, mut left) = (None, Vec::new());
         let failure = match self.pursue(subject, &mut order, patience, &mut report.steps, ctl, plan).await {
             Ok(End::Blocked(blockers)) => {
                 (report.outcome, report.blockers) = (Outcome::Blocked, blockers);
@@ -190,7 +191,8 @@ impl Store {
             }
             Ok(End::Done(plan)) => {
                 (report.outcome, report.blockers, parent) = (plan.outcome(), plan.clones, plan.parent);
-                report.notes = plan.notes;
+                (report.notes, left) = (plan.notes, plan.left);
+                report.notes.extend_from_slice(&left);
                 None
             }
             Err(error) => {
@@ -211,6 +213,7 @@ impl Store {
             Some(_) if outcome == Outcome::Absent && report.steps.is_empty() => return Ok(None),
             Some(error) if outcome == Outcome::Failed && report.steps.is_empty() => return Err(error),
             Some(error) if outcome != Outcome::Blocked => report.failure = Some(Failure::from(&error)),
+            None if !left.is_empty() => report.failure = Some(Failure::from(&remains(subject, &left))),
             _ => {}
         }
         Ok(Some(report))
@@ -244,7 +247,7 @@ impl Store {
             let intent = order.intent(self, subject, ctl).await?;
             match self.execute(subject, &found.acts, intent, steps, ctl).await {
                 Ok(left) => {
-                    found.notes.extend(left);
+                    found.left = if found.has_no_data { Vec::new() } else { left };
                     return Ok(End::Done(Box::new(found)));
                 }
                 Err(error) if error.kind() == ErrorKind::Blocked => {
@@ -350,6 +353,14 @@ pub(crate) fn planned(subject: &Subject, plan: Plan) -> RemoveReport {
     report.blockers = if plan.blockers.is_empty() { plan.clones } else { plan.blockers };
     report.notes = plan.notes;
     report
+}
+
+/// The error of a removal that is done, and after which nobody knows of all of the volume that it is gone.
+fn remains(subject: &Subject, left: &[String]) -> Error {
+    Error::new(ErrorKind::Partial, "the volume is removed, but data of it may be left")
+        .context("volume", &subject.shown)
+        .context("id", &subject.id)
+        .hint(left.join("; "))
 }
 
 /// The note on the removal of a volume that cannot be opened.

@@ -9,39 +9,20 @@ use super::patience::Patience;
 use super::plan::{Act, Plan, Rules, Seen, Subject};
 use super::remove::{planned, trash_blocker, unopenable_note};
 use super::staging::STAGING_PREFIX;
+use super::trash_note::{NOTE_KEY, Note};
 use crate::engine::{Holder, HolderKind, OpenOptions, Parent, TrashEntry, TrashOptions, TrashState};
 use crate::{Ctl, Error, ErrorKind, Name, Namespace, Result, Store, Target, VolumeId, VolumeSpec};
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 use std::time::Duration;
 
 /// The longest that a volume can be kept in trash: Ceph's dates end in 2106.
 pub(crate) const LONGEST_KEEP: Duration = Duration::from_secs(50 * 365 * 24 * 3600);
 
-/// The metadata key under which Volary notes that it was the one to put a volume into trash.
-const NOTE_KEY: &[u8] = b"volary.trash";
-
-/// What Volary notes at a volume that it puts into trash.
-///
-/// Clones inherit metadata, and a note may outlive its purpose: it counts only for the id it names, and only for a
-/// move that happened just after it was written.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Note {
-    id: VolumeId,
-    pub(crate) at: Timestamp,
-    purge_snapshots: bool,
-}
-
-impl Note {
-    fn holds_for(&self, entry: &TrashEntry) -> bool {
-        // Both times come from the clock of the host that made the move.
-        let after = entry.deleted.duration_since(self.at);
-        self.id == entry.id
-            && (SignedDuration::from_secs(-60)..=SignedDuration::from_mins(10)).contains(&after)
-    }
-}
+/// What is said of an entry whose volume has lost its header.
+const NOTHING_BEHIND: &str = "there is no volume behind its entry of trash";
 
 /// A volume in trash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -127,9 +108,8 @@ impl Store {
         ctl: &Ctl,
     ) -> Result<Timestamp> {
         let entry = self.entry(subject, ctl).await?;
-        let note = Note { id: subject.id.clone(), at: Timestamp::now(), purge_snapshots };
-        let value = serde_json::to_vec(&note)
-            .map_err(|error| Error::new(ErrorKind::Internal, "writing the trash note").because(error))?;
+        let note = Note::now(subject.id.clone(), purge_snapshots);
+        let value = note.encode()?;
         self.require_unbound(subject, ctl).await?;
         let volume = self.open_subject(subject, &OpenOptions::write(), ctl).await?;
         let set = volume.set_metadata(NOTE_KEY, &value, ctl).await;
@@ -170,26 +150,12 @@ impl Store {
         }
     }
 
-    /// Takes the note away again; left behind it does no harm, since it holds for one move only.
-    async fn forget_note(&self, subject: &Subject, ctl: &Ctl) {
-        let forget = async {
-            let volume = self.open_subject(subject, &OpenOptions::write(), ctl).await?;
-            let removed = volume.remove_metadata(NOTE_KEY, ctl).await;
-            closing(&volume, removed, ctl).await
-        };
-        match forget.await {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                tracing::warn!(id = %subject.id, error = error.report(), "the trash note stays behind");
-            }
-            _ => {}
-        }
-    }
-
     /// Brings a volume back from trash, under the name it had or another.
     ///
     /// # Errors
     /// `Usage` unless the spec is an id, or for a name outside the grammar; `NotFound`; `AlreadyExists` when the name
-    /// is in use: the volume stays in trash; `Blocked` for the unfinished target of an import or copy.
+    /// is in use: the volume stays in trash; `Blocked` for the unfinished target of an import or copy; `Mismatch` for an entry
+    /// that has no volume behind it any more.
     pub async fn trash_restore(
         &self,
         spec: &VolumeSpec,
@@ -226,6 +192,7 @@ impl Store {
                         error
                     });
                 }
+                self.require_behind(spec, &entry, ctl).await?;
                 let work = Work::Restore { name: name.clone() };
                 let intent =
                     Intent::begin(self.shared_engine(), "trash_restore", spec, Some(id.clone()), work, ctl)
@@ -246,6 +213,27 @@ impl Store {
             |report| ("restored", json!(report)),
         )
         .await
+    }
+
+    /// Refuses to give a name to what is not there: an entry of trash whose volume has lost its header.
+    pub(crate) async fn require_behind(
+        &self,
+        spec: &VolumeSpec,
+        entry: &TrashEntry,
+        ctl: &Ctl,
+    ) -> Result<()> {
+        if !must_be_behind(entry) {
+            return Ok(());
+        }
+        match self.engine().parent(&spec.namespace, &entry.id, ctl).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // Unless somebody has just removed it.
+                self.trashed(spec, &entry.id, ctl).await?.ok_or_else(|| not_in_trash(spec))?;
+                Err(nothing_behind(spec).because(error))
+            }
+            // Whatever else is wrong with it is as wrong under a name.
+            _ => Ok(()),
+        }
     }
 
     /// Removes a volume in trash for good; before its date only with `force`.
@@ -363,11 +351,12 @@ impl Store {
                     && !is_staging(entry)
                     && error.kind() == ErrorKind::NotFound =>
             {
-                plan.notes
-                    .push("it cannot be opened: there is no volume behind its entry of trash".to_owned());
+                plan.notes.push(format!("it cannot be opened: {NOTHING_BEHIND}"));
             }
             // Half made; but whoever is at it would go on with what nothing leads to any more.
             Err(error) if is_staging(entry) && error.kind() == ErrorKind::NotFound => {
+                // Its header is made before its data, and goes after it.
+                plan.has_no_data = true;
                 let making = self
                     .intents(&subject.shown.namespace, |intent| intent.staging() == Some(&entry.name), ctl)
                     .await?;
@@ -396,22 +385,6 @@ impl Store {
         }
         plan.acts.push(Act::RemoveFromTrash { force });
         Ok(plan)
-    }
-
-    /// Volary's note at a volume in trash, if it is of this very move.
-    pub(crate) async fn note_of(
-        &self,
-        spec: &VolumeSpec,
-        entry: &TrashEntry,
-        ctl: &Ctl,
-    ) -> Result<Option<Note>> {
-        let metadata = match self.metadata(spec, ctl).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            metadata => metadata?,
-        };
-        let note = metadata.into_iter().find(|(key, _)| key == NOTE_KEY);
-        let note = note.and_then(|(_, value)| serde_json::from_slice::<Note>(&value).ok());
-        Ok(note.filter(|note| note.holds_for(entry)))
     }
 
     /// The trash entry of an id.
@@ -460,6 +433,19 @@ fn trash_id(spec: &VolumeSpec) -> Result<&VolumeId> {
                 .hint(format!("write {0}/id:ID; `volary trash ls {0}` shows the ids", spec.namespace)))
         }
     }
+}
+
+/// Whether a volume must be found behind an entry: what is half-way in or out may be without one until that is finished by
+/// repeating it, and the source of a migration is brought back by other means.
+pub(crate) fn must_be_behind(entry: &TrashEntry) -> bool {
+    entry.state == TrashState::Normal && entry.source != "migration" && !is_staging(entry)
+}
+
+/// The error of an entry of trash whose volume has lost its header.
+pub(crate) fn nothing_behind(spec: &VolumeSpec) -> Error {
+    Error::new(ErrorKind::Mismatch, NOTHING_BEHIND)
+        .context("volume", spec)
+        .hint(format!("`volary trash rm --force {spec}` removes what is left of it"))
 }
 
 fn not_in_trash(spec: &VolumeSpec) -> Error {

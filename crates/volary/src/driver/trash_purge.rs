@@ -4,16 +4,17 @@ use super::audit::audited;
 use super::journal::Work;
 use super::order::Order;
 use super::outcome::{Outcome, RemoveReport};
-use super::trash::is_staging;
+use super::trash::{is_staging, must_be_behind, nothing_behind};
 use crate::engine::TrashEntry;
-use crate::{Ctl, Error, Namespace, Result, Store, Target, VolumeSpec};
+use crate::{Ctl, Error, ErrorKind, Namespace, Result, Store, Target, VolumeSpec};
 use serde_json::json;
 use std::time::Duration;
 
 impl Store {
     /// Removes for good what Volary itself put into a namespace's trash and whose date has passed; with `all` also
     /// what others put there. At most `max` are tried; an entry that is blocked counts for none, nor does one that cannot
-    /// go hide the others.
+    /// go hide the others. Of an entry without a volume behind it nobody can tell who put it there: it is reported as failed, with
+    /// the remedy in its notes, and left.
     ///
     /// # Errors
     /// `NotFound` for the pool or namespace; what reading the trash fails with.
@@ -40,11 +41,16 @@ impl Store {
                 // Never with force: the engine refuses while somebody, such as an import, has it open.
                 let order = Order::new("trash_purge", Work::RemoveTrashed);
                 let report = match entry {
-                    Ok(entry) => self.remove_trashed(&spec, entry, false, Duration::ZERO, order, ctl).await,
-                    Err(error) => Err(error),
+                    Ok(entry) => {
+                        let removed =
+                            self.remove_trashed(&spec, entry, false, Duration::ZERO, order, ctl).await;
+                        let report = removed.unwrap_or_else(|error| Some(failed(&spec, &error)));
+                        let is_tried = |of: &RemoveReport| of.outcome != Outcome::Blocked;
+                        tried += usize::from(report.as_ref().is_some_and(is_tried));
+                        report
+                    }
+                    Err(error) => Some(failed(&spec, &error)),
                 };
-                let report = report.unwrap_or_else(|error| Some(failed(&spec, &error)));
-                tried += usize::from(report.as_ref().is_some_and(|of| of.outcome != Outcome::Blocked));
                 reports.extend(report);
             }
             Ok(reports)
@@ -91,9 +97,17 @@ impl Store {
                 due.push((spec, Ok(entry)));
                 continue;
             }
-            match self.note_of(&spec, &entry, ctl).await {
+            match self.read_note(&spec, &entry, ctl).await {
                 Ok(None) => {}
                 Ok(Some(_)) => due.push((spec, Ok(entry))),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    // Unless somebody has just removed it, or is at it.
+                    let now = self.trashed(&spec, &entry.id, ctl).await?;
+                    if now.is_some_and(|now| must_be_behind(&now)) {
+                        let error = nothing_behind(&spec).because(error);
+                        due.push((spec, Err(error)));
+                    }
+                }
                 Err(error) => due.push((spec, Err(error))),
             }
         }
@@ -106,5 +120,7 @@ fn failed(spec: &VolumeSpec, error: &Error) -> RemoveReport {
         Target::Id(id) => Some(id.clone()),
         Target::Name(_) => None,
     };
-    RemoveReport::new(spec.clone(), id, Outcome::Failed).failing(error)
+    let mut report = RemoveReport::new(spec.clone(), id, Outcome::Failed).failing(error);
+    report.notes.extend(error.remedy().map(|remedy| format!("{}: {remedy}", error.message())));
+    report
 }

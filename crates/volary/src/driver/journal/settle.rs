@@ -4,6 +4,7 @@ use super::record::{AsGiven, IntentRecord, Work};
 use super::{Intent, reap::ReapOptions};
 use crate::driver::handle::{closing, named};
 use crate::driver::order::Order;
+use crate::driver::outcome::{Outcome, RemoveReport};
 use crate::driver::patience::{Patience, patiently};
 use crate::driver::plan::Seen;
 use crate::driver::plan::Subject;
@@ -97,8 +98,7 @@ impl Store {
                     }
                     Ok(Some(entry)) => {
                         let order = Order::resumed(record, intent, confirmed);
-                        let report = self.remove_trashed(&by_id, entry, true, wait, order, ctl).await?;
-                        report.and_then(|report| report.error()).map_or(Ok(()), Err)
+                        settled(self.remove_trashed(&by_id, entry, true, wait, order, ctl).await?)
                     }
                     other => concluded(intent, other.map(drop), ctl).await,
                 }
@@ -109,6 +109,8 @@ impl Store {
                     if *name != entry.name {
                         name.clone().checked_for_creation()?;
                     }
+                    let by_id = spec.namespace.volume_by_id(id.clone());
+                    self.require_behind(&by_id, &entry, ctl).await?;
                     self.engine().trash_restore(&spec.namespace, id, name, ctl).await
                 };
                 concluded(intent, unless(restored.await, ErrorKind::AlreadyExists), ctl).await
@@ -223,11 +225,7 @@ impl Store {
             Ok(Found::Trashed(_) | Found::Gone) => return concluded(intent, Ok(()), ctl).await,
             Err(error) => return concluded(intent, Err(error), ctl).await,
         };
-        // The report of a reaper has no place for them.
-        for note in report.iter().flat_map(|report| &report.notes) {
-            tracing::warn!(volume = %spec, %note, "removed");
-        }
-        report.and_then(|report| report.error()).map_or(Ok(()), Err)
+        settled(report)
     }
 
     /// Where a volume is now; a move into trash that was cut short is finished.
@@ -292,6 +290,20 @@ impl Store {
             }
         };
         closing(&volume, done.await, ctl).await
+    }
+}
+
+/// How an order ended that was carried out to this report.
+fn settled(report: Option<RemoveReport>) -> Result<()> {
+    let Some(report) = report else { return Ok(()) };
+    // The report of a reaper has no place for them.
+    for note in &report.notes {
+        tracing::warn!(volume = %report.volume, %note, "removed");
+    }
+    match report.outcome {
+        // What may be left of it no reaper can take away.
+        Outcome::Removed => Ok(()),
+        _ => report.error().map_or(Ok(()), Err),
     }
 }
 
