@@ -6,19 +6,33 @@ use super::volume::Handle;
 use super::{NO_LIMIT, header};
 use crate::engine::{Locker, locked, usable_cookie};
 use crate::{Error, ErrorKind, Name, Result, VolumeId, escape};
-use rbd::Errno;
+use rbd::{Errno, LockerList};
 
-/// How librbd names the lock that the exclusive-lock feature takes by itself.
+/// The tag of the lock that the exclusive-lock feature takes by itself.
+const MANAGED_TAG: &[u8] = b"internal";
+
+/// How the cookie of that lock begins; the number of librbd's watch follows.
 const MANAGED: &[u8] = b"auto ";
+
+/// Whether it is the lock that the exclusive-lock feature takes by itself. librbd takes no other for its own: one of another tag or
+/// form is somebody's, and keeps it from taking its own.
+fn is_librbds(list: &LockerList, locker: &rbd::Locker) -> bool {
+    let number = locker.cookie.strip_prefix(MANAGED).unwrap_or_default();
+    list.exclusive && list.tag == MANAGED_TAG && !number.is_empty() && number.iter().all(u8::is_ascii_digit)
+}
+
+async fn list(pool: &rbd::Pool, id: &VolumeId) -> rbd::Result<LockerList> {
+    pool.lockers(&header::object(id), b"rbd_lock", NO_LIMIT).await
+}
 
 /// Who holds an image's advisory lock, from its header's object: no image is opened.
 pub(super) async fn of(pool: &rbd::Pool, id: &VolumeId) -> Result<Vec<Locker>> {
-    let list = pool.lockers(&header::object(id), b"rbd_lock", NO_LIMIT).await?;
-    let tag = (!list.exclusive).then(|| Name::from_bytes(list.tag));
-    let advisory = list.lockers.into_iter().filter(|locker| !locker.cookie.starts_with(MANAGED));
-    let locker = |from: rbd::Locker| Locker {
-        cookie: Name::from_bytes(from.cookie),
-        client: Name::from_bytes(from.client),
+    let list = list(pool, id).await?;
+    let tag = (!list.exclusive).then(|| Name::from_bytes(list.tag.clone()));
+    let advisory = list.lockers.iter().filter(|locker| !is_librbds(&list, locker));
+    let locker = |from: &rbd::Locker| Locker {
+        cookie: Name::from_bytes(from.cookie.clone()),
+        client: Name::from_bytes(from.client.clone()),
         address: escape(plain(&from.address)).into_owned(),
         tag: tag.clone(),
     };
@@ -27,8 +41,26 @@ pub(super) async fn of(pool: &rbd::Pool, id: &VolumeId) -> Result<Vec<Locker>> {
 
 /// Whether a client has the lock that the exclusive-lock feature takes by itself: one that died has it until another takes it over.
 pub(super) async fn is_managed(pool: &rbd::Pool, id: &VolumeId) -> Result<bool> {
-    let list = pool.lockers(&header::object(id), b"rbd_lock", NO_LIMIT).await?;
-    Ok(list.lockers.iter().any(|locker| locker.cookie.starts_with(MANAGED)))
+    let list = list(pool, id).await?;
+    Ok(list.lockers.iter().any(|locker| is_librbds(&list, locker)))
+}
+
+/// What it means that librbd cannot take its lock, where another client than this one, `own`, has it or an advisory one.
+pub(super) async fn why_not_taken(pool: &rbd::Pool, id: &VolumeId, own: u64) -> Result<Option<Error>> {
+    if let Some(locker) = of(pool, id).await?.first() {
+        return Ok(Some(locked(locker)));
+    }
+    let (list, own) = (list(pool, id).await?, format!("client.{own}").into_bytes());
+    let other = list.lockers.iter().find(|locker| is_librbds(&list, locker) && locker.client != own);
+    Ok(other.map(|locker| {
+        Error::new(ErrorKind::Blocked, "another client has the volume's exclusive lock")
+            .context("client", escape(&locker.client))
+            .context("address", escape(plain(&locker.address)))
+            .hint(
+                "close the volume there; of a client that died the lock is taken after about 30 s, by a user who may \
+                 blocklist it: mon 'profile rbd'",
+            )
+    }))
 }
 
 /// An address as `rbd` shows it, without the protocol.
@@ -115,4 +147,30 @@ fn writes(by: &str) -> Error {
 
 fn no_lock(cookie: &Name, client: &Name) -> Error {
     Error::new(ErrorKind::NotFound, "no such lock").context("cookie", cookie).context("client", client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_librbd_takes_for_its_own_is_its_own() {
+        let own = |exclusive: bool, tag: &str, cookie: &str| {
+            let locker = rbd::Locker { client: Vec::new(), cookie: cookie.into(), address: Vec::new() };
+            let list = LockerList { exclusive, tag: tag.into(), lockers: vec![locker.clone()] };
+            is_librbds(&list, &locker)
+        };
+        assert!(own(true, "internal", "auto 94234"));
+        for (exclusive, tag, cookie) in [
+            (true, "", "auto 94234"),
+            (true, "other", "auto 94234"),
+            (false, "internal", "auto 94234"),
+            (true, "internal", "auto 1'2"),
+            (true, "internal", "auto "),
+            (true, "internal", "auto"),
+            (true, "internal", "94234"),
+        ] {
+            assert!(!own(exclusive, tag, cookie), "{tag} {cookie}");
+        }
+    }
 }

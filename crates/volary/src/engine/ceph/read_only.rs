@@ -1,10 +1,11 @@
-//! Images that nobody may change though the user has the right to: the secondary of a mirror, and one whose journal is gone.
+//! Images that nobody may change though the user has the right to: the secondary of a mirror, one whose journal is gone, and one
+//! of which another client has the lock.
 //!
-//! librbd refuses a change of either with EROFS and says no more. What is written past it, such as metadata and locks, it does
+//! librbd refuses a change of each with EROFS and says no more. What is written past it, such as metadata and locks, it does
 //! not refuse at all.
 
-use super::NO_LIMIT;
 use super::volume::Handle;
+use super::{NO_LIMIT, lockers};
 use crate::{Error, ErrorKind, Name, Namespace, Result, VolumeId, VolumeSpec};
 use rbd::{Errno, Features, Image, Pool};
 use std::error::Error as _;
@@ -44,7 +45,14 @@ fn secondary(spec: &VolumeSpec) -> Error {
 }
 
 /// What it means that librbd refuses a change of an open image with EROFS; every other error stays as it is.
-async fn explained(pool: &Pool, namespace: &Namespace, id: &VolumeId, image: &Image, error: Error) -> Error {
+async fn explained(
+    pool: &Pool,
+    namespace: &Namespace,
+    id: &VolumeId,
+    own: u64,
+    image: &Image,
+    error: Error,
+) -> Error {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<rbd::Error>()).cloned();
     let Some(cause) = cause.filter(|cause| cause.errno() == Some(Errno::EROFS)) else { return error };
     // What cannot be read explains nothing.
@@ -64,7 +72,11 @@ async fn explained(pool: &Pool, namespace: &Namespace, id: &VolumeId, image: &Im
             ))
             .because(cause);
     }
-    error
+    // librbd changes nothing without its exclusive lock either.
+    match lockers::why_not_taken(pool, id, own).await {
+        Ok(Some(holder)) => holder.because(cause),
+        _ => error,
+    }
 }
 
 /// The same of an image that is not open.
@@ -72,6 +84,7 @@ pub(super) async fn explained_closed(
     pool: &Pool,
     namespace: &Namespace,
     id: &VolumeId,
+    own: u64,
     error: rbd::Error,
 ) -> Error {
     if error.errno() != Some(Errno::EROFS) {
@@ -80,7 +93,7 @@ pub(super) async fn explained_closed(
     let Ok(image) = pool.open_by_id_read_only(id.as_str().as_bytes(), None, NO_LIMIT).await else {
         return error.into();
     };
-    let told = explained(pool, namespace, id, &image, error.into()).await;
+    let told = explained(pool, namespace, id, own, &image, error.into()).await;
     if let Err(error) = image.close(NO_LIMIT).await {
         tracing::warn!(%id, %error, "closing a volume that was opened to explain an error");
     }
@@ -91,7 +104,10 @@ impl Handle {
     /// Carries out a change; one that is refused because the image is read-only fails with the reason.
     pub(super) async fn change<T>(&self, change: impl Future<Output = Result<T>>) -> Result<T> {
         match change.await {
-            Err(error) => Err(explained(&self.pool, &self.namespace, &self.id, &self.image, error).await),
+            Err(error) => {
+                let (pool, namespace, own) = (&self.pool, &self.namespace, self.on.client);
+                Err(explained(pool, namespace, &self.id, own, &self.image, error).await)
+            }
             done => done,
         }
     }

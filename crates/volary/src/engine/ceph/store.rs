@@ -309,7 +309,10 @@ impl Engine for Ceph {
                     unopenable::require_names(&pool, namespace, volume)
                 )?;
                 match pool.rename(volume.name.as_bytes(), to.as_bytes(), NO_LIMIT).await {
-                    Err(error) => Err(read_only::explained_closed(&pool, namespace, &volume.id, error).await),
+                    Err(error) => {
+                        let own = self.0.client;
+                        Err(read_only::explained_closed(&pool, namespace, &volume.id, own, error).await)
+                    }
                     Ok(()) => Ok(()),
                 }
             })
