@@ -44,6 +44,9 @@ fn s02_an_image_of_format_1_is_never_absent_and_its_name_never_free() {
     ] {
         let ended = bench.run(args);
         assert_eq!(ended.code, Some(4), "{args:?}: {}", ended.stderr);
+        let said =
+            ended.stderr.contains("an image of format 1 has that name") && ended.stderr.contains("old");
+        assert!(said, "{args:?}: {}", ended.stderr);
     }
     bench.ok(&["trash", "mv", &other]);
     let id = bench.json(&["trash", "ls", &pool])[0]["id"].as_str().unwrap().to_owned();

@@ -318,10 +318,17 @@ impl Store {
         let name = spec.new_name()?;
         match self.engine().find(&spec.namespace, &Target::Name(name), ctl).await {
             Ok(None) => Ok(()),
-            Err(error) if error.kind() != ErrorKind::Unsupported => Err(error),
-            // What cannot be used has its name all the same.
-            Ok(Some(_)) | Err(_) => Err(Error::new(ErrorKind::AlreadyExists, "a volume of that name exists")
+            Ok(Some(_)) => Err(Error::new(ErrorKind::AlreadyExists, "a volume of that name exists")
+                .context("volume", spec)
                 .hint("choose another name, or remove or rename the other volume")),
+            // What cannot be used has its name all the same.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                let hint = format!("choose another name, or rename the image with `rbd mv {spec} NEW`");
+                Err(Error::new(ErrorKind::AlreadyExists, error.message().to_owned())
+                    .context("volume", spec)
+                    .hint(hint))
+            }
+            Err(error) => Err(error),
         }
     }
 
