@@ -7,8 +7,9 @@ use crate::driver::handle::closing;
 use crate::driver::trash::is_staging;
 use crate::driver::verify::VerifyReport;
 use crate::engine::{Finding, FindingKind};
-use crate::{Error, ErrorKind, Namespace, Result, Store, VolumeSpec};
+use crate::{Error, ErrorKind, Namespace, Result, Store, Target, VolumeId, VolumeSpec};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use std::collections::HashMap;
 
 /// Volumes that are read side by side: each has several blocks in memory.
 const MOST_READ_AT_ONCE: usize = 4;
@@ -18,6 +19,26 @@ const MOST_READ_AT_ONCE: usize = 4;
 struct Compared {
     verified: u64,
     findings: Vec<Finding>,
+}
+
+/// What the report says of a volume already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    /// Something is wrong with it.
+    #[default]
+    Damaged,
+    /// None of it can be read.
+    Unreadable,
+}
+
+impl Told {
+    fn of(kind: FindingKind) -> Told {
+        use FindingKind::{DataPoolMissing, HeaderDamaged, HeaderMissing, ParentMissing};
+        match kind {
+            DataPoolMissing | HeaderDamaged | HeaderMissing | ParentMissing => Told::Unreadable,
+            _ => Told::Damaged,
+        }
+    }
 }
 
 impl Store {
@@ -39,9 +60,11 @@ impl Store {
         let listed = self.engine().volumes(namespace, ctl);
         let listed = listed.map_ok(|entry| (namespace.volume(entry.name), namespace.volume_by_id(entry.id)));
         let all = listed.chain(stream::iter(trashed));
+        let told = &told(namespace, report);
         let compared = all.map(|specs: Result<(VolumeSpec, VolumeSpec)>| async move {
             let (shown, by_id) = specs?;
-            self.compare(&shown, &by_id, certain, reading).await
+            let told = id_of(&by_id).and_then(|id| told.get(id)).copied();
+            self.compare((&shown, &by_id), told, certain, reading).await
         });
         let mut compared = compared.buffered(jobs.clamp(1, MOST_READ_AT_ONCE));
         while let Some(of) = compared.try_next().await? {
@@ -54,16 +77,21 @@ impl Store {
     /// Compares what is recorded of a volume's head and snapshots.
     async fn compare(
         &self,
-        shown: &VolumeSpec,
-        by_id: &VolumeSpec,
+        (shown, by_id): (&VolumeSpec, &VolumeSpec),
+        told: Option<Told>,
         certain: bool,
         reading: &Reading,
     ) -> Result<Compared> {
         let mut compared = Compared::default();
+        if told == Some(Told::Unreadable) {
+            return Ok(compared);
+        }
+        // What cannot even be opened has no content that could be another one; that something is wrong with it is said once.
+        let unopened = told.is_none().then_some(FindingKind::Unreadable);
         let recorded = match self.recorded(by_id, reading).await {
             Ok(recorded) => recorded,
             Err(error) => {
-                compared.findings.extend(unread(shown, by_id, error)?);
+                compared.findings.extend(unread(shown, by_id, error, unopened)?);
                 return Ok(compared);
             }
         };
@@ -79,10 +107,29 @@ impl Store {
                     compared.verified += 1;
                     compared.findings.extend(differs(&spec, &verified, certain));
                 }
-                Err(error) => compared.findings.extend(unread(&spec, by_id, error)?),
+                Err(error) => {
+                    let mismatched = error.kind() == ErrorKind::Mismatch;
+                    let opens = !mismatched || self.opens(&at, reading).await;
+                    let mismatch = if opens { Some(FindingKind::ContentMismatch) } else { unopened };
+                    compared.findings.extend(unread(&spec, by_id, error, mismatch)?);
+                }
             }
         }
         Ok(compared)
+    }
+
+    /// Whether a head or snapshot can be opened, of which something was found not to match.
+    async fn opens(&self, spec: &VolumeSpec, reading: &Reading) -> bool {
+        let ctl = &reading.ctl;
+        match self.open_to_read(spec, ctl).await {
+            Ok(volume) => {
+                if let Err(error) = volume.close(&ctl.for_cleanup()).await {
+                    tracing::debug!(error = error.report(), "closing a volume that was only opened");
+                }
+                true
+            }
+            Err(error) => error.kind() != ErrorKind::Mismatch,
+        }
     }
 
     /// The head and the snapshots of which a digest is recorded.
@@ -124,16 +171,43 @@ fn differs(spec: &VolumeSpec, verified: &VerifyReport, certain: bool) -> Option<
     Some(finding.about(spec.clone(), verified.id.clone()))
 }
 
-/// What kept content from being read: gone meanwhile, or a finding; anything else ends the check.
-fn unread(spec: &VolumeSpec, by_id: &VolumeSpec, error: Error) -> Result<Option<Finding>> {
+/// What the looks at a namespace have found of each of its volumes with which anything is wrong.
+fn told(namespace: &Namespace, report: &StoreCheckReport) -> HashMap<VolumeId, Told> {
+    let mut all = HashMap::new();
+    for of in report.findings.iter().filter(|of| of.namespace.as_ref() == Some(namespace)) {
+        let Some(id) = &of.id else { continue };
+        let told: &mut Told = all.entry(id.clone()).or_default();
+        *told = Told::of(of.kind).max(*told);
+    }
+    all
+}
+
+fn id_of(by_id: &VolumeSpec) -> Option<&VolumeId> {
+    match &by_id.volume {
+        Target::Id(id) => Some(id),
+        Target::Name(_) => None,
+    }
+}
+
+/// What kept content from being read: gone meanwhile, or a finding; anything else ends the check. Where something does not match, the
+/// finding is of the kind `mismatch`, if it is not told already.
+fn unread(
+    spec: &VolumeSpec,
+    by_id: &VolumeSpec,
+    error: Error,
+    mismatch: Option<FindingKind>,
+) -> Result<Option<Finding>> {
     let kind = match error.kind() {
         ErrorKind::NotFound | ErrorKind::Blocked => return Ok(None),
-        ErrorKind::Mismatch => FindingKind::ContentMismatch,
+        ErrorKind::Mismatch => match mismatch {
+            Some(kind) => kind,
+            None => return Ok(None),
+        },
         ErrorKind::Internal | ErrorKind::Unsupported => FindingKind::Unreadable,
         _ => return Err(error),
     };
     let remedy = error.remedy().unwrap_or("restore a backup; suspect the disk or the memory of the store");
     let finding = Finding::new(kind, "content", error.report(), remedy);
-    let crate::Target::Id(id) = &by_id.volume else { return Ok(Some(finding)) };
+    let Some(id) = id_of(by_id) else { return Ok(Some(finding)) };
     Ok(Some(finding.about(spec.clone(), id.clone())))
 }
