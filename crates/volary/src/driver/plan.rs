@@ -279,12 +279,13 @@ impl Store {
                 continue;
             }
             let mut part = self.plan_snapshot(subject, seen, snapshot, rules, ctl).await?;
+            // First what keeps the snapshot: the remedy of a snapshot that is protected, or has clones, works only after that.
+            whole.blockers.append(&mut part.blockers);
             if purge {
                 whole.acts.append(&mut part.acts);
             } else {
                 whole.blockers.push(snapshot_blocker(subject, snapshot));
             }
-            whole.blockers.append(&mut part.blockers);
         }
         if rules.flatten_children {
             let mut part = self.plan_clones(subject, seen.clones_of_removed(), rules, ctl).await?;

@@ -101,7 +101,10 @@ fn unconnected(refusal: &Refusal) -> Error {
         (_, Errno::EACCES | Errno::EPERM | Errno::EKEYREJECTED) => (
             ErrorKind::Permission,
             "the monitors refuse this user's key",
-            format!("compare the keyring with `ceph auth get {user}`, as its administrator"),
+            format!(
+                "compare the keyring with `ceph auth get {user}`, as its administrator: a user without mon 'profile rbd' is refused \
+                 so, too"
+            ),
         ),
         (_, errno) => (kind(errno), "cannot connect to the cluster", SILENT.to_owned()),
     };
