@@ -2,7 +2,7 @@
 
 use crate::cli::Global;
 use crate::commands::{Command, spool_dir};
-use crate::landlock::{Needs, Use, restrict};
+use crate::landlock::{self, Needs, Use, restrict};
 use std::path::{Path, PathBuf};
 use volary::{ImportSource, StoreUrl, UrlSource};
 
@@ -97,7 +97,7 @@ impl Reader<'_> {
 /// Gives up everything else, and says what came of it.
 pub(crate) fn give_up(needs: &Needs) {
     match restrict(needs) {
-        Ok(status) => tracing::info!(landlock = ?status.ruleset, "no other file can be opened from here on"),
+        Ok(status) => tracing::info!("{}", landlock::told(&status)),
         Err(error) => tracing::warn!(%error, "Landlock fails: other files could still be opened"),
     }
 }

@@ -69,6 +69,21 @@ pub(crate) fn restrict(needs: &Needs) -> Result<RestrictionStatus, RulesetError>
     ruleset.restrict_self()
 }
 
+/// What came of a restriction, for the log.
+pub(crate) fn told(status: &RestrictionStatus) -> &'static str {
+    match status.ruleset {
+        RulesetStatus::FullyEnforced => {
+            "from here on the kernel (Landlock) lets this process open no file but those it needs"
+        }
+        RulesetStatus::PartiallyEnforced => {
+            "from here on the kernel (Landlock) lets this process open no file but those it needs; it cannot restrict all else"
+        }
+        RulesetStatus::NotEnforced => {
+            "this kernel has no Landlock: that no other file is opened rests on this process alone"
+        }
+    }
+}
+
 /// Finds out what the kernel offers by restricting a thread that does nothing else, and trying it.
 pub(crate) fn check() -> Check {
     let tried = std::thread::spawn(|| (restrict(&Needs::default()), File::open("/").is_err()));

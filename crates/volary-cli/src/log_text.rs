@@ -1,11 +1,11 @@
-//! Log lines as text: when, of which operation, what was done, how it came out, and how long it took.
+//! Log lines as text: when, how grave, of which operation, what was done, how it ended, and how long it took.
 //!
-//! `2026-11-30T19:56:34.466422Z import rbd/web [b78b7321]: create rbd/web-1, 64 MiB: done, 1.4 ms`. What the audit trail keeps of an
+//! `2026-11-30T19:56:34.466422Z INFO import rbd/web [b78b7321]: create rbd/web-1, 64 MiB: done, 1.4 ms`. What the audit trail keeps of an
 //! operation in full is left out; `--log-format json` has every field.
 
 use std::fmt::{self, Debug, Write};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
@@ -17,7 +17,10 @@ use volary::AUDIT_TARGET;
 const ID_DIGITS: usize = 8;
 
 /// Writes an event as one line.
-pub(crate) struct Line;
+pub(crate) struct Line {
+    /// Whether the error that an operation ends with is printed after it as text: the line of the end then does not say it too.
+    pub(crate) error_follows: bool,
+}
 
 /// Writes the fields of a span: their values alone, of an id its first digits in brackets.
 pub(crate) struct Values;
@@ -53,10 +56,12 @@ impl Visit for SpanValues<'_> {
 #[derive(Default)]
 struct Told {
     message: String,
-    /// The C function, of a call of a library: the line is about that.
-    function: Option<String>,
+    /// What the line is about in place of the message: the C function, of a call of a library, or what a call of the store does.
+    subject: Option<String>,
     on: String,
     outcome: Option<String>,
+    /// What a call that succeeded answered, which says more than that it is done.
+    result: Option<String>,
     error: Option<String>,
     bytes: Option<u64>,
     seconds: Option<f64>,
@@ -67,7 +72,12 @@ impl Visit for Told {
     fn record_f64(&mut self, field: &Field, value: f64) {
         match field.name() {
             "seconds" => self.seconds = Some(value),
-            _ => self.record_debug(field, &value),
+            name => match name.strip_suffix("_seconds") {
+                Some(name) => {
+                    let _ = write!(self.others, ", {} {}", name.replace('_', " "), took(value));
+                }
+                None => self.record_debug(field, &value),
+            },
         }
     }
 
@@ -81,10 +91,11 @@ impl Visit for Told {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => value.clone_into(&mut self.message),
-            "function" => self.function = Some(value.to_owned()),
+            "function" | "doing" => self.subject = Some(value.to_owned()),
             "on" => value.clone_into(&mut self.on),
             "outcome" => self.outcome = Some(value.to_owned()),
-            "error" => self.error = Some(value.to_owned()),
+            "result" => self.result = Some(value.to_owned()),
+            "error" | "why" => self.error = Some(value.to_owned()),
             name => {
                 let _ = write!(self.others, ", {} {value}", name.replace('_', " "));
             }
@@ -108,10 +119,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         SystemTime.format_time(&mut out)?;
-        let level = *event.metadata().level();
-        if level <= Level::WARN {
-            write!(out, " {level}")?;
-        }
+        write!(out, " {}", event.metadata().level())?;
         let mut end = "";
         for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
             // The first field of this span names the operation.
@@ -127,15 +135,16 @@ where
         event.record(&mut told);
         if event.metadata().target() == AUDIT_TARGET {
             told.others.clear();
+            told.error = told.error.filter(|_| !self.error_follows);
         }
-        write!(out, "{end} {}", told.function.unwrap_or_else(|| told.message.replace('_', " ")))?;
+        write!(out, "{end} {}", told.subject.unwrap_or_else(|| told.message.replace('_', " ")))?;
         if !told.on.is_empty() {
             write!(out, " {}", told.on)?;
         }
         let size = told.bytes.map(volary::show_size);
         let took = told.seconds.map(took);
         let mut before = ": ";
-        for part in [size, told.outcome, told.error, took].into_iter().flatten() {
+        for part in [size, told.result.or(told.outcome), told.error, took].into_iter().flatten() {
             write!(out, "{before}{part}")?;
             before = ", ";
         }
@@ -171,32 +180,50 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_line_says_of_which_operation_what_was_done_and_how_it_came_out() {
-        let log = Log::default();
-        let writer = log.clone();
+    /// The lines without their times, of what `log` logs.
+    fn lines(error_follows: bool, log: impl FnOnce()) -> Vec<String> {
+        let written = Log::default();
+        let writer = written.clone();
         let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
-        let layer = layer.event_format(Line).fmt_fields(Values);
-        let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        let layer = layer.event_format(Line { error_follows }).fmt_fields(Values);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
+    }
+
+    #[test]
+    fn a_line_says_of_which_operation_what_was_done_and_how_it_ended() {
         let (operation, id) = ("import", "b78b7321b5a6de4cc10aff1dbec5b58f");
-        tracing::info_span!("operation", operation, on = %"rbd/web", id).in_scope(|| {
-            tracing::info!(on = "rbd/x as web", outcome = "done", seconds = 0.0014, "trash_restore");
-            tracing::info!(bytes = 3_145_728_u64, seconds = 2.04, "copy");
-            tracing::warn!(target: AUDIT_TARGET, operation, id, outcome = "blocked", error = "held", "ends");
+        let told = lines(false, || {
+            tracing::info_span!("operation", operation, on = %"rbd/web", id).in_scope(|| {
+                let doing = "publish as";
+                tracing::info!(on = "rbd/web, id:1", doing, outcome = "done", seconds = 0.0014, "trash_restore");
+                tracing::debug!(on = "rbd/web", outcome = "done", result = "not found", seconds = 0.002, "find");
+                tracing::info!(bytes = 3_145_728_u64, seconds = 2.04, "copy");
+                tracing::warn!(target: AUDIT_TARGET, operation, id, outcome = "blocked", error = "held", "ends");
+            });
+            tracing::info!(function = "rbd_open", on = "pool rbd", answer = -2, "{}", "returned");
+            tracing::debug!(tries = 2, next_in_seconds = 0.25, why = %"a watcher", "to be tried again");
         });
-        tracing::info!(function = "rbd_open", on = "pool rbd", answer = -2, "{}", "returned");
-        tracing::info!(tries = 2, why = %"a watcher", "it is tried again");
-        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        let lines: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap().1).collect();
         assert_eq!(
-            lines,
+            told,
             [
-                "import rbd/web [b78b7321]: trash restore rbd/x as web: done, 1.4 ms",
-                "import rbd/web [b78b7321]: copy: 3 MiB, 2.0 s",
+                "INFO import rbd/web [b78b7321]: publish as rbd/web, id:1: done, 1.4 ms",
+                "DEBUG import rbd/web [b78b7321]: find rbd/web: not found, 2.0 ms",
+                "INFO import rbd/web [b78b7321]: copy: 3 MiB, 2.0 s",
                 "WARN import rbd/web [b78b7321]: ends: blocked, held",
-                "rbd_open pool rbd, answer -2",
-                "it is tried again, tries 2, why a watcher",
+                "INFO rbd_open pool rbd, answer -2",
+                "DEBUG to be tried again: a watcher, tries 2, next in 250.0 ms",
             ]
         );
+    }
+
+    #[test]
+    fn an_error_that_follows_is_not_said_by_the_line_of_the_end() {
+        let told = lines(true, || {
+            tracing::warn!(target: AUDIT_TARGET, outcome = "blocked", error = "held", seconds = 4.2, "ends");
+            tracing::warn!(error = "held", "the trash note stays behind");
+        });
+        assert_eq!(told, ["WARN ends: blocked, 4.2 s", "WARN the trash note stays behind: held"]);
     }
 }

@@ -1,8 +1,10 @@
 //! Log lines: to standard error, scrubbed, without colour, as text or JSON. Audit records: counted, and kept where asked.
 
 use crate::audit_log::AuditLog;
-use crate::cli::{Global, LogFormat};
+use crate::cli::{Cli, LogFormat};
+use crate::commands::Command;
 use crate::log_text::{Line, Values};
+use crate::output::Format;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -15,7 +17,8 @@ use volary_agent::Metrics;
 ///
 /// # Errors
 /// When the audit log cannot be opened.
-pub(crate) fn start(global: &Global) -> Result<Metrics> {
+pub(crate) fn start(cli: &Cli) -> Result<Metrics> {
+    let global = &cli.global;
     let level = match (global.quiet, global.verbose) {
         (true, _) => LevelFilter::ERROR,
         (false, 0) => LevelFilter::WARN,
@@ -35,8 +38,12 @@ pub(crate) fn start(global: &Global) -> Result<Metrics> {
     let layer = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(|| ScrubbingWriter::new(std::io::stderr()));
+    // A command's error is its last line, where it is text; the agent goes on after one.
+    let error_follows = global.output == Format::Table && !matches!(cli.command, Command::Agent(_));
     let layer = match global.log_format {
-        LogFormat::Text => layer.event_format(Line).fmt_fields(Values).with_filter(filter).boxed(),
+        LogFormat::Text => {
+            layer.event_format(Line { error_follows }).fmt_fields(Values).with_filter(filter).boxed()
+        }
         LogFormat::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
     };
     let metrics = Metrics::new()?;

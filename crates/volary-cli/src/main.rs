@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         let hidden = rustix::process::DumpableBehavior::NotDumpable;
         let _ = rustix::process::set_dumpable_behavior(hidden);
     }
-    let metrics = match logging::start(&cli.global) {
+    let metrics = match logging::start(&cli) {
         Ok(metrics) => metrics,
         Err(error) => return ExitCode::from(failure::report(&error, cli.global.output, None)),
     };

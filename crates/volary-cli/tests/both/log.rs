@@ -52,6 +52,9 @@ fn an_import_is_told_step_by_step_call_by_call_and_no_more_than_was_asked_for() 
         "{steps:#?}"
     );
     assert_told(&steps, "import");
+    let published = steps.iter().find(|line| line["message"] == "trash_restore").unwrap();
+    let (doing, on) = (&published["doing"], published["on"].as_str().unwrap());
+    assert!(doing == "publish as" && on.starts_with(&format!("{}, id:", bench.shown("a"))), "{published}");
     let copied = steps.iter().find(|line| line["message"] == "copy").unwrap();
     assert_eq!(copied["bytes"], 8 << 20, "{copied}");
     let calls = lines(&bench, "-vv", &["import", image, &bench.at("b")]);
@@ -62,6 +65,9 @@ fn an_import_is_told_step_by_step_call_by_call_and_no_more_than_was_asked_for() 
     }
     let write = calls.iter().find(|line| line["message"] == "write").unwrap();
     assert!(write["outcome"] == "done" && write["on"].as_str().unwrap().contains(" bytes at "), "{write}");
+    let free = |line: &Value| line["message"] == "find" && line["result"] == "not found";
+    let looked: Vec<_> = calls.iter().filter(|line| free(line)).collect();
+    assert!(!looked.is_empty() && looked.iter().all(|line| line["doing"] == "look for"), "{calls:#?}");
     assert!(messages(&calls, "rbd::call").is_empty());
     let all = lines(&bench, "-vvv", &["import", image, &bench.at("c")]);
     assert_told(&all, "import");
@@ -81,7 +87,7 @@ fn an_import_is_told_step_by_step_call_by_call_and_no_more_than_was_asked_for() 
 }
 
 #[test]
-fn a_removal_is_told_step_by_step_and_each_retry_with_its_reason() {
+fn a_removal_is_told_step_by_step_and_a_wait_with_its_reason() {
     let bench = bench();
     let web = bench.at("web");
     bench.ok(&["create", "--size", "8M", &web]);
@@ -93,14 +99,32 @@ fn a_removal_is_told_step_by_step_and_each_retry_with_its_reason() {
     let spec: volary::VolumeSpec = spec.parse().unwrap();
     let opened = store.engine().open(&spec.namespace, &spec.volume, &write, &ctl);
     let writer = runtime.block_on(opened).unwrap();
-    let args = ["-v", "--log-format", "json", "rm", "--purge-snapshots", "--wait", "300ms", &web];
-    let ended = bench.run(&args);
-    assert_eq!(ended.code, Some(5), "{}", ended.stderr);
-    let told = ended.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let retry = told.into_iter().find(|line| line["message"] == "to be tried again");
-    let retry = retry.unwrap_or_else(|| panic!("{}", ended.stderr));
-    assert!(retry["tries"] == 1 && retry["next_in_seconds"].is_f64(), "{retry}");
-    assert!(!retry["why"].as_str().unwrap().is_empty(), "{retry}");
+    let waited = |verbosity: &str| {
+        let args = [verbosity, "--log-format", "json", "rm", "--purge-snapshots", "--wait", "300ms", &web];
+        let ended = bench.run(&args);
+        assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+        let told = ended.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        told.collect::<Vec<_>>()
+    };
+    // Once when it begins to wait, whom for and for how long at most; each try only where every call is told.
+    let of = |lines: &[Value], message: &str| {
+        let lines = lines.iter().filter(|line| line["message"] == message);
+        lines.cloned().collect::<Vec<_>>()
+    };
+    let (begins, again) = ("wait until it is let go", "to be tried again");
+    let steps = waited("-v");
+    let waits = of(&steps, begins);
+    assert!(waits.len() == 1 && waits[0]["at_most_seconds"].as_f64().unwrap() <= 0.3, "{steps:#?}");
+    assert!(!waits[0]["why"].as_str().unwrap().is_empty() && of(&steps, again).is_empty(), "{steps:#?}");
+    let tries = of(&waited("-vv"), again);
+    assert!(tries[0]["tries"] == 1 && tries[0]["next_in_seconds"].is_f64(), "{tries:#?}");
+    assert!(!tries[0]["why"].as_str().unwrap().is_empty(), "{tries:#?}");
+    // The command's error is its last line, so that the line of the operation's end does not say it as well.
+    let people = bench.run(&["-v", "create", "--size", "1M", &web]).stderr;
+    let ends: Vec<_> =
+        people.lines().filter_map(|line| line.split_once("]: ends: already_exists, ")).collect();
+    assert!(ends.len() == 1 && ends[0].0.contains(" WARN create ") && !ends[0].1.contains(", "), "{people}");
+    assert!(people.lines().any(|line| line.starts_with("error: ")), "{people}");
     runtime.block_on(writer.close(&ctl)).unwrap();
     runtime.block_on(store.shutdown()).unwrap();
     let steps = lines(&bench, "-v", &["rm", "--purge-snapshots", &web]);

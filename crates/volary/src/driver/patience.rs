@@ -31,15 +31,19 @@ impl Patience {
         Patience { until: Instant::now() + wait, next: Duration::from_millis(100), tries: 0 }
     }
 
-    /// Pauses and says yes, or says no when the time is up; the log has `why` it has to be tried again.
+    /// Pauses and says yes, or says no when the time is up. The log has at `INFO` that a wait begins, for what and for how long at most, at
+    /// `DEBUG` each try with `why` it has to be made again.
     pub(crate) async fn pause(&mut self, why: impl Display, ctl: &Ctl) -> Result<bool> {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(false);
         }
+        if self.tries == 0 {
+            tracing::info!(at_most_seconds = left.as_secs_f64(), %why, "wait until it is let go");
+        }
         self.tries = self.tries.saturating_add(1);
         let pause = somewhat_earlier(self.next).min(left);
-        tracing::info!(tries = self.tries, next_in_seconds = pause.as_secs_f64(), %why, "to be tried again");
+        tracing::debug!(tries = self.tries, next_in_seconds = pause.as_secs_f64(), %why, "to be tried again");
         tokio::select! {
             () = ctl.cancel_token().cancelled() => ctl.check("wait")?,
             () = tokio::time::sleep(pause) => {}

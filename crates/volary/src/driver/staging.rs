@@ -1,5 +1,6 @@
 //! Staging: a new volume is made where no listing shows it, and published whole under its name in one step.
 
+use super::calls::called;
 use super::handle::closing;
 use super::journal::{Intent, Work, random_hex};
 use super::patience::patiently;
@@ -160,10 +161,11 @@ impl Staging {
         let ctl = &ctl.for_cleanup();
         let id = self.id()?.clone();
         let engine = self.store.shared_engine();
-        let mut restored = engine.trash_restore(&self.namespace, &id, &self.name, ctl).await;
+        let publish = || called("publish as", engine.trash_restore(&self.namespace, &id, &self.name, ctl));
+        let mut restored = publish().await;
         if restored.as_ref().is_err_and(|error| !unanswered(error)) {
             // Repeating it finishes what was cut short, and resets an entry that lost its name to another.
-            restored = engine.trash_restore(&self.namespace, &id, &self.name, ctl).await;
+            restored = publish().await;
         }
         match restored {
             Ok(()) => {

@@ -2,14 +2,16 @@
 //!
 //! The delegation is written once, here. Calls are logged by it (`driver/calls.rs`), and tests have them fail.
 
+mod answer;
 mod volume;
 
 use super::*;
 use crate::{Ctl, Name, Namespace, Result, Target, VolumeId, VolumeSpec};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use volume::InterposedVolume;
 
@@ -93,6 +95,8 @@ pub struct MadeCall<'a, Open> {
     pub on: Option<&'a Open>,
     /// What it is about, in words for the log; computed when it is asked for.
     pub about: &'a (dyn Fn() -> String + Sync),
+    /// Once it is made and did not fail: what it answered, in a word or two for the log, where that says more than that it is done.
+    pub answer: &'a OnceLock<Cow<'static, str>>,
 }
 
 /// An engine whose calls somebody makes who stands before it.
@@ -115,25 +119,37 @@ impl<I> fmt::Display for Interposed<I> {
     }
 }
 
-/// Makes a call of the engine: the method with its arguments, then what it is about.
+/// Makes a call of the engine: the method with its arguments, what words its answer, then what it is about.
 macro_rules! engine {
-    ($self:ident, $method:ident($($argument:expr),*) $(, $($about:tt)+)?) => {{
-        let about = || -> String { engine!(@about $($($about)+)?) };
-        let call = MadeCall { method: stringify!($method), on: None, about: &about };
-        $self.by.call(call, $self.inner.$method($($argument),*)).await
+    ($self:ident, $method:ident($($argument:expr),*) $(=> $words:ident)? $(, $($about:tt)+)?) => {{
+        let (about, answer) = (|| -> String { engine!(@about $($($about)+)?) }, OnceLock::new());
+        let call = MadeCall { method: stringify!($method), on: None, about: &about, answer: &answer };
+        let made = async {
+            let answered = $self.inner.$method($($argument),*).await;
+            $(if let Ok(answered) = &answered {
+                let _ = answer.set(answer::$words(answered));
+            })?
+            answered
+        };
+        $self.by.call(call, made).await
     }};
     (@about) => { String::new() };
     (@about $($about:tt)+) => { format!($($about)+) };
 }
 
-fn into_trash(keep: Option<Duration>) -> &'static str {
-    if keep.is_some() { ", into trash" } else { "" }
+fn in_trash(keep: Option<Duration>) -> &'static str {
+    if keep.is_some() { ", in trash" } else { "" }
+}
+
+/// How long trash is to keep a volume, which is not said where that is no time.
+fn kept(keep: Duration) -> String {
+    if keep.is_zero() { String::new() } else { format!(", kept for {keep:?}") }
 }
 
 #[async_trait]
 impl<I: Interpose> Engine for Interposed<I> {
     async fn fence(&self, holder: &Holder, keep: Duration, ctl: &Ctl) -> Result<()> {
-        engine!(self, fence(holder, keep, ctl), "{} for {keep:?}", holder.detail)
+        engine!(self, fence(holder, keep, ctl), "{}, for {keep:?}", holder.detail)
     }
 
     async fn describe(&self, ctl: &Ctl) -> Result<StoreDescription> {
@@ -145,11 +161,11 @@ impl<I: Interpose> Engine for Interposed<I> {
     }
 
     async fn pools(&self, ctl: &Ctl) -> Result<Vec<Name>> {
-        engine!(self, pools(ctl))
+        engine!(self, pools(ctl) => count)
     }
 
     async fn pool_info(&self, pool: &Name, ctl: &Ctl) -> Result<Option<PoolInfo>> {
-        engine!(self, pool_info(pool, ctl), "{pool}")
+        engine!(self, pool_info(pool, ctl) => known, "{pool}")
     }
 
     async fn create_pool(&self, pool: &Name, ctl: &Ctl) -> Result<()> {
@@ -157,7 +173,7 @@ impl<I: Interpose> Engine for Interposed<I> {
     }
 
     async fn namespaces(&self, pool: &Name, ctl: &Ctl) -> Result<Vec<Name>> {
-        engine!(self, namespaces(pool, ctl), "{pool}")
+        engine!(self, namespaces(pool, ctl) => count, "{pool}")
     }
 
     async fn create_namespace(&self, namespace: &Namespace, ctl: &Ctl) -> Result<()> {
@@ -169,17 +185,17 @@ impl<I: Interpose> Engine for Interposed<I> {
     }
 
     fn volumes<'a>(&'a self, namespace: &'a Namespace, ctl: &'a Ctl) -> BoxStream<'a, Result<VolumeEntry>> {
-        let about = || namespace.to_string();
-        let call = MadeCall { method: "volumes", on: None, about: &about };
+        let (about, answer) = (|| namespace.to_string(), OnceLock::new());
+        let call = MadeCall { method: "volumes", on: None, about: &about, answer: &answer };
         self.by.stream(call, self.inner.volumes(namespace, ctl))
     }
 
     async fn unusable(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<Unusable>> {
-        engine!(self, unusable(namespace, ctl), "{namespace}")
+        engine!(self, unusable(namespace, ctl) => count, "{namespace}")
     }
 
     async fn find(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<VolumeEntry>> {
-        engine!(self, find(namespace, volume, ctl), "{namespace}/{volume}")
+        engine!(self, find(namespace, volume, ctl) => found, "{namespace}/{volume}")
     }
 
     async fn name_version(
@@ -188,7 +204,7 @@ impl<I: Interpose> Engine for Interposed<I> {
         volume: &VolumeEntry,
         ctl: &Ctl,
     ) -> Result<Option<u64>> {
-        engine!(self, name_version(namespace, volume, ctl), "{namespace}/{}", volume.name)
+        engine!(self, name_version(namespace, volume, ctl) => version, "{namespace}/{}", volume.name)
     }
 
     async fn snapshots_made(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<u64>> {
@@ -196,23 +212,23 @@ impl<I: Interpose> Engine for Interposed<I> {
     }
 
     async fn head(&self, namespace: &Namespace, volume: &Target, ctl: &Ctl) -> Result<Option<Head>> {
-        engine!(self, head(namespace, volume, ctl), "{namespace}/{volume}")
+        engine!(self, head(namespace, volume, ctl) => found, "{namespace}/{volume}")
     }
 
     async fn usage(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<Usage>> {
-        engine!(self, usage(namespace, id, ctl), "{namespace}/id:{id}")
+        engine!(self, usage(namespace, id, ctl) => known, "{namespace}/id:{id}")
     }
 
     async fn parent(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Option<Parent>> {
-        engine!(self, parent(namespace, id, ctl), "{namespace}/id:{id}")
+        engine!(self, parent(namespace, id, ctl) => found, "{namespace}/id:{id}")
     }
 
     async fn known_clones(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<Vec<VolumeSpec>> {
-        engine!(self, known_clones(namespace, id, ctl), "{namespace}/id:{id}")
+        engine!(self, known_clones(namespace, id, ctl) => count, "{namespace}/id:{id}")
     }
 
     async fn unheld(&self, namespace: &Namespace, id: &VolumeId, ctl: &Ctl) -> Result<bool> {
-        engine!(self, unheld(namespace, id, ctl), "{namespace}/id:{id}")
+        engine!(self, unheld(namespace, id, ctl) => unheld, "{namespace}/id:{id}")
     }
 
     async fn create(
@@ -224,10 +240,10 @@ impl<I: Interpose> Engine for Interposed<I> {
     ) -> Result<VolumeId> {
         engine!(
             self,
-            create(namespace, name, options, ctl),
-            "{namespace}/{name}, {} bytes{}",
-            options.size_bytes,
-            into_trash(options.trash)
+            create(namespace, name, options, ctl) => id,
+            "{namespace}/{name}, {}{}",
+            crate::show_size(options.size_bytes),
+            in_trash(options.trash)
         )
     }
 
@@ -241,12 +257,12 @@ impl<I: Interpose> Engine for Interposed<I> {
     ) -> Result<VolumeId> {
         engine!(
             self,
-            clone_volume(parent, namespace, name, options, ctl),
+            clone_volume(parent, namespace, name, options, ctl) => id,
             "{}/id:{}@{} as {namespace}/{name}{}",
             parent.namespace,
             parent.volume,
             parent.snapshot,
-            into_trash(options.trash)
+            in_trash(options.trash)
         )
     }
 
@@ -259,7 +275,7 @@ impl<I: Interpose> Engine for Interposed<I> {
     }
 
     async fn trash(&self, namespace: &Namespace, ctl: &Ctl) -> Result<Vec<TrashEntry>> {
-        engine!(self, trash(namespace, ctl), "{namespace}")
+        engine!(self, trash(namespace, ctl) => count, "{namespace}")
     }
 
     async fn trash_move(
@@ -272,9 +288,9 @@ impl<I: Interpose> Engine for Interposed<I> {
         engine!(
             self,
             trash_move(namespace, volume, options, ctl),
-            "{namespace}/{}, to be kept for {} s",
+            "{namespace}/{}{}",
             volume.name,
-            options.keep.as_secs()
+            kept(options.keep)
         )
     }
 
@@ -285,7 +301,7 @@ impl<I: Interpose> Engine for Interposed<I> {
         name: &Name,
         ctl: &Ctl,
     ) -> Result<()> {
-        engine!(self, trash_restore(namespace, id, name, ctl), "{namespace}/id:{id} as {name}")
+        engine!(self, trash_restore(namespace, id, name, ctl), "{namespace}/{name}, id:{id}")
     }
 
     async fn trash_remove(
@@ -310,7 +326,8 @@ impl<I: Interpose> Engine for Interposed<I> {
             format!("{namespace}/{volume}{at}")
         };
         let how = || format!("{} to {}", about(), if options.write { "write" } else { "read" });
-        let call = MadeCall { method: "open", on: None, about: &how };
+        let answer = OnceLock::new();
+        let call = MadeCall { method: "open", on: None, about: &how, answer: &answer };
         let opened = self.by.call(call, self.inner.open(namespace, volume, options, ctl)).await?;
         let open = self.by.opened(opened, about());
         Ok(Arc::new(InterposedVolume { open, by: self.by.clone() }))
@@ -326,8 +343,8 @@ impl<I: Interpose> Engine for Interposed<I> {
     ) -> Result<RecordPage> {
         engine!(
             self,
-            records(namespace, prefix, after, most, ctl),
-            "{namespace}, those that begin with {prefix}"
+            records(namespace, prefix, after, most, ctl) => page,
+            "{namespace}: those that begin with {prefix}"
         )
     }
 
@@ -339,7 +356,16 @@ impl<I: Interpose> Engine for Interposed<I> {
         new: Option<&[u8]>,
         ctl: &Ctl,
     ) -> Result<bool> {
-        engine!(self, swap_record(namespace, key, expected, new, ctl), "{namespace}, {key}")
+        let change = match (expected, new) {
+            (None, Some(_)) => "new",
+            (_, Some(_)) => "changed",
+            (_, None) => "removed",
+        };
+        engine!(
+            self,
+            swap_record(namespace, key, expected, new, ctl) => swapped,
+            "{namespace}: {key}, {change}"
+        )
     }
 
     fn check<'a>(
@@ -352,12 +378,13 @@ impl<I: Interpose> Engine for Interposed<I> {
             CheckScope::Store => "the store".to_owned(),
             CheckScope::Namespace(namespace) => namespace.to_string(),
         };
-        let call = MadeCall { method: "check", on: None, about: &about };
+        let answer = OnceLock::new();
+        let call = MadeCall { method: "check", on: None, about: &about, answer: &answer };
         self.by.stream(call, self.inner.check(scope, options, ctl))
     }
 
     async fn repair(&self, scope: &CheckScope, finding: &Finding, ctl: &Ctl) -> Result<bool> {
-        engine!(self, repair(scope, finding, ctl), "{}", finding.subject)
+        engine!(self, repair(scope, finding, ctl) => repaired, "{}", finding.subject)
     }
 
     async fn shutdown(&self) -> Result<()> {

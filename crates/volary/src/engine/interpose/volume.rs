@@ -1,11 +1,12 @@
 //! The calls of a volume that was opened by an engine before which somebody stands.
 
-use super::{Interpose, MadeCall};
+use super::{Interpose, MadeCall, answer};
 use crate::engine::*;
 use crate::{Ctl, Name, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 #[derive(Debug)]
 pub(super) struct InterposedVolume<I: Interpose> {
@@ -13,13 +14,21 @@ pub(super) struct InterposedVolume<I: Interpose> {
     pub(super) by: I,
 }
 
-/// Makes a call of the volume: the method with its arguments, then what it is about.
+/// Makes a call of the volume: the method with its arguments, what words its answer, then what it is about.
 macro_rules! volume {
-    ($self:ident, $method:ident($($argument:expr),*) $(, $($about:tt)+)?) => {{
-        let about = || -> String { volume!(@about $($($about)+)?) };
-        let call = MadeCall { method: stringify!($method), on: Some(&$self.open), about: &about };
+    ($self:ident, $method:ident($($argument:expr),*) $(=> $words:ident)? $(, $($about:tt)+)?) => {{
+        let (about, answer) = (|| -> String { volume!(@about $($($about)+)?) }, OnceLock::new());
+        let on = Some(&$self.open);
+        let call = MadeCall { method: stringify!($method), on, about: &about, answer: &answer };
         let volume = $self.by.volume(&$self.open)?;
-        $self.by.call(call, volume.$method($($argument),*)).await
+        let made = async {
+            let answered = volume.$method($($argument),*).await;
+            $(if let Ok(answered) = &answered {
+                let _ = answer.set(answer::$words(answered));
+            })?
+            answered
+        };
+        $self.by.call(call, made).await
     }};
     (@about) => { String::new() };
     (@about $($about:tt)+) => { format!($($about)+) };
@@ -61,19 +70,19 @@ impl<I: Interpose> Volume for InterposedVolume<I> {
     }
 
     async fn extents(&self, offset: u64, len: u64, ctl: &Ctl) -> Result<Vec<Extent>> {
-        volume!(self, extents(offset, len, ctl), "{len} bytes at {offset}")
+        volume!(self, extents(offset, len, ctl) => count, "{len} bytes at {offset}")
     }
 
     async fn confirm(&self, size_bytes: u64, ctl: &Ctl) -> Result<u64> {
-        volume!(self, confirm(size_bytes, ctl), "{size_bytes} bytes")
+        volume!(self, confirm(size_bytes, ctl), "{}", crate::show_size(size_bytes))
     }
 
     async fn used_bytes(&self, ctl: &Ctl) -> Result<u64> {
-        volume!(self, used_bytes(ctl))
+        volume!(self, used_bytes(ctl) => bytes)
     }
 
     async fn resize(&self, size_bytes: u64, ctl: &Ctl) -> Result<()> {
-        volume!(self, resize(size_bytes, ctl), "to {size_bytes} bytes")
+        volume!(self, resize(size_bytes, ctl), "to {}", crate::show_size(size_bytes))
     }
 
     async fn flatten(&self, ctl: &Ctl) -> Result<()> {
@@ -85,7 +94,7 @@ impl<I: Interpose> Volume for InterposedVolume<I> {
     }
 
     async fn snapshots(&self, ctl: &Ctl) -> Result<Vec<SnapshotInfo>> {
-        volume!(self, snapshots(ctl))
+        volume!(self, snapshots(ctl) => count)
     }
 
     async fn create_snapshot(&self, snapshot: &Name, ctl: &Ctl) -> Result<()> {
@@ -111,14 +120,14 @@ impl<I: Interpose> Volume for InterposedVolume<I> {
     async fn children(&self, snapshot: Option<&Name>, ctl: &Ctl) -> Result<Vec<Child>> {
         volume!(
             self,
-            children(snapshot, ctl),
+            children(snapshot, ctl) => count,
             "{}",
             snapshot.map_or_else(|| "of all snapshots".to_owned(), Name::to_string)
         )
     }
 
     async fn metadata(&self, ctl: &Ctl) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        volume!(self, metadata(ctl))
+        volume!(self, metadata(ctl) => count)
     }
 
     async fn set_metadata(&self, key: &[u8], value: &[u8], ctl: &Ctl) -> Result<()> {
@@ -130,7 +139,7 @@ impl<I: Interpose> Volume for InterposedVolume<I> {
     }
 
     async fn lockers(&self, ctl: &Ctl) -> Result<Vec<Locker>> {
-        volume!(self, lockers(ctl))
+        volume!(self, lockers(ctl) => count)
     }
 
     async fn add_lock(&self, cookie: &Name, tag: Option<&Name>, ctl: &Ctl) -> Result<Locker> {
@@ -142,17 +151,18 @@ impl<I: Interpose> Volume for InterposedVolume<I> {
     }
 
     async fn holders(&self, ctl: &Ctl) -> Result<Vec<Holder>> {
-        volume!(self, holders(ctl))
+        volume!(self, holders(ctl) => count)
     }
 
     async fn caveats(&self, ctl: &Ctl) -> Result<Vec<Caveat>> {
-        volume!(self, caveats(ctl))
+        volume!(self, caveats(ctl) => count)
     }
 
     async fn close(&self, ctl: &Ctl) -> Result<()> {
         // Where there is nothing any more to make calls on, there is nothing to close.
         let Ok(volume) = self.by.volume(&self.open) else { return Ok(()) };
-        let call = MadeCall { method: "close", on: Some(&self.open), about: &String::new };
+        let (on, answer) = (Some(&self.open), OnceLock::new());
+        let call = MadeCall { method: "close", on, about: &String::new, answer: &answer };
         self.by.call(call, volume.close(ctl)).await
     }
 }
