@@ -253,6 +253,35 @@ fn s05_every_command_ends_by_its_timeout_when_an_osd_is_frozen() {
 }
 
 #[test]
+fn s05_while_an_osd_is_frozen_status_and_doctor_tell_what_the_monitors_know() {
+    let _alone = alone();
+    let bench = Bench::ceph();
+    bench.ok(&["create", "--size", "1M", &bench.at("web")]);
+    let frozen = Frozen::new(OSD);
+    let bounds = ["--timeout", "4s", "-o", "json"];
+    let run = |args: &[&str]| bench.run(&[&bounds[..], args].concat());
+    let (status, doctor) = std::thread::scope(|scope| {
+        let (status, doctor) = (scope.spawn(|| run(&["status"])), scope.spawn(|| run(&["doctor"])));
+        (status.join().unwrap(), doctor.join().unwrap())
+    });
+    let listed = bench.run(&["--timeout", "2s", "ls", "-l", &bench.home]);
+    drop(frozen);
+    gives_up(&status);
+    let report: Value = serde_json::from_str(&status.stdout).unwrap();
+    assert!(report["health"]["status"].as_str().unwrap().starts_with("HEALTH_"), "{report:#}");
+    assert_eq!(report["unanswered"], "the monitors answer, the OSDs do not", "{report:#}");
+    assert!(report["pools"].as_array().unwrap().iter().all(|of| of["trash"].is_null()), "{report:#}");
+    assert_eq!(doctor.code, Some(8), "{}", doctor.stderr);
+    let report: Value = serde_json::from_str(&doctor.stdout).unwrap();
+    let failed: Vec<_> =
+        report["checks"].as_array().unwrap().iter().filter(|of| of["verdict"] == "failed").collect();
+    let detail = failed.first().and_then(|of| of["detail"].as_str()).unwrap_or_default();
+    assert!(failed.len() == 1 && detail.contains("the OSDs of the pool did not within 3s"), "{report:#}");
+    // A header alone would say that there is nothing.
+    assert_eq!((listed.code, listed.stdout.as_str()), (Some(8), ""), "{}", listed.stderr);
+}
+
+#[test]
 fn s05_a_frozen_monitor_ends_connecting_in_time_and_thawed_it_serves() {
     let _alone = alone();
     let bench = Bench::ceph();

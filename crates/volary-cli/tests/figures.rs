@@ -26,6 +26,7 @@ fn status_counts_trash_in_every_namespace() {
     }
     let pool = &bench.json(&["status"])["pools"][0];
     assert_eq!((&pool["trash"], &pool["intents"]), (&3.into(), &0.into()));
+    assert!(pool["quota_objects"].is_null());
     assert!(pool["quota_bytes"].is_null() && pool["available_bytes"].is_u64(), "{pool}");
     assert!(bench.ok(&["status"]).contains("INTENTS"));
 }

@@ -106,7 +106,10 @@ impl Store {
 
     /// What the store is: engine, id, version, monitors, health, and every pool with its figures.
     fn status(&self, py: Python<'_>) -> Answer {
-        self.ask(py, async |store, ctl| store.status(&ctl).await)
+        self.ask(py, async |store, ctl| {
+            let status = store.status(&ctl).await?;
+            status.error().map_or(Ok(status), Err)
+        })
     }
 
     /// The store's own lasting id: the fsid on Ceph.

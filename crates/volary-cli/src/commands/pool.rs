@@ -66,7 +66,7 @@ async fn pool_on(store: &Store, verb: PoolVerb, session: &Session) -> Result<()>
                     ("total", show_size(of.total_bytes)),
                     ("used", show_size(of.used_bytes)),
                     ("available", show_size(of.available_bytes)),
-                    ("quota", or_dash(of.quota_bytes.map(show_size))),
+                    ("quota", quota(of.quota_bytes, of.quota_objects)),
                 ])
             })
         }
@@ -75,6 +75,13 @@ async fn pool_on(store: &Store, verb: PoolVerb, session: &Session) -> Result<()>
             session.emit_done(&PoolListing { pool }, |_| String::new())
         }
     }
+}
+
+/// What a pool may hold at most: bytes, objects, or both.
+pub(super) fn quota(bytes: Option<u64>, objects: Option<u64>) -> String {
+    let objects = objects.map(|objects| format!("{objects} objects"));
+    let both: Vec<_> = bytes.map(show_size).into_iter().chain(objects).collect();
+    or_dash((!both.is_empty()).then(|| both.join(", ")))
 }
 
 /// Work with the namespaces of a pool

@@ -1,10 +1,11 @@
+use super::pool::quota;
 use crate::output::{or_dash, pairs, table};
 use crate::session::Session;
 use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 use volary::engine::{Health, Monitor};
-use volary::{Result, StatusReport, show_size};
+use volary::{Result, StatusReport, Store, show_size};
 
 /// Show the store on one page
 ///
@@ -37,8 +38,12 @@ pub(crate) struct StoreId {
 }
 
 pub(crate) async fn status(_args: Status, session: &Session) -> Result<()> {
-    let status = session.on_store(async |store| store.status(&session.ctl).await).await?;
-    session.emit(&status, page)
+    let status = async |store: &Store| {
+        let status = store.status(&session.ctl).await?;
+        session.emit(&status, page)?;
+        status.error().map_or(Ok(()), Err)
+    };
+    session.on_store(status).await
 }
 
 pub(crate) async fn mons(_args: Mons, session: &Session) -> Result<()> {
@@ -86,7 +91,7 @@ fn page(of: &StatusReport) -> String {
             size(of.total_bytes),
             size(of.used_bytes),
             size(of.available_bytes),
-            size(of.quota_bytes),
+            quota(of.quota_bytes, of.quota_objects),
             or_dash(of.intents),
             or_dash(of.trash),
         ]

@@ -31,6 +31,7 @@ fn s10_status_counts_what_waits_and_quotas_bound_what_is_free() {
     let pool = cluster::own_name();
     cluster::output("ceph", &["osd", "pool", "create", &pool, "1"]);
     cluster::output("ceph", &["osd", "pool", "set-quota", &pool, "max_bytes", "67108864"]);
+    cluster::output("ceph", &["osd", "pool", "set-quota", &pool, "max_objects", "1000"]);
     cluster::output("rbd", &["pool", "init", &pool]);
     let volume = format!("{pool}/web");
     bench.ok(&["create", &volume, "--size", "1M"]);
@@ -43,7 +44,8 @@ fn s10_status_counts_what_waits_and_quotas_bound_what_is_free() {
         assert!(mine["available_bytes"].is_null(), "{mine}");
     }
     let info = bench.json(&["pool", "info", &pool]);
-    assert_eq!(info["quota_bytes"], 67_108_864);
+    assert_eq!((&info["quota_bytes"], &info["quota_objects"]), (&67_108_864.into(), &1000.into()));
+    assert!(bench.ok(&["status"]).contains("64 MiB, 1000 objects"));
     assert!(info["available_bytes"].as_u64().unwrap() <= 67_108_864, "{info}");
     cluster::output("ceph", &["osd", "pool", "delete", &pool, &pool, "--yes-i-really-really-mean-it"]);
     let gone = bench.run(&["pool", "info", &pool]);

@@ -716,6 +716,9 @@ class PoolInfo(TypedDict):
     quota_bytes: Union[int, None]
     """What it may hold at most, where a quota is set."""
 
+    quota_objects: Union[int, None]
+    """How many objects it may hold at most, where a quota is set; each holds up to 4 MiB of a volume, unless that was made otherwise."""
+
     total_bytes: int
     """What it can hold in all."""
 
@@ -744,6 +747,9 @@ class PoolStatus(TypedDict):
 
     quota_bytes: Union[int, None]
     """What it may hold at most, where a quota is set."""
+
+    quota_objects: Union[int, None]
+    """How many objects it may hold at most, where a quota is set; each holds up to 4 MiB of a volume, unless that was made otherwise."""
 
     total_bytes: Union[int, None]
     """What it can hold in all, net of replication."""
@@ -963,6 +969,9 @@ class StatusReport(TypedDict):
 
     store: str
     """The store's URL."""
+
+    unanswered: Union[str, None]
+    """What did not answer, where the store told of itself and not of all that is in it; the error says the same."""
 
     user: Union[str, None]
     """Whom a cluster takes this process for."""

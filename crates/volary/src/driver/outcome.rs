@@ -5,6 +5,7 @@ use crate::{Error, ErrorKind, Name, Namespace, VolumeId, VolumeSpec};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::error::Error as _;
 
 /// How a removal ended; success is never reported while data stays that should be gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -132,18 +133,37 @@ pub struct SnapshotOutcome {
 pub(crate) struct Failure {
     kind: ErrorKind,
     message: String,
+    contexts: Vec<(&'static str, String)>,
+    /// What its causes say, each after the one that it has caused.
+    causes: Option<String>,
     hint: Option<String>,
 }
 
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
-        Failure { kind: error.kind(), message: error.report(), hint: error.remedy().map(Into::into) }
+        let (mut causes, mut cause) = (Vec::new(), error.source());
+        while let Some(of) = cause {
+            causes.push(of.to_string());
+            cause = of.source();
+        }
+        Failure {
+            kind: error.kind(),
+            message: error.message().to_owned(),
+            contexts: error.contexts().map(|(key, value)| (key, value.to_owned())).collect(),
+            causes: (!causes.is_empty()).then(|| causes.join(": ")),
+            hint: error.remedy().map(Into::into),
+        }
     }
 }
 
 impl Failure {
     pub(crate) fn error(&self) -> Error {
         let error = Error::new(self.kind, self.message.clone());
+        let error = self.contexts.iter().fold(error, |error, (key, value)| error.context(*key, value));
+        let error = match &self.causes {
+            Some(causes) => error.because(causes.clone()),
+            None => error,
+        };
         match &self.hint {
             Some(hint) => error.hint(hint.clone()),
             None => error,
@@ -180,6 +200,38 @@ impl RemoveReport {
         };
         error.map(|error| if self.pending { unfinished(error, &self.volume.namespace) } else { error })
     }
+
+    /// The same in short, for whoever has shown the report: it does not repeat who is in the way and what would help.
+    pub fn error_in_short(&self) -> Option<Error> {
+        let short = Short { outcome: self.outcome, blockers: &self.blockers, steps: &self.steps };
+        let Some(error) = short.error(&self.volume) else { return self.error() };
+        Some(if self.pending { unfinished(error, &self.volume.namespace) } else { error })
+    }
+}
+
+/// What the short error of a removal is made of.
+struct Short<'a> {
+    outcome: Outcome,
+    blockers: &'a [Holder],
+    steps: &'a [Step],
+}
+
+impl Short<'_> {
+    /// That so many things hold it; `None` where that is not how it ended.
+    fn error(&self, spec: &VolumeSpec) -> Option<Error> {
+        if self.outcome != Outcome::Blocked || self.blockers.is_empty() {
+            return None;
+        }
+        let kind = kind_of(self.blockers);
+        let held = match self.blockers.len() {
+            _ if kind == ErrorKind::Permission => format!("what holds {spec} may not be seen"),
+            1 => format!("one thing holds {spec}"),
+            count => format!("{count} things hold {spec}"),
+        };
+        let begun = self.steps.iter().any(|step| step.outcome == StepOutcome::Done);
+        let rest = if begun { "it was not removed" } else { "nothing was removed" };
+        Some(Error::new(kind, format!("{held}: {rest}")))
+    }
 }
 
 /// What is left stands in the journal, so that trying by hand is not all that can be done.
@@ -202,6 +254,14 @@ impl SnapshotOutcome {
         };
         error.map(|error| if self.pending { unfinished(error, &self.volume.namespace) } else { error })
     }
+
+    /// The same in short, as [`RemoveReport::error_in_short`].
+    pub fn error_in_short(&self) -> Option<Error> {
+        let short = Short { outcome: self.outcome, blockers: &self.blockers, steps: &self.steps };
+        let spec = self.volume.at(self.snapshot.clone());
+        let Some(error) = short.error(&spec) else { return self.error() };
+        Some(if self.pending { unfinished(error, &self.volume.namespace) } else { error })
+    }
 }
 
 /// One error for all blockers: each is named, the remedy is the first one's.
@@ -212,12 +272,15 @@ fn blocked(what: &str, spec: &VolumeSpec, blockers: &[Holder]) -> Error {
     if blockers.len() > NAMED {
         message.push_str(&format!("; and {} more", blockers.len() - NAMED));
     }
-    // What may not be seen is no holder that could be asked to let go, but a lack of rights.
-    let unseen = !blockers.is_empty() && blockers.iter().all(|b| b.kind == HolderKind::Unknown);
-    let kind = if unseen { ErrorKind::Permission } else { ErrorKind::Blocked };
-    let error = Error::new(kind, message).context("volume", spec);
+    let error = Error::new(kind_of(blockers), message).context("volume", spec);
     match blockers.first() {
         Some(first) => error.hint(first.remedy.clone()),
         None => error,
     }
+}
+
+/// What may not be seen is no holder that could be asked to let go, but a lack of rights.
+fn kind_of(blockers: &[Holder]) -> ErrorKind {
+    let unseen = !blockers.is_empty() && blockers.iter().all(|b| b.kind == HolderKind::Unknown);
+    if unseen { ErrorKind::Permission } else { ErrorKind::Blocked }
 }

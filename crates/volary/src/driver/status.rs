@@ -1,10 +1,12 @@
 //! The store on one page: `status` and `mons`.
 
+use super::outcome::Failure;
 use crate::engine::{Health, Monitor};
 use crate::{Ctl, Error, ErrorKind, Name, Result, Store};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::sync::OnceLock;
 
 /// Pools looked at at a time.
 const POOLS_AT_ONCE: usize = 8;
@@ -28,6 +30,17 @@ pub struct StatusReport {
     pub health: Option<Health>,
     /// The pools.
     pub pools: Vec<PoolStatus>,
+    /// What did not answer, where the store told of itself and not of all that is in it; the error says the same.
+    pub unanswered: Option<String>,
+    #[serde(skip)]
+    failure: Option<Failure>,
+}
+
+impl StatusReport {
+    /// The error of a store that tells of itself while what keeps its volumes does not answer.
+    pub fn error(&self) -> Option<Error> {
+        self.failure.as_ref().map(Failure::error)
+    }
 }
 
 /// A pool's figures, and what waits in it. What the store does not know yet or the user may not see is `None`.
@@ -43,6 +56,8 @@ pub struct PoolStatus {
     pub available_bytes: Option<u64>,
     /// What it may hold at most, where a quota is set.
     pub quota_bytes: Option<u64>,
+    /// How many objects it may hold at most, where a quota is set; each holds up to 4 MiB of a volume, unless that was made otherwise.
+    pub quota_objects: Option<u64>,
     /// Intents in the journals of all its namespaces: operations that run, or wait to be settled.
     pub intents: Option<u64>,
     /// Volumes in the trash of all its namespaces.
@@ -51,6 +66,9 @@ pub struct PoolStatus {
 
 impl Store {
     /// The store on one page.
+    ///
+    /// Of a cluster the monitors tell more than the OSDs: where those do not answer, [`StatusReport::error`] says so, and what only they
+    /// know is `None`. After the first that does not answer no other pool is asked.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -66,8 +84,19 @@ impl Store {
     /// As the engine says; a pool that the user may not look into is no error.
     pub async fn status(&self, ctl: &Ctl) -> Result<StatusReport> {
         let description = self.describe(ctl).await?;
-        let pools = stream::iter(self.pools(ctl).await?).map(|pool| self.pool_status(pool, ctl));
+        let unanswered = OnceLock::new();
+        let pools = stream::iter(self.pools(ctl).await?).map(|pool| self.pool_status(pool, &unanswered, ctl));
         let pools: Vec<_> = pools.buffered(POOLS_AT_ONCE).try_collect().await?;
+        let failure = unanswered.into_inner().map(|error: Error| {
+            let what = match description.monitors.is_empty() {
+                true => "the store does not tell what its pools hold",
+                false => "the monitors answer, the OSDs do not",
+            };
+            let told = Error::new(error.kind(), what);
+            let told = error.contexts().fold(told, |told, (key, value)| told.context(key, value));
+            let hint = error.remedy().map(ToOwned::to_owned);
+            Failure::from(&hint.into_iter().fold(told, Error::hint))
+        });
         Ok(StatusReport {
             store: self.engine().to_string(),
             engine: description.engine,
@@ -77,6 +106,8 @@ impl Store {
             monitors: description.monitors,
             health: description.health,
             pools: pools.into_iter().flatten().collect(),
+            unanswered: failure.as_ref().map(|of| of.error().message().to_owned()),
+            failure,
         })
     }
 
@@ -106,23 +137,39 @@ impl Store {
     }
 
     /// `None` for a pool that went meanwhile.
-    async fn pool_status(&self, pool: Name, ctl: &Ctl) -> Result<Option<PoolStatus>> {
+    async fn pool_status(
+        &self,
+        pool: Name,
+        unanswered: &OnceLock<Error>,
+        ctl: &Ctl,
+    ) -> Result<Option<PoolStatus>> {
         let read = async {
             let figures = self.engine().pool_info(&pool, ctl).await?;
-            let (intents, trash) = match self.waiting(&pool, ctl).await {
-                Ok((intents, trash)) => (Some(intents), Some(trash)),
-                // A pool of erasure-coded data keeps no maps, and so no volumes.
-                Err(error) if matches!(error.kind(), ErrorKind::Permission | ErrorKind::Unsupported) => {
-                    (None, None)
-                }
-                Err(error) => return Err(error),
+            let waiting = match unanswered.get() {
+                None => Some(self.waiting(&pool, ctl).await),
+                Some(_) => None,
+            };
+            let (intents, trash) = match waiting {
+                Some(Ok((intents, trash))) => (Some(intents), Some(trash)),
+                None => (None, None),
+                Some(Err(error)) => match error.kind() {
+                    // A pool of erasure-coded data keeps no maps, and so no volumes.
+                    ErrorKind::Permission | ErrorKind::Unsupported => (None, None),
+                    ErrorKind::Deadline | ErrorKind::Unreachable => {
+                        // Of several that fail at once one says it for all.
+                        let _ = unanswered.set(error);
+                        (None, None)
+                    }
+                    _ => return Err(error),
+                },
             };
             Ok(PoolStatus {
                 pool: pool.clone(),
                 total_bytes: figures.as_ref().map(|of| of.total_bytes),
                 used_bytes: figures.as_ref().map(|of| of.used_bytes),
                 available_bytes: figures.as_ref().map(|of| of.available_bytes),
-                quota_bytes: figures.and_then(|of| of.quota_bytes),
+                quota_bytes: figures.as_ref().and_then(|of| of.quota_bytes),
+                quota_objects: figures.and_then(|of| of.quota_objects),
                 intents,
                 trash,
             })

@@ -109,6 +109,8 @@ pub struct PoolInfo {
     pub available_bytes: u64,
     /// What it may hold at most, where a quota is set.
     pub quota_bytes: Option<u64>,
+    /// How many objects it may hold at most, where a quota is set; each holds up to 4 MiB of a volume, unless that was made otherwise.
+    pub quota_objects: Option<u64>,
 }
 
 /// A volume in its namespace's directory: identity is the id, the name only leads to it.

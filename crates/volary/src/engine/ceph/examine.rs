@@ -12,6 +12,8 @@ use rbd::{Errno, Library};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What can be said before anything is connected to.
 pub(crate) async fn libraries() -> Vec<Check> {
@@ -55,8 +57,9 @@ fn told(library: &Library) -> Vec<Check> {
     ]
 }
 
-/// What can be said of the store that is connected to.
-pub(super) async fn examine(on: &Connection) -> Result<Vec<Check>> {
+/// What can be said of the store that is connected to; what its OSDs do not answer within the limit is a check that failed.
+pub(super) async fn examine(on: &Connection, limit: Duration) -> Result<Vec<Check>> {
+    let (until, mut silent) = (Instant::now() + limit, false);
     let mut checks = vec![
         keyring(on).await?,
         Check::unknown(
@@ -83,13 +86,31 @@ pub(super) async fn examine(on: &Connection) -> Result<Vec<Check>> {
                     format!("pool {name} access"),
                     "erasure-coded: it keeps data, no images",
                 ));
+            } else if silent {
+                let check = format!("pool {name} access");
+                checks.push(Check::unknown(
+                    check,
+                    "not asked: the OSDs of another pool do not answer",
+                    SILENT,
+                ));
             } else {
-                checks.push(access(on, name).await?);
+                match tokio::time::timeout_at(until, access(on, name)).await {
+                    Ok(access) => checks.push(access?),
+                    Err(_) => {
+                        silent = true;
+                        let late =
+                            format!("the monitors answer, the OSDs of the pool did not within {limit:?}");
+                        let late = Error::new(ErrorKind::Deadline, late).hint(SILENT);
+                        checks.push(Check::failed(format!("pool {name} access"), &late));
+                    }
+                }
             }
         }
     }
     Ok(checks)
 }
+
+const SILENT: &str = "the cluster's health says which OSDs are down";
 
 /// What a user needs for a pool.
 const CAPS: &str = "mon 'profile rbd', osd 'profile rbd pool=POOL', mgr 'profile rbd pool=POOL'";

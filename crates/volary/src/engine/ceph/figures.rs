@@ -55,9 +55,21 @@ pub(super) async fn pool(on: &Connection, pool: &Name) -> Result<Option<PoolInfo
 fn figures(pool: &Name, stats: &Value) -> Option<PoolInfo> {
     let (used_bytes, free) = (stats["stored"].as_u64()?, stats["max_avail"].as_u64()?);
     let quota_bytes = stats["quota_bytes"].as_u64().filter(|quota| *quota > 0);
-    let available_bytes = quota_bytes.map_or(free, |quota| free.min(quota.saturating_sub(used_bytes)));
+    let quota_objects = stats["quota_objects"].as_u64().filter(|quota| *quota > 0);
+    let objects = stats["objects"].as_u64().unwrap_or_default();
+    let available_bytes = match quota_objects {
+        Some(quota) if objects >= quota => 0,
+        _ => quota_bytes.map_or(free, |quota| free.min(quota.saturating_sub(used_bytes))),
+    };
     let total_bytes = used_bytes.saturating_add(available_bytes);
-    Some(PoolInfo { pool: pool.clone(), total_bytes, used_bytes, available_bytes, quota_bytes })
+    Some(PoolInfo {
+        pool: pool.clone(),
+        total_bytes,
+        used_bytes,
+        available_bytes,
+        quota_bytes,
+        quota_objects,
+    })
 }
 
 #[cfg(test)]
@@ -77,6 +89,12 @@ mod tests {
         assert_eq!(of(20), (30, 0, Some(20)));
         assert_eq!(of(500), (130, 100, Some(500)));
         assert!(figures(&Name::from_bytes("rbd"), &json!({"stored": -1})).is_none());
+        let of = |objects: u64| {
+            let stats = json!({"stored": 30, "max_avail": 100, "objects": objects, "quota_objects": 10});
+            let pool = figures(&Name::from_bytes("rbd"), &stats).unwrap();
+            (pool.available_bytes, pool.quota_bytes, pool.quota_objects)
+        };
+        assert_eq!((of(9), of(10)), ((100, None, Some(10)), (0, None, Some(10))));
     }
 
     #[test]

@@ -124,7 +124,9 @@ impl Engine for Ceph {
     }
 
     async fn examine(&self, ctl: &Ctl) -> Result<Vec<Check>> {
-        self.0.call(ctl, "examine the store", examine::examine(&self.0)).await
+        // A part of the limit, so that what OSDs do not answer in is told beside all that the monitors tell.
+        let limit = ctl.call_limit() / 4 * 3;
+        self.0.call(ctl, "examine the store", examine::examine(&self.0, limit)).await
     }
 
     async fn pools(&self, ctl: &Ctl) -> Result<Vec<Name>> {

@@ -70,6 +70,7 @@ impl Store {
             used_bytes: uint(objects).saturating_mul(BLOCK_BYTES).min(taken),
             available_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
             quota_bytes: None,
+            quota_objects: None,
         })
     }
 
