@@ -57,11 +57,7 @@ pub(crate) async fn emit_stream<T: Serialize>(
 ) -> Result<()> {
     let mut out = io::BufWriter::new(io::stdout());
     let mut first = true;
-    if let (Format::Table, Some(header)) = (format, header)
-        && !still_read(writeln!(out, "{header}"))?
-    {
-        return Ok(());
-    }
+    let mut header = header.filter(|_| format == Format::Table);
     let mut failure = None;
     while let Some(value) = values.next().await {
         let value = match value {
@@ -71,6 +67,11 @@ pub(crate) async fn emit_stream<T: Serialize>(
                 break;
             }
         };
+        if let Some(header) = header.take()
+            && !still_read(writeln!(out, "{header}"))?
+        {
+            return Ok(());
+        }
         let written = match format {
             Format::Table => writeln!(out, "{}", line(&value)),
             Format::Json => {
@@ -83,9 +84,11 @@ pub(crate) async fn emit_stream<T: Serialize>(
         }
         first = false;
     }
+    // Above nothing but an error a header would say that there is nothing.
+    let header = header.filter(|_| failure.is_none());
     let ended = match format {
         Format::Json => writeln!(out, "{}", if first { "[]" } else { "\n]" }),
-        Format::Table => Ok(()),
+        Format::Table => header.map_or(Ok(()), |header| writeln!(out, "{header}")),
     };
     still_read(ended.and_then(|()| out.flush()))?;
     failure.map_or(Ok(()), Err)
@@ -133,6 +136,21 @@ pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> S
     pairs.iter().map(|(key, value)| format!("{key:width$}  {value}\n")).collect()
 }
 
+/// The same with values cut to what the terminal has room for; the narrowest terminal's where there is none.
+pub(crate) fn cut_pairs<'a>(of: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+    cut_to(if columns == 0 { 80 } else { columns }, &pairs(of))
+}
+
+/// Lines cut to so many characters, with a sign where something is cut off.
+fn cut_to(columns: usize, lines: &str) -> String {
+    let cut = |line: &str| match line.char_indices().nth(columns) {
+        None => format!("{line}\n"),
+        Some(_) => line.chars().take(columns.saturating_sub(1)).chain(['…', '\n']).collect(),
+    };
+    lines.lines().map(cut).collect()
+}
+
 /// The notes of a report, one line each.
 pub(crate) fn notes(notes: &[String]) -> String {
     notes.iter().map(|note| format!("note: {note}\n")).collect()
@@ -165,4 +183,14 @@ fn still_read(written: io::Result<()>) -> Result<bool> {
 
 fn encoding(error: serde_json::Error) -> Error {
     Error::new(ErrorKind::Internal, "encoding the result as JSON").because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_where_they_are_too_long_and_say_so() {
+        assert_eq!(cut_to(8, "key  abc\nkey  abcd\nkéy  äbcd\n"), "key  abc\nkey  ab…\nkéy  äb…\n");
+    }
 }

@@ -34,7 +34,14 @@ fn wrong_arguments_exit_2_with_one_error_line() {
         let error: Value =
             serde_json::from_str(&json.stderr).unwrap_or_else(|e| panic!("{args:?}: {e}: {}", json.stderr));
         assert_eq!(error["error"]["kind"], "usage", "{args:?}");
-        assert!(error["error"]["hint"].is_string(), "{args:?}: {error}");
+        let hint = error["error"]["hint"].as_str().unwrap_or_else(|| panic!("{args:?}: {error}"));
+        // What the arguments' parser refuses leads to the help of that command.
+        if hint.contains("--help") {
+            let command =
+                args.iter().find(|of| ["info", "create", "resize", "import", "clone", "ls"].contains(of));
+            let command = command.map_or_else(|| "volary".to_owned(), |verb| format!("volary {verb}"));
+            assert_eq!(hint, format!("see `{command} --help`"), "{args:?}");
+        }
     }
     assert_eq!(bench.json(&["ls"]), Value::Array(Vec::new()));
 }

@@ -74,6 +74,7 @@ pub struct Fingerprint {
 }
 
 const CHECK: &str = "source.file";
+const UNOPENED: &str = "the source cannot be opened";
 
 fn not_a_file(what: impl std::fmt::Display) -> ImageError {
     refused(Reason::NotAFile, CHECK, format_args!("{what}, not a regular file or block device"))
@@ -102,13 +103,13 @@ impl FileSource {
     /// `Io` when it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, ImageError> {
         // Looked at before it is opened: merely opening some devices has effects.
-        let seen = rustix::fs::lstat(path).map_err(failed("looking at the source"))?;
+        let seen = rustix::fs::lstat(path).map_err(failed(UNOPENED))?;
         accept_type(FileType::from_raw_mode(seen.st_mode))?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         let file = match rustix::fs::open(path, flags, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(rustix::io::Errno::LOOP) => return Err(not_a_file("a symbolic link")),
-            Err(errno) => return Err(failed("opening the source")(errno)),
+            Err(errno) => return Err(failed(UNOPENED)(errno)),
         };
         Self::build(file, path.to_owned())
     }

@@ -63,7 +63,11 @@ pub(crate) async fn run(args: Check, session: &Session) -> Result<()> {
     report.findings.splice(0..0, repaired);
     session.emit_outcome(request.repair != RepairMode::Repair, &report, shown)?;
     session.status(totals(&report));
-    report.error().map_or(Ok(()), Err)
+    match report.error() {
+        // What was printed has each finding with its remedy.
+        Some(error) if report.complete && !session.json() => Err(Error::new(error.kind(), error.message())),
+        error => error.map_or(Ok(()), Err),
+    }
 }
 
 /// Checks, and with --repair first repairs a database that is damaged or keeps the store from being opened. Returns the report of the

@@ -1,5 +1,5 @@
 use super::place::Place;
-use super::rm::RemovalFlags;
+use super::rm::{RemovalFlags, verdict_of_many, why_not};
 use crate::arguments::parsed;
 use crate::output::table;
 use crate::session::Session;
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: Cleanup, session: &Session) -> Result<()> {
         count(Outcome::Blocked),
         count(Outcome::Failed)
     ));
-    verdict(&reports)
+    verdict_of_many(&reports, RemoveReport::error, RemoveReport::error_in_short, session)
 }
 
 async fn matching(
@@ -116,21 +116,10 @@ pub(super) fn lines(path: &std::path::Path) -> Result<String> {
 
 fn show(reports: &[RemoveReport]) -> String {
     let rows = reports.iter().map(|of| {
-        let reason = of.error().map(|error| error.report()).unwrap_or_default();
+        let [reason, remedy] = why_not(&of.blockers, of.error());
         let outcome =
             if of.pending { format!("{}, pending", of.outcome.as_str()) } else { of.outcome.as_str().into() };
-        [of.volume.to_string(), outcome, reason]
+        [of.volume.to_string(), outcome, reason, remedy]
     });
-    table(["VOLUME", "OUTCOME", "REASON"], rows)
-}
-
-/// Nothing, if each is removed, deferred or absent; that something is pending; else the first failure.
-fn verdict(reports: &[RemoveReport]) -> Result<()> {
-    let failures: Vec<_> = reports.iter().filter_map(RemoveReport::error).collect();
-    let pending = failures.iter().position(|error| error.kind() == ErrorKind::Partial).unwrap_or(0);
-    let count = failures.len();
-    match failures.into_iter().nth(pending) {
-        None => Ok(()),
-        Some(error) => Err(error.context("failed", count).context("of", reports.len())),
-    }
+    table(["VOLUME", "OUTCOME", "REASON", "REMEDY"], rows)
 }

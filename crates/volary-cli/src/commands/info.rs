@@ -2,7 +2,7 @@ use super::ls::show_parent;
 use super::pending::show_pending;
 use super::snap::snapshot_table;
 use crate::arguments::parsed;
-use crate::output::{notes, or_dash, pairs};
+use crate::output::{cut_pairs, notes, or_dash, pairs};
 use crate::session::Session;
 use clap::Args;
 use volary::{Result, VolumeInfo, VolumeSpec, show_size};
@@ -41,7 +41,7 @@ fn show(info: &VolumeInfo) -> String {
     }
     if !info.metadata.is_empty() {
         text.push_str("\nMETADATA\n");
-        text.push_str(&pairs(info.metadata.iter().map(|(key, value)| (key.as_str(), value.clone()))));
+        text.push_str(&cut_pairs(info.metadata.iter().map(|(key, value)| (key.as_str(), value.clone()))));
     }
     if !info.pending.is_empty() {
         text.push('\n');

@@ -189,36 +189,52 @@ async fn settle(
     session.emit_done(&reports, |reports| show_reaped(reports))?;
     let first = |outcome| reports.iter().find(|report: &&ReapReport| report.outcome == outcome);
     if let Some(left) = first(ReapOutcome::Pending) {
-        return Err(Error::new(ErrorKind::Partial, "not everything could be settled")
+        let error = Error::new(ErrorKind::Partial, "not everything could be settled")
             .context("namespace", &left.namespace)
             .context("intent", &left.id)
-            .context("volume", &left.volume)
-            .context("reason", left.error.as_deref().unwrap_or_default())
-            .hint(left.hint.clone().unwrap_or_else(|| {
-                format!(
-                    "`volary pending ls {}` shows what is left; remove what is in the way and reap again",
-                    left.namespace
-                )
-            })));
+            .context("volume", &left.volume);
+        return Err(with_reason(error, left, session).hint(left.hint.clone().unwrap_or_else(|| {
+            format!(
+                "`volary pending ls {}` shows what is left; remove what is in the way and reap again",
+                left.namespace
+            )
+        })));
     }
     match first(ReapOutcome::Invalid) {
         None => Ok(reports),
-        Some(invalid) => Err(Error::new(ErrorKind::Partial, "the journal has invalid records")
-            .context("namespace", &invalid.namespace)
-            .context("intent", &invalid.id)
-            .context("reason", invalid.error.as_deref().unwrap_or_default())
-            .hint(invalid.hint.clone().unwrap_or_default())),
+        Some(invalid) => {
+            let error = Error::new(ErrorKind::Partial, "the journal has invalid records")
+                .context("namespace", &invalid.namespace)
+                .context("intent", &invalid.id);
+            Err(with_reason(error, invalid, session).hint(invalid.hint.clone().unwrap_or_default()))
+        }
+    }
+}
+
+/// The error with the reason, which in text the table above it has.
+fn with_reason(error: Error, of: &ReapReport, session: &Session) -> Error {
+    match of.error.as_deref().filter(|_| session.json()) {
+        Some(reason) => error.context("reason", reason),
+        None => error,
     }
 }
 
 /// What is pending of one volume, with the command that drops it.
 pub(super) fn show_pending(pending: &[PendingListing]) -> String {
-    let rows = pending.iter().map(|of| {
-        let since = of.unconfirmed.as_ref().map(|since| format!("UNCONFIRMED: {since}"));
-        let detail = since.or_else(|| of.last_error.clone()).unwrap_or_default();
-        [of.operation.clone(), detail, of.remedy.clone()]
-    });
+    let rows = pending.iter().map(|of| [of.operation.clone(), detail(of), of.remedy.clone()]);
     if pending.is_empty() { String::new() } else { table(["PENDING", "DETAIL", "REMEDY"], rows) }
+}
+
+/// Why it is still pending, without the commands that its remedy has too.
+fn detail(of: &PendingListing) -> String {
+    if let Some(since) = &of.unconfirmed {
+        return format!("UNCONFIRMED: {since}");
+    }
+    let error = of.last_error.as_deref().unwrap_or_default();
+    match error.split_once("; `") {
+        Some((error, commands)) if commands.contains(&of.id) => error.to_owned(),
+        _ => error.to_owned(),
+    }
 }
 
 /// What became of each intent.

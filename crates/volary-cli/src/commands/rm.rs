@@ -1,10 +1,11 @@
 use crate::arguments::{duration, parsed};
+use crate::failure;
 use crate::output::{notes, table};
 use crate::session::Session;
 use clap::Args;
 use std::time::Duration;
 use volary::engine::Holder;
-use volary::{Outcome, RemoveOptions, RemoveReport, Result, Step, StepOutcome, VolumeSpec};
+use volary::{Error, ErrorKind, Outcome, RemoveOptions, RemoveReport, Result, Step, StepOutcome, VolumeSpec};
 
 /// Remove a volume, or say what is in the way and change nothing
 #[derive(Debug, Args)]
@@ -70,15 +71,58 @@ pub(crate) async fn run(args: Rm, session: &Session) -> Result<()> {
     };
     let report = session.on_store(remove).await?;
     session.emit_outcome(args.dry_run, &report, show_removal_of_volume)?;
-    if let Some(error) = report.error() {
-        return Err(error);
+    verdict(&report, session)
+}
+
+/// Says how it ended; an error does not repeat the table that was printed above it.
+pub(crate) fn verdict(report: &RemoveReport, session: &Session) -> Result<()> {
+    let error = if session.json() { report.error() } else { report.error_in_short() };
+    match error {
+        Some(error) => Err(error),
+        None => {
+            tell(report, session);
+            Ok(())
+        }
     }
-    tell(&report, session);
-    Ok(())
+}
+
+/// The error of a command that has printed a row for each of `of`, from those of the rows that did not end well: the first that is
+/// pending, else the first. In text it says how many there are, for the reasons and remedies are in the rows.
+pub(crate) fn verdict_of_many<'a, T: 'a>(
+    reports: &'a [T],
+    whole: impl Fn(&'a T) -> Option<Error>,
+    in_short: impl Fn(&'a T) -> Option<Error>,
+    session: &Session,
+) -> Result<()> {
+    let error: &dyn Fn(&'a T) -> Option<Error> = if session.json() { &whole } else { &in_short };
+    let failures: Vec<_> = reports.iter().filter_map(error).collect();
+    let pending = failures.iter().position(|error| error.kind() == ErrorKind::Partial).unwrap_or(0);
+    let (count, all) = (failures.len(), reports.len());
+    match failures.into_iter().nth(pending) {
+        None => Ok(()),
+        Some(error) if session.json() => Err(error.context("failed", count).context("of", all)),
+        Some(error) => {
+            let short = Error::new(error.kind(), format!("{count} of {all} could not be removed"));
+            Err(match error.remedy().filter(|_| error.kind() == ErrorKind::Partial) {
+                Some(hint) => short.hint(hint),
+                None => short,
+            })
+        }
+    }
+}
+
+/// Why something was not removed and what would help, for its row of a table.
+pub(crate) fn why_not(blockers: &[Holder], error: Option<Error>) -> [String; 2] {
+    let Some(error) = error else { return Default::default() };
+    let reason = match blockers {
+        [] => failure::shown(&error),
+        held => held.iter().map(|by| by.detail.as_str()).collect::<Vec<_>>().join("; "),
+    };
+    [reason, error.remedy().unwrap_or_default().to_owned()]
 }
 
 /// Says in a line how it ended, when it ended well.
-pub(crate) fn tell(report: &RemoveReport, session: &Session) {
+fn tell(report: &RemoveReport, session: &Session) {
     let volume = &report.volume;
     match (report.outcome, report.until) {
         (Outcome::Deferred, _) if !report.blockers.is_empty() => {

@@ -1,4 +1,4 @@
-use super::rm::{BLOCKED_BY, show_removal};
+use super::rm::{BLOCKED_BY, show_removal, verdict_of_many, why_not};
 use crate::arguments::parsed;
 use crate::output::{or_dash, table};
 use crate::session::Session;
@@ -145,7 +145,8 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
             session.emit_outcome(how.dry_run, &outcome, |outcome| {
                 show_removal(&outcome.steps, BLOCKED_BY, &outcome.blockers)
             })?;
-            match outcome.error() {
+            let error = if session.json() { outcome.error() } else { outcome.error_in_short() };
+            match error {
                 Some(error) => Err(error),
                 None => {
                     let done = if how.dry_run { "can be removed:" } else { "removed" };
@@ -160,7 +161,7 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
                 false => store.purge_snapshots(&target.spec, how.options(), ctl).await?,
             };
             session.emit_outcome(how.dry_run, &outcomes, |outcomes| purge_table(outcomes))?;
-            outcomes.iter().find_map(SnapshotOutcome::error).map_or(Ok(()), Err)
+            verdict_of_many(&outcomes, SnapshotOutcome::error, SnapshotOutcome::error_in_short, session)
         }
     }
 }
@@ -181,8 +182,8 @@ pub(crate) fn snapshot_table(snapshots: &[SnapshotListing]) -> String {
 
 fn purge_table(outcomes: &[SnapshotOutcome]) -> String {
     let rows = outcomes.iter().map(|of| {
-        let reason = of.error().map(|error| error.message().to_owned()).unwrap_or_default();
-        [of.snapshot.to_string(), of.outcome.as_str().to_owned(), reason]
+        let [reason, remedy] = why_not(&of.blockers, of.error());
+        [of.snapshot.to_string(), of.outcome.as_str().to_owned(), reason, remedy]
     });
-    table(["SNAPSHOT", "OUTCOME", "REASON"], rows)
+    table(["SNAPSHOT", "OUTCOME", "REASON", "REMEDY"], rows)
 }

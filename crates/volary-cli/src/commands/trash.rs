@@ -1,5 +1,5 @@
 use super::place::Place;
-use super::rm::{show_removal_of_volume, tell};
+use super::rm::{show_removal_of_volume, verdict, verdict_of_many, why_not};
 use crate::arguments::{duration, name, parsed};
 use crate::output::table;
 use crate::session::Session;
@@ -113,11 +113,7 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
                 false => store.trash_remove(&spec, force, ctl).await?,
             };
             session.emit_outcome(dry_run, &report, show_removal_of_volume)?;
-            if let Some(error) = report.error() {
-                return Err(error);
-            }
-            tell(&report, session);
-            Ok(())
+            verdict(&report, session)
         }
         Verb::Purge { place, all, dry_run } => {
             let mut reports = Vec::new();
@@ -128,7 +124,7 @@ async fn run_on(store: &Store, verb: Verb, session: &Session) -> Result<()> {
                 });
             }
             session.emit_outcome(dry_run, &reports, |reports| show_purge(reports))?;
-            reports.iter().find_map(RemoveReport::error).map_or(Ok(()), Err)
+            verdict_of_many(&reports, RemoveReport::error, RemoveReport::error_in_short, session)
         }
     }
 }
@@ -149,10 +145,8 @@ fn show(entries: &[TrashListing]) -> String {
 
 pub(super) fn show_purge(reports: &[RemoveReport]) -> String {
     let rows = reports.iter().map(|of| {
-        let error = of.error();
-        let reason = error.as_ref().map(|error| error.message().to_owned()).unwrap_or_default();
-        let remedy = error.as_ref().and_then(|error| error.remedy()).map(ToString::to_string);
-        [of.volume.to_string(), of.outcome.as_str().to_owned(), reason, remedy.unwrap_or_default()]
+        let [reason, remedy] = why_not(&of.blockers, of.error());
+        [of.volume.to_string(), of.outcome.as_str().to_owned(), reason, remedy]
     });
     table(["VOLUME", "OUTCOME", "REASON", "REMEDY"], rows)
 }

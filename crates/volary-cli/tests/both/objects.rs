@@ -23,11 +23,16 @@ fn s02_a_blocked_removal_exits_5_prints_its_report_and_leaves_the_volume() {
         );
         assert_eq!(error_kind(&ended.stderr), "blocked");
     }
+    // People read each holder once, in its row with the remedy.
     let people = bench.run(&["rm", &bench.at("golden")]);
-    assert!(
-        people.stderr.contains(&format!("the clone {} of @v1", bench.shown("web")))
-            && people.stderr.contains("hint: ")
-    );
+    let clone = format!("the clone {} of @v1", bench.shown("web"));
+    assert_eq!((people.code, people.stdout.matches(&clone).count()), (Some(5), 1), "{}", people.stdout);
+    let held = format!("hold {}: nothing was removed", bench.shown("golden"));
+    assert!(people.stderr.contains(&held), "{}", people.stderr);
+    assert!(!people.stderr.contains(&clone) && !people.stderr.contains("hint: "), "{}", people.stderr);
+    let purged = bench.run(&["snap", "purge", &bench.at("golden")]);
+    assert!(purged.code == Some(5) && purged.stdout.contains("REMEDY"), "{}", purged.stdout);
+    assert_eq!(purged.stderr, "error: 1 of 1 could not be removed\n");
     let outcomes = bench.run(&["-o", "json", "snap", "purge", &bench.at("golden")]);
     assert_eq!((outcomes.code, error_kind(&outcomes.stderr).as_str()), (Some(5), "blocked"));
     assert_eq!(bench.json(&["ls", &bench.home]).as_array().unwrap().len(), 2);
@@ -85,4 +90,23 @@ fn every_namespace_is_listed_when_asked() {
     assert_eq!(names, [a, b]);
     let usage = bench.json(&["du", "--all-namespaces", "--pool", &pool]);
     assert_eq!(usage.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_named_once_without_a_number_of_the_system() {
+    let bench = crate::bench();
+    bench.ok(&["create", "--size", "1M", &bench.at("web")]);
+    for (args, told) in [
+        (&["import", "/nonexistent/x", &bench.at("new")][..], "the source cannot be opened"),
+        (&["export", &bench.at("web"), "/nonexistent/x"], "the directory of the file cannot be opened"),
+    ] {
+        let ended = bench.run(args);
+        assert_eq!(
+            (ended.code, ended.stderr.matches("/nonexistent").count()),
+            (Some(3), 1),
+            "{}",
+            ended.stderr
+        );
+        assert!(ended.stderr.contains(told) && !ended.stderr.contains("os error"), "{}", ended.stderr);
+    }
 }

@@ -182,7 +182,7 @@ fn s03_a_snapshot_whose_unprotecting_was_cut_short_is_neither_cloned_nor_called_
     for args in [&["rm", "--purge-snapshots", &par][..], &["snap", "rm", &snapshot]] {
         let refused = bench.run(args);
         assert_eq!(refused.code, Some(5), "{args:?}: {}", refused.stderr);
-        assert!(refused.stderr.contains(&unprotect), "{args:?}: {}", refused.stderr);
+        assert!(refused.stdout.contains(&unprotect), "{args:?}: {}", refused.stdout);
     }
     // The remedies, in their order.
     for remedy in [&unprotect, &protect] {

@@ -29,8 +29,8 @@ impl OutputFile {
         let name = path.file_name().ok_or_else(|| Error::new(ErrorKind::Usage, "the path names no file"))?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory =
-            rustix::fs::open(parent, flags, Mode::empty()).map_err(io("opening the directory"))?;
+        let opened = rustix::fs::open(parent, flags, Mode::empty());
+        let directory = opened.map_err(io("the directory of the file cannot be opened"))?;
         match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(io("looking for the file")(errno)),

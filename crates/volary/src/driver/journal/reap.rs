@@ -209,8 +209,9 @@ impl Reaper {
             Err(unread) => {
                 let error = unread.error(namespace, &id);
                 let mut report = ReapReport::unread(id, namespace, &error);
-                if unread.invalid().is_some() {
+                if let Some(reason) = unread.invalid() {
                     report.outcome = ReapOutcome::Invalid;
+                    report.error = Some(reason.to_owned());
                 }
                 return Ok(report);
             }
