@@ -10,7 +10,7 @@ Exit codes:
     2  usage, bad spec or name                    9  permission or authentication
     3  not found                                 10  no space, quota, or a read-only mount
     4  already exists                            11  partly done: the rest is pending
-    5  blocked: somebody holds it                12  not supported here
+    5  blocked: in use, locked or protected      12  not supported here
     6  source refused, or changed while read    129, 130, 143  hangup, interrupt, termination: cleaned up";
 
 /// A value by its own grammar: specs, namespaces, store URLs.

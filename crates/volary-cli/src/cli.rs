@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use volary::StoreUrl;
 
-/// Keeps the block volumes of virtual machines: imports, clones, snapshots, verifies, exports and removes them.
+/// Manages the block volumes of virtual machines: imports, clones, snapshots, verifies, exports and removes them.
 #[derive(Debug, Parser)]
 #[command(name = "volary", version, max_term_width = 110, disable_help_subcommand = true)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -24,7 +24,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
-    /// The store: local:PATH, local: for the one in your data directory, or ceph:CONF?id=USER&timeout=SECONDS
+    /// The store: local:PATH, local: (the store in your data directory), or ceph:CONF?id=USER&timeout=SECONDS
     #[arg(
         long,
         global = true,
@@ -35,25 +35,25 @@ pub(crate) struct Global {
     )]
     #[arg(value_parser = arguments::parsed::<StoreUrl>)]
     pub(crate) store: StoreUrl,
-    /// How results are printed
+    /// Format of the results
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     pub(crate) output: Format,
-    /// How long connecting and each call on metadata may take [default: 30s, or as the store's URL says]
+    /// Time limit for connecting and for each metadata call [default: 30s, or the timeout in the store's URL]
     #[arg(long, global = true, value_name = "DURATION", value_parser = arguments::duration)]
     pub(crate) timeout: Option<Duration>,
-    /// How long a transfer may go without moving a byte
+    /// Fail a transfer that moves no byte for this long
     #[arg(long, global = true, value_name = "DURATION", default_value = "60s", value_parser = arguments::duration)]
     pub(crate) stall: Duration,
-    /// Log more, each line with how long it took: -v each step, -vv each call of the store, -vvv each call of Ceph's libraries
+    /// Log more, each line with its duration: -v for steps, -vv for calls of the store, -vvv for calls of Ceph's libraries
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub(crate) verbose: u8,
-    /// Print no status and no progress, and log errors only
+    /// Print no status and no progress; log errors only
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
-    /// How log lines are written
+    /// Format of log lines
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
-    /// Append a line of JSON to this file when an operation that matters begins and ends; made for its owner alone if not there
+    /// Append a JSON line to FILE when each audited operation starts and ends; FILE is created with mode 0600
     #[arg(long, global = true, value_name = "FILE", env = "VOLARY_AUDIT_LOG", hide_env_values = true)]
     pub(crate) audit_log: Option<PathBuf>,
     /// Show no progress bar

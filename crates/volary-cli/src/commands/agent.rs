@@ -15,17 +15,18 @@ use volary_agent::{AgentOptions, Health, RoundOutcome, RoundReport};
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Settle and purge what is due, round after round, and serve metrics
+/// Settle pending operations and purge expired trash in rounds, and serve metrics
 ///
-/// Each round finishes or undoes what dead and failed operations left in the journal, `rm --retry-later` included, and removes
-/// for good what Volary itself put into trash and whose date has passed. What fails is tried again, ever less often. Several
-/// agents on one store are safe. A store that does not answer is tried again for as long as it takes.
+/// Each round finishes or undoes what dead and failed operations left in the journal, orders of `rm --retry-later` included,
+/// and removes for good the expired volumes that Volary itself put in trash. Failed work is retried with backoff. Several
+/// agents on one store are safe. If the store does not answer, the agent keeps trying to reach it.
 ///
-/// Standard output carries nothing; with `-o json`, one line of JSON for each round. SIGTERM and SIGINT end it with exit
-/// code 0: nothing more is begun, the call at hand ends, and what it does not finish stays pending. SIGHUP makes it connect to the store
-/// anew, by what ceph.conf and the keyring say then.
+/// Prints nothing to standard output, or one line of JSON per round with `-o json`. SIGTERM and SIGINT end it with exit code 0:
+/// it starts nothing new, the current call ends, and what that does not finish stays pending. On SIGHUP it reconnects to the
+/// store with the current ceph.conf and keyring.
 ///
-/// `GET /metrics` answers in the text format of Prometheus; `GET /healthz` says `ok`, or 503 and the reason when the store
+/// `GET /metrics` answers in the text format of Prometheus; `GET /healthz` answers `ok`, or 503 and the reason when the store
+/// does not answer or no round has finished for three intervals.
 /// does not answer or no round has finished for three intervals.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -38,31 +39,31 @@ pub(crate) struct Agent {
     /// The pools or namespaces
     #[arg(value_name = "POOL[/NAMESPACE]", default_value = "rbd", value_parser = parsed::<Namespace>)]
     places: Vec<Namespace>,
-    /// Every namespace of the pools, listed anew each round
+    /// All namespaces of the pools, listed again in each round
     #[arg(long)]
     all_namespaces: bool,
-    /// How long to pause between rounds, less up to a quarter by chance
+    /// Pause between rounds, shortened at random by up to a quarter
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     interval: Duration,
-    /// Report a call on the store that makes no progress for so long; other namespaces are worked on meanwhile
+    /// Report a call on the store that makes no progress for this long; work on other namespaces continues
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     stuck: Duration,
-    /// Try so many pending operations, and volumes in trash, at most in a namespace in a round
+    /// Per namespace and round, try at most N pending operations and N trashed volumes
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     max: u32,
-    /// So many namespaces at a time
+    /// Number of namespaces to work on in parallel
     #[arg(short, long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
-    /// How many volumes of each namespace to check in a round, as `volary check` without --read does; the metrics count findings
+    /// Per namespace and round, check N volumes as `volary check` does without --read; the metrics count findings
     #[arg(long, value_name = "N", default_value_t = 0)]
     check: u32,
-    /// Where /metrics and /healthz are served
+    /// Address that serves /metrics and /healthz
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9753")]
     listen: SocketAddr,
-    /// Also on an address that other hosts can reach: there is no password and no encryption, and pools and namespaces are told
+    /// Allow an address that other hosts can reach: without password or encryption, the metrics name pools and namespaces
     #[arg(long)]
     allow_remote: bool,
-    /// Do one round, print what it came to, and end: exit 11 if something is left
+    /// Run one round, print its result and exit, with code 11 if something is left
     #[arg(long)]
     once: bool,
 }

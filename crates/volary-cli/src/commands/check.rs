@@ -16,8 +16,9 @@ use volary::{
 /// data. On a local store it also checks the database, and that every object in the database exists. With --read it reads
 /// everything that has a recorded checksum or digest, and compares.
 ///
-/// The command looks twice, with a pause in between, and reports only what it finds both times: a volume that somebody creates,
-/// renames, moves or removes meanwhile is not reported. Exit code 7 means that something does not match; each row names a remedy.
+/// The command looks twice, with a pause in between, and reports only what it finds both times: volumes that are created,
+/// renamed, moved or removed meanwhile are not reported. Exit code 7 means that something does not match; each row names a
+/// remedy.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary check
@@ -33,18 +34,18 @@ pub(crate) struct Check {
     read: bool,
     /// Finish interrupted operations, rebuild object maps and directory entries, restore a damaged database; remove no data
     ///
-    /// A damaged database of a local store is replaced by its copy, unless another process has the store open. The damaged database,
-    /// objects that the copy has no row for, and objects that no row names are moved to lost/. A volume that somebody has open is
-    /// not repaired.
+    /// A damaged database of a local store is replaced by its copy, unless another process has the store open. The damaged
+    /// database, objects that the copy has no row for, and objects that no row names are moved to lost/. A volume that a client
+    /// has open is not repaired.
     #[arg(long)]
     repair: bool,
-    /// Report what --repair would do, and change nothing
+    /// Show what --repair would do without doing it
     #[arg(long, requires = "repair")]
     dry_run: bool,
-    /// How many volumes to check at a time
+    /// Number of volumes to check in parallel
     #[arg(short, long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
-    /// How long to wait between the two looks
+    /// Pause between the two looks
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pause: Duration,
 }

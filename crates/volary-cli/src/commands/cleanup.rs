@@ -11,10 +11,10 @@ use volary::{Error, ErrorKind, NamePattern, Outcome, RemoveReport, Result, Store
 /// The longest list of names that is read.
 const LONGEST_LIST_BYTES: u64 = 64 << 20;
 
-/// Remove many volumes: by list or by pattern, each with its own outcome
+/// Remove many volumes, by list or by pattern, each with its own outcome
 ///
-/// One failure never stops the rest. A pattern is of whole names: `web` matches `web` alone. Volumes of a list that are not
-/// there are `absent`, which is no failure.
+/// One failure never stops the rest. A pattern matches whole names: `web` matches only `web`. Volumes of a list that do not
+/// exist are reported as `absent`, which is not a failure.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").required(true), after_help = "Examples:
   volary cleanup --match '*_disk' --dry-run
@@ -23,16 +23,16 @@ const LONGEST_LIST_BYTES: u64 = 64 << 20;
 pub(crate) struct Cleanup {
     #[command(flatten)]
     place: Place,
-    /// Volumes whose whole name fits: `*`, `?`, `[ab]`, `{a,b}`
+    /// Volumes whose whole name matches: `*`, `?`, `[ab]`, `{a,b}`
     #[arg(long = "match", value_name = "GLOB", group = "which", value_parser = pattern)]
     pattern: Option<NamePattern>,
-    /// The volumes a file names, one spec a line; `-` for standard input
+    /// File that lists volumes, one spec per line; `-` for standard input
     #[arg(long, value_name = "FILE", group = "which", conflicts_with_all = ["namespace", "all_namespaces"])]
     names_from: Option<PathBuf>,
-    /// Only show what would be done
+    /// Show what would be done without doing it
     #[arg(long)]
     dry_run: bool,
-    /// So many at a time
+    /// Number of volumes to remove in parallel
     #[arg(short, long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
     #[command(flatten)]

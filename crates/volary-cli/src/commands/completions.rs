@@ -5,7 +5,7 @@ use volary::Result;
 
 /// Print a completion script for a shell
 ///
-/// The script goes to standard output.
+/// Writes the script to standard output.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary completions bash > /etc/bash_completion.d/volary

@@ -6,9 +6,9 @@ use volary::{CopyOptions, CopyReport, Result, Store, VolumeSpec, show_size};
 
 /// Copy a volume or snapshot to a new volume
 ///
-/// The copy shares nothing with its source; it appears complete and compared, or not at all. Snapshots and metadata are
-/// not copied. What is read is compared with the recorded digest: other bytes of a snapshot, or of a head that surely was not
-/// written since, end with 7 and make no copy.
+/// The copy shares no data with its source, and appears complete and compared, or not at all. Snapshots and metadata are not
+/// copied. The data is compared with the recorded digest while it is read: if a snapshot differs, or a head that has certainly
+/// not been written since, the exit code is 7 and no copy is created.
 #[derive(Debug, Args)]
 #[command(after_long_help = format!("Examples:
   volary cp web web-2
@@ -20,11 +20,11 @@ pub(crate) struct Cp {
     /// The volume or snapshot: `[POOL/[NAMESPACE/]]VOLUME[@SNAPSHOT]`
     #[arg(value_parser = parsed::<VolumeSpec>)]
     from: VolumeSpec,
-    /// The volume to make: [POOL/[NAMESPACE/]]VOLUME
+    /// The volume to create: [POOL/[NAMESPACE/]]VOLUME
     #[arg(value_parser = parsed::<VolumeSpec>)]
     to: VolumeSpec,
-    /// Take content that is not what was recorded, or that the store knows to be damaged, as it is, to rescue the rest; no digest is
-    /// recorded with such a copy
+    /// Copy content that differs from the recorded digest, or is known to be damaged, as it is, to rescue the rest; no digest
+    /// is recorded with the copy
     #[arg(long)]
     accept_mismatch: bool,
 }

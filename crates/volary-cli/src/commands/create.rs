@@ -3,7 +3,7 @@ use crate::session::Session;
 use clap::Args;
 use volary::{Result, VolumeSpec};
 
-/// Make an empty volume
+/// Create an empty volume
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary create web --size 10G
@@ -12,7 +12,7 @@ pub(crate) struct Create {
     /// The new volume
     #[arg(value_parser = parsed::<VolumeSpec>)]
     spec: VolumeSpec,
-    /// Its size: a whole number and B, K, M, G, T or P; whole sectors of 512 bytes
+    /// Size of the volume: a whole number and B, K, M, G, T or P; whole sectors of 512 bytes
     #[arg(short, long, value_parser = size)]
     size: u64,
 }

@@ -4,11 +4,12 @@ use clap::Args;
 use volary::engine::{Check, Verdict};
 use volary::{DoctorReport, Error, ErrorKind, Result};
 
-/// Check that the store is there, well, and fit for use
+/// Check that the store is reachable, healthy and fit for use
 ///
-/// Reads only; a local store that is not there yet is made, as by any other command. On Ceph it tells which libraries serve, what the
-/// user may do in each pool meant for images, who can read the keyring, and what of the cluster's state and settings is worth knowing.
-/// What the user's capabilities hide is told as unknown. Exits with the code of the first check that failed; a warning is no failure.
+/// Only reads, except that it creates a missing local store, as any other command does. On Ceph it shows which libraries are
+/// loaded, what the user may do in each pool meant for images, who can read the keyring, and what deserves attention in the
+/// cluster's state and settings. What the user's capabilities hide is shown as unknown. The exit code is that of the first
+/// failed check; a warning is not a failure.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary doctor

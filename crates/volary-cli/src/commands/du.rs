@@ -5,20 +5,20 @@ use clap::Args;
 use futures::stream::{self, StreamExt};
 use volary::{Namespace, Result, UsageReport, VolumeSpec, show_size};
 
-/// Show what volumes and their snapshots take up
+/// Show the space that volumes and their snapshots use
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary du web
   volary du --pool ssd --all-namespaces")]
 pub(crate) struct Du {
-    /// One volume or snapshot; without it, every volume of the pool or namespace
+    /// The volume or snapshot; without it, every volume of the pool or namespace
     #[arg(value_parser = parsed::<VolumeSpec>, conflicts_with_all = ["namespace", "all_namespaces"])]
     spec: Option<VolumeSpec>,
     /// The pool or namespace
     #[arg(short = 'p', long = "pool", id = "namespace", value_name = "POOL[/NAMESPACE]")]
     #[arg(default_value = "rbd", value_parser = parsed::<Namespace>)]
     namespace: Namespace,
-    /// Every namespace of the pool
+    /// All namespaces of the pool
     #[arg(long)]
     all_namespaces: bool,
 }

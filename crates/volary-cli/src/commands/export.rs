@@ -9,12 +9,12 @@ use volary::{
 
 /// Write a volume or snapshot to a file
 ///
-/// The file appears complete and synced, or not at all; it is sparse, and only its owner may read it. What is read is compared
-/// with the recorded digest: other bytes of a snapshot, or of a head that surely was not written since, end with 7 and make no file.
-/// Standard output has got them all by then.
+/// The file appears complete and synced, or not at all. It is sparse, and only its owner may read it. The data is compared with
+/// the recorded digest while it is read: if a snapshot differs, or a head that has certainly not been written since, the exit
+/// code is 7 and no file is created. Standard output has received all bytes by then.
 ///
-/// To standard output the command ends well only when every byte was taken: of a pipe, when its reader has read the last one. A reader
-/// that goes before that is exit code 1, and the error says how many bytes were taken.
+/// To standard output, the command succeeds only if every byte was taken: from a pipe, when its reader has read the last one.
+/// If the reader closes the pipe earlier, the exit code is 1, and the error gives the number of bytes taken.
 #[derive(Debug, Args)]
 #[command(after_long_help = format!("Examples:
   volary export web@base web.qcow2 -f qcow2
@@ -26,7 +26,7 @@ pub(crate) struct Export {
     /// The volume or snapshot: `[POOL/[NAMESPACE/]]VOLUME[@SNAPSHOT]`
     #[arg(value_parser = parsed::<VolumeSpec>)]
     spec: VolumeSpec,
-    /// The file to make, or `-` to write raw bytes to standard output
+    /// The file to create, or `-` to write raw bytes to standard output
     file: PathBuf,
     /// The format of the file
     #[arg(short, long, value_enum, default_value_t = Format::Raw)]
@@ -37,7 +37,7 @@ pub(crate) struct Export {
     /// Compute a digest of the file: sha256, sha512 or md5
     #[arg(long, value_name = "ALG", value_parser = parsed::<Algorithm>)]
     digest: Option<Algorithm>,
-    /// Take content that is not what was recorded, or that the store knows to be damaged, as it is, to rescue the rest
+    /// Export content that differs from the recorded digest, or is known to be damaged, as it is, to rescue the rest
     #[arg(long)]
     accept_mismatch: bool,
 }

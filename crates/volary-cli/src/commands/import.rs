@@ -9,12 +9,13 @@ use volary::{
     SourceReport, Store, VolumeSpec, show_size,
 };
 
-/// Make a volume of a disk image
+/// Create a volume from a disk image
 ///
-/// The image is checked strictly, copied, read back and compared; the volume appears complete or not at all.
+/// Checks the image strictly, copies it, reads the copy back and compares. The volume appears complete or not at all.
 ///
-/// A URL is fetched whole before that, also for --dry-run. Only public addresses are gone to, without proxy, credentials or cookies.
-/// What comes by a URL or standard input, or is decompressed, is kept in a file without a name in $TMPDIR (/var/tmp) meanwhile.
+/// A URL is downloaded completely first, also with --dry-run. Connects to public addresses only; never uses proxies,
+/// credentials or cookies.
+/// Data from a URL or standard input, and decompressed data, is kept in an unnamed file in $TMPDIR (/var/tmp) meanwhile.
 #[derive(Debug, Args)]
 #[command(after_long_help = format!("Examples:
   volary import debian.qcow2 debian-13 --snapshot base --protect
@@ -27,37 +28,37 @@ use volary::{
 pub(crate) struct Import {
     #[command(flatten)]
     source: Source,
-    /// The volume to make: [POOL/[NAMESPACE/]]VOLUME
+    /// The volume to create: [POOL/[NAMESPACE/]]VOLUME
     #[arg(value_parser = parsed::<VolumeSpec>)]
     spec: VolumeSpec,
-    /// The digest the file, compressed as it is, must have: sha256:HEX, also sha512 and md5
+    /// Digest that the file must have, as it is before decompression: sha256:HEX, sha512:HEX or md5:HEX
     #[arg(long, value_parser = parsed::<Checksum>, conflicts_with = "checksum_file")]
     checksum: Option<Checksum>,
-    /// A SHA256SUMS file that names the source: a path or a URL
+    /// SHA256SUMS file that lists the source: a path or a URL
     #[arg(long, value_name = "FILE")]
     checksum_file: Option<PathBuf>,
-    /// The digest of the file to record [default: sha256 for all but raw files]
+    /// Digest of the source file to record [default: sha256, none for raw files]
     #[arg(long, value_enum)]
     source_digest: Option<Digest>,
-    /// How long the source must be, as it comes: a stream whose writer failed is a part of what was meant
+    /// Fail unless the source has this size before decompression; detects a stream whose writer failed midway
     #[arg(long, value_name = "SIZE", value_parser = size)]
     expect_size: Option<u64>,
-    /// A snapshot to take of the volume
+    /// Take a snapshot with this name before the volume appears
     #[arg(long, value_parser = name)]
     snapshot: Option<Name>,
     /// Protect the snapshot, so that it can be cloned
     #[arg(long, requires = "snapshot")]
     protect: bool,
-    /// A size larger than the image's, in whole sectors of 512 bytes
+    /// Make the volume larger than the image: a size in whole sectors of 512 bytes
     #[arg(long, value_parser = size)]
     size: Option<u64>,
-    /// Do not read the volume back
+    /// Do not read the volume back and compare
     #[arg(long)]
     no_verify: bool,
-    /// Accept a disk that begins as an image format itself: only where nothing ever probes the volume for its format
+    /// Accept a disk whose content itself begins as an image format; safe only if nothing ever probes the volume's format
     #[arg(long)]
     allow_nested: bool,
-    /// Show what would be done, and do nothing
+    /// Show what would be done without doing it
     #[arg(long)]
     dry_run: bool,
 }

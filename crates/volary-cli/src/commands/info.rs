@@ -7,7 +7,7 @@ use crate::session::Session;
 use clap::Args;
 use volary::{Result, VolumeInfo, VolumeSpec, show_size};
 
-/// Show all there is to say of a volume or snapshot
+/// Show everything about a volume or snapshot
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary info web

@@ -7,7 +7,7 @@ use volary::{ImportSource, InspectOptions, InspectReport, Result, show_size};
 
 /// Show what a disk image is, and whether it can be imported
 ///
-/// Runs every check of `import` by the same code. Needs no store; opens nothing but the source.
+/// Runs the same checks as `import`. Needs no store, and opens only the source.
 #[derive(Debug, Args)]
 #[command(after_long_help = format!("Examples:
   volary inspect debian.qcow2
@@ -17,7 +17,7 @@ use volary::{ImportSource, InspectOptions, InspectReport, Result, show_size};
 pub(crate) struct Inspect {
     #[command(flatten)]
     source: Source,
-    /// Accept a disk that begins as an image format itself
+    /// Accept a disk whose content itself begins as an image format
     #[arg(long)]
     allow_nested: bool,
 }

@@ -4,13 +4,13 @@ use crate::session::Session;
 use clap::Args;
 use volary::{Result, VolumeSpec};
 
-/// Make a volume whose content is a snapshot's, sharing its data
+/// Create a clone of a snapshot, which shares its data
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary clone golden@v1 web
   volary clone images/golden@v1 ssd/tenant-7/web")]
 pub(crate) struct Clone {
-    /// The parent's snapshot; it has to be protected
+    /// The parent's snapshot; it must be protected
     #[arg(value_name = "PARENT@SNAPSHOT", value_parser = parsed::<VolumeSpec>)]
     parent: VolumeSpec,
     /// The new volume
@@ -26,7 +26,7 @@ pub(crate) async fn clone(args: Clone, session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// Copy into a clone what it still reads from its parent, and part the two
+/// Copy the data that a clone shares with its parent into it, and detach the two
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary flatten web")]
@@ -49,7 +49,7 @@ pub(crate) async fn flatten(args: Flatten, session: &Session) -> Result<()> {
   volary children golden
   volary children golden@v1")]
 pub(crate) struct Children {
-    /// The volume, or one snapshot of it
+    /// The volume, or one of its snapshots
     #[arg(value_parser = parsed::<VolumeSpec>)]
     spec: VolumeSpec,
 }
@@ -64,12 +64,12 @@ pub(crate) async fn children(args: Children, session: &Session) -> Result<()> {
     })
 }
 
-/// Show the snapshot a volume is a clone of
+/// Show the snapshot that a volume was cloned from
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary parent web
 
-Prints nothing, or null as JSON, for a volume that is no clone.")]
+Prints nothing, or null as JSON, if the volume is not a clone.")]
 pub(crate) struct Parent {
     /// The volume
     #[arg(value_parser = parsed::<VolumeSpec>)]

@@ -4,10 +4,10 @@ use crate::session::Session;
 use clap::{Args, Subcommand};
 use volary::{Name, Result, Store, VolumeSpec, unescape};
 
-/// Work with a volume's advisory locks
+/// List, take and remove a volume's advisory locks
 ///
-/// While a volume is locked nobody opens it to write, changes it or removes it, whoever tries; it can be read, exported and cloned.
-/// A lock stays until it is removed, also when the command or host that took it is long gone.
+/// Volary neither opens a locked volume for writing nor changes or removes it; reading, exporting and cloning still work. A
+/// lock stays until it is removed, even when the command or host that took it no longer exists.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary lock add web moving-to-ssd
@@ -20,19 +20,19 @@ pub(crate) struct Lock {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List who holds a lock
+    /// List the holders of locks
     ///
-    /// What an image's exclusive-lock feature takes by itself is no lock of anybody's, and not shown.
+    /// Locks taken automatically by the exclusive-lock feature are not listed.
     #[command(after_help = "Examples:\n  volary lock ls web")]
     Ls {
         /// The volume
         #[arg(value_parser = parsed::<VolumeSpec>)]
         spec: VolumeSpec,
     },
-    /// Lock a volume, alone or shared
+    /// Lock a volume, exclusively or shared
     ///
-    /// Refused while somebody holds a lock otherwise or has the volume open to write. The lock stays when this command ends: it
-    /// belongs to a client that is gone then, and `lock rm` with that client's name, printed here, is the way to remove it.
+    /// Refused if the volume has a conflicting lock or is open for writing. The lock stays when this command ends, and then
+    /// belongs to a client that no longer exists: to remove it, give `lock rm` that client's name, which this command prints.
     #[command(after_help = "Examples:
   volary lock add web moving-to-ssd
   volary lock add web backup-7 --shared backups")]
@@ -40,23 +40,23 @@ enum Verb {
         /// The volume
         #[arg(value_parser = parsed::<VolumeSpec>)]
         spec: VolumeSpec,
-        /// What to call the lock (`rbd` calls it the lock's id)
+        /// The lock's name (`rbd` calls it the lock's id)
         cookie: String,
-        /// Share the lock with all who give the same tag
+        /// Share the lock with all clients that give the same tag
         #[arg(long, value_name = "TAG")]
         shared: Option<String>,
     },
-    /// Remove a lock, whoever took it
+    /// Remove a lock, no matter which client took it
     ///
-    /// On Ceph the client that took it is blocklisted, as `rbd lock rm` does: if it still runs, all it writes fails from then on.
+    /// On Ceph, also blocklists the client that took it, as `rbd lock rm` does: if it still runs, all its later writes fail.
     #[command(after_help = "Examples:\n  volary lock rm web moving-to-ssd client.4123")]
     Rm {
         /// The volume
         #[arg(value_parser = parsed::<VolumeSpec>)]
         spec: VolumeSpec,
-        /// What the lock is called, as `lock ls` shows it
+        /// The lock's name, as `lock ls` shows it
         cookie: String,
-        /// Who took it, as `lock ls` shows it
+        /// The client that took it, as `lock ls` shows it
         client: String,
     },
 }

@@ -13,7 +13,7 @@ use volary::{ParentReport, PendingListing, Result, VolumeDetails, show_size};
 pub(crate) struct Ls {
     #[command(flatten)]
     place: Place,
-    /// Sizes, parents and what is pending too
+    /// Also show sizes, parents and pending operations
     #[arg(short, long)]
     long: bool,
 }

@@ -5,7 +5,7 @@ use volary::{Error, Result};
 
 /// Print the manual page, or write one page per command
 ///
-/// Without --dir the page of `volary` itself goes to standard output.
+/// Without --dir, writes the page of `volary` itself to standard output.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary man | man -l -

@@ -4,7 +4,7 @@ use crate::session::Session;
 use clap::{Args, Subcommand};
 use volary::{MetadataEntry, Result, Store, VolumeSpec, escape, unescape};
 
-/// Work with a volume's metadata
+/// List, read, set and remove a volume's metadata
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary meta set web owner alice
@@ -38,7 +38,7 @@ enum Verb {
         target: Target,
         /// The key
         key: String,
-        /// Its new value
+        /// The new value
         value: String,
     },
     /// Remove a key

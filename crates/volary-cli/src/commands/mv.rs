@@ -3,7 +3,7 @@ use crate::session::Session;
 use clap::Args;
 use volary::{Result, VolumeSpec};
 
-/// Give a volume another name in the same namespace
+/// Rename a volume within its namespace
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary mv web web-old
@@ -12,7 +12,7 @@ pub(crate) struct Mv {
     /// The volume
     #[arg(value_parser = parsed::<VolumeSpec>)]
     spec: VolumeSpec,
-    /// Its new name
+    /// The new name
     #[arg(value_parser = parsed::<VolumeSpec>)]
     to: VolumeSpec,
 }

@@ -6,10 +6,10 @@ use clap::Args;
 use std::path::PathBuf;
 use volary::{Name, Result, show_size, unescape};
 
-/// List what is in a pool and in no inventory, with the command that would settle each
+/// List volumes and leftovers in a pool that are in no inventory, each with the command that settles it
 ///
-/// Deletes nothing. The leavings of other tools are known by their names; unfinished targets of imports, trash past its
-/// date and what was half removed are found in the trash.
+/// Deletes nothing. Recognises leftovers of other tools by their names, and finds unfinished targets of imports, expired trash
+/// and half-removed volumes in the trash.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary orphans --known inventory.txt
@@ -17,7 +17,7 @@ use volary::{Name, Result, show_size, unescape};
 pub(crate) struct Orphans {
     #[command(flatten)]
     place: Place,
-    /// The volumes that are known, one name a line; `-` for standard input
+    /// File that lists the known volumes, one name per line; `-` for standard input
     #[arg(long, value_name = "FILE")]
     known: PathBuf,
 }

@@ -9,11 +9,11 @@ use volary::{
     Store,
 };
 
-/// Work with operations that have begun and are not finished
+/// Show and settle operations that have started and not finished
 ///
-/// They stand in the store's journal, those at work included; any host can settle what a dead one left. A record that Volary did
-/// not write for the namespace it lies in is shown as INVALID, with the reason: nothing of it is ever carried out. An order about a
-/// volume that was renamed since, or has a snapshot or clone that was made since, is shown as UNCONFIRMED: it waits until
+/// The store's journal has them, running ones included; any host can settle those of a dead process. A record that Volary did
+/// not write for the namespace it lies in is shown as INVALID with the reason, and is never carried out. An order is shown as
+/// UNCONFIRMED if its volume was renamed, or a snapshot or clone of it was made, after the order was given; it then waits for
 /// `retry --confirm` or `forget`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -30,7 +30,7 @@ pub(crate) struct Pending {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List them; the same as `pending` alone
+    /// List pending operations; the same as `pending` alone
     #[command(
         after_help = "Examples:\n  volary pending ls\n  volary pending ls --all-namespaces ssd -o json"
     )]
@@ -38,41 +38,41 @@ enum Verb {
         #[command(flatten)]
         place: Place,
     },
-    /// Show everything the journal has of one
+    /// Show everything the journal has about one operation
     #[command(after_help = "Examples:\n  volary pending show 6f1c0d…")]
     Show {
-        /// Its id, as `pending ls` prints it
+        /// The operation's id, as `pending ls` prints it
         id: String,
         #[command(flatten)]
         place: Place,
     },
-    /// Settle one now: finish it, or undo it
+    /// Finish or undo one operation now
     #[command(
         after_help = "Examples:\n  volary pending retry 6f1c0d…\n  volary pending retry --confirm 6f1c0d… ssd/tenant"
     )]
     Retry {
-        /// Its id, as `pending ls` prints it
+        /// The operation's id, as `pending ls` prints it
         id: String,
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
         patience: Patience,
-        /// Carry it out on the volume as it is now, though that is not as it was when the order was given
+        /// Carry the order out on the volume as it is now, although it changed after the order was given
         #[arg(long)]
         confirm: bool,
     },
-    /// Take one out of the journal; what it had begun stays as it is
+    /// Remove one operation from the journal; whatever it had begun stays as it is
     ///
-    /// This is how an invalid record is removed.
+    /// Use this to remove an invalid record.
     #[command(
         after_help = "Examples:\n  volary pending forget 6f1c0d…\n  volary pending forget 6f1c0d… ssd/tenant"
     )]
     Forget {
-        /// Its id, as `pending ls` prints it
+        /// The operation's id, as `pending ls` prints it
         id: String,
         #[command(flatten)]
         place: Place,
-        /// Also while its owner may be at work
+        /// Forget it even if its owner may still be running
         #[arg(long)]
         force: bool,
     },
@@ -80,16 +80,16 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct Patience {
-    /// How long to wait for those who have a volume open
+    /// How long to wait for clients that have a volume open
     #[arg(long, value_name = "DURATION", default_value = "40s", value_parser = duration)]
     wait: Duration,
 }
 
-/// Settle what interrupted and failed operations left: finish it, or undo it
+/// Finish or undo what interrupted and failed operations left behind
 ///
-/// Nothing but volumes of the namespace in whose journal a record lies is changed for it. An invalid record is reported, and
-/// the exit code is then 11. What a process of this host left is settled at once. The beat of any other is watched first, for half a minute, until
-/// it is known to be dead.
+/// A record can change only volumes of the namespace in whose journal it lies. Invalid records are reported, and the exit code
+/// is then 11. Operations of a dead process on this host are settled at once. For a process on another host, watches its
+/// heartbeat for 30 s before treating it as dead.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary reap
@@ -97,7 +97,7 @@ struct Patience {
 pub(crate) struct Reap {
     #[command(flatten)]
     place: Place,
-    /// Settle so many at most
+    /// Settle at most N operations
     #[arg(long, value_name = "N")]
     max: Option<usize>,
     #[command(flatten)]

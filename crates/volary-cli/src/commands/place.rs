@@ -10,7 +10,7 @@ pub(crate) struct Place {
     /// The pool or namespace
     #[arg(value_name = "POOL[/NAMESPACE]", default_value = "rbd", value_parser = parsed::<Namespace>)]
     namespace: Namespace,
-    /// Every namespace of the pool
+    /// All namespaces of the pool
     #[arg(long)]
     all_namespaces: bool,
 }

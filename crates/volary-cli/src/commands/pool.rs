@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use volary::{Name, Namespace, Result, Store, show_size};
 
-/// Work with pools
+/// List, show and create pools
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary pool ls
@@ -29,7 +29,7 @@ enum PoolVerb {
         #[arg(default_value = "rbd", value_parser = name)]
         pool: Name,
     },
-    /// Make a pool, on a local store
+    /// Create a pool on a local store
     #[command(after_help = "Examples:\n  volary pool create ssd")]
     Create {
         /// The new pool
@@ -84,7 +84,7 @@ pub(super) fn quota(bytes: Option<u64>, objects: Option<u64>) -> String {
     or_dash((!both.is_empty()).then(|| both.join(", ")))
 }
 
-/// Work with the namespaces of a pool
+/// List, create and remove the namespaces of a pool
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary namespace create rbd/tenant-7
@@ -96,14 +96,14 @@ pub(crate) struct NamespaceCommand {
 
 #[derive(Debug, Subcommand)]
 enum NamespaceVerb {
-    /// List a pool's namespaces, without the default one
+    /// List a pool's namespaces, except the default one
     #[command(after_help = "Examples:\n  volary namespace ls ssd")]
     Ls {
         /// The pool
         #[arg(default_value = "rbd", value_parser = name)]
         pool: Name,
     },
-    /// Make a namespace
+    /// Create a namespace
     #[command(after_help = "Examples:\n  volary namespace create ssd/tenant-7")]
     Create {
         /// The new namespace

@@ -3,7 +3,7 @@ use crate::session::Session;
 use clap::Args;
 use volary::{Result, VolumeSpec, show_size};
 
-/// Grow a volume, or shrink it
+/// Grow or shrink a volume
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary resize web --size 20G
@@ -12,10 +12,10 @@ pub(crate) struct Resize {
     /// The volume
     #[arg(value_parser = parsed::<VolumeSpec>)]
     spec: VolumeSpec,
-    /// Its new size: a whole number and B, K, M, G, T or P; whole sectors of 512 bytes
+    /// New size: a whole number and B, K, M, G, T or P; whole sectors of 512 bytes
     #[arg(short, long, value_parser = size)]
     size: u64,
-    /// Let a smaller size cut data off, for good
+    /// Allow a smaller size, which discards all data beyond it
     #[arg(long)]
     allow_shrink: bool,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use volary::engine::Holder;
 use volary::{Error, ErrorKind, Outcome, RemoveOptions, RemoveReport, Result, Step, StepOutcome, VolumeSpec};
 
-/// Remove a volume, or say what is in the way and change nothing
+/// Remove a volume, or report what blocks it and change nothing
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary rm web --dry-run
@@ -17,12 +17,12 @@ pub(crate) struct Rm {
     /// The volume
     #[arg(value_parser = parsed::<VolumeSpec>)]
     spec: VolumeSpec,
-    /// Only show what would be done
+    /// Show what would be done without doing it
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
     flags: RemovalFlags,
-    /// A volume that is not there is fine
+    /// Succeed if the volume does not exist
     #[arg(long)]
     if_exists: bool,
 }
@@ -30,19 +30,19 @@ pub(crate) struct Rm {
 /// How volumes are removed, one or many.
 #[derive(Debug, Args)]
 pub(super) struct RemovalFlags {
-    /// How long to wait for those who have it open
+    /// How long to wait for clients that have the volume open
     #[arg(long, value_name = "DURATION", default_value = "40s", value_parser = duration)]
     wait: Duration,
-    /// Remove its snapshots too; protected ones still block
+    /// Remove its snapshots too; protected snapshots still block
     #[arg(long)]
     purge_snapshots: bool,
-    /// Flatten its clones first, and unprotect the snapshots they came from
+    /// First flatten its clones and unprotect the snapshots they were made from
     #[arg(long)]
     flatten_children: bool,
-    /// Keep it in trash for so long instead
+    /// Keep the volume in trash for this long instead of removing it
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     defer: Option<Duration>,
-    /// When something is in the way, leave the order in the journal: `reap` carries it out once nothing is
+    /// If something blocks the removal, leave an order in the journal; `reap` carries it out once nothing blocks it
     #[arg(long)]
     retry_later: bool,
 }

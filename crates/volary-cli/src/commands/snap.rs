@@ -8,7 +8,7 @@ use volary::{
     VolumeSpec, show_size,
 };
 
-/// Work with snapshots
+/// Create, list, protect, roll back to and remove snapshots
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary snap create web@before-upgrade
@@ -22,14 +22,14 @@ pub(crate) struct Snap {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Make a snapshot
+    /// Create a snapshot
     #[command(
         after_help = "Examples:\n  volary snap create web@before-upgrade\n  volary snap create golden@v1 --protect"
     )]
     Create {
         #[command(flatten)]
         target: Snapshot,
-        /// Protect it from removal, so that it can be cloned
+        /// Protect the snapshot from removal, so that it can be cloned
         #[arg(long)]
         protect: bool,
     },
@@ -42,22 +42,22 @@ enum Verb {
     /// Protect a snapshot from removal, so that it can be cloned
     #[command(after_help = "Examples:\n  volary snap protect golden@v1")]
     Protect(Snapshot),
-    /// End a snapshot's protection
+    /// Unprotect a snapshot
     #[command(after_help = "Examples:\n  volary snap unprotect golden@v1")]
     Unprotect(Snapshot),
-    /// Give a snapshot another name
+    /// Rename a snapshot
     #[command(after_help = "Examples:\n  volary snap rename web@a web@before-upgrade")]
     Rename {
         #[command(flatten)]
         target: Snapshot,
-        /// The volume with the snapshot's new name
+        /// The same volume with the snapshot's new name
         #[arg(value_name = "VOLUME@SNAPSHOT", value_parser = parsed::<VolumeSpec>)]
         to: VolumeSpec,
     },
-    /// Set a volume back to a snapshot; what was written since is gone
+    /// Roll a volume back to a snapshot, discarding everything written since
     #[command(after_help = "Examples:\n  volary snap rollback web@before-upgrade")]
     Rollback(Snapshot),
-    /// Remove a snapshot, or say what is in the way
+    /// Remove a snapshot, or report what blocks it and change nothing
     #[command(
         after_help = "Examples:\n  volary snap rm web@before-upgrade\n  volary snap rm --dry-run --force golden@v1"
     )]
@@ -67,7 +67,7 @@ enum Verb {
         #[command(flatten)]
         how: How,
     },
-    /// Remove all of a volume's snapshots, or none and say which cannot go
+    /// Remove all snapshots of a volume, or none and report which are blocked
     #[command(after_help = "Examples:\n  volary snap purge web\n  volary snap purge --dry-run web")]
     Purge {
         #[command(flatten)]
@@ -93,13 +93,13 @@ struct Head {
 
 #[derive(Debug, Args)]
 struct How {
-    /// Unprotect what is protected; clones still block
+    /// Unprotect protected snapshots first; clones still block
     #[arg(long)]
     force: bool,
-    /// Flatten the clones first, and unprotect, as `rbd snap rm --force` does
+    /// Flatten the clones first and unprotect, as `rbd snap rm --force` does
     #[arg(long)]
     flatten_children: bool,
-    /// Change nothing, and show what would be done
+    /// Show what would be done without doing it
     #[arg(long)]
     dry_run: bool,
 }

@@ -15,19 +15,20 @@ const LARGEST_LIST: u64 = 16 << 20;
 pub(crate) struct Source {
     /// The disk image: a file, a block device, an http or https URL, or `-` for standard input
     source: PathBuf,
-    /// The format it must have, or `auto` for any that is accepted
+    /// Format that the source must have, or `auto` for any accepted format
     #[arg(short, long, default_value = "auto")]
     format: String,
-    /// Take off gzip, xz, zstd or bzip2 around the whole source, found by its first bytes: `auto`, or `none` to refuse it
+    /// Decompress a source that as a whole is gzip, xz, zstd or bzip2, recognised by its first bytes: `auto`, or `none` to
+    /// refuse it
     #[arg(long, value_enum, default_value_t = Decompress::None, hide_possible_values = true, value_name = "HOW")]
     decompress: Decompress,
-    /// The most to fetch from a URL [default: 16T]
+    /// Largest download from a URL [default: 16T]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_download: Option<u64>,
-    /// Let a URL lead to addresses that are not public: loopback, private, link-local and the like
+    /// Allow URLs that lead to addresses that are not public: loopback, private, link-local and others
     #[arg(long)]
     allow_private_addresses: bool,
-    /// Certificate authorities to trust for https, in PEM form, instead of the system's
+    /// PEM file of certificate authorities to trust for https instead of the system's
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     #[arg(skip)]

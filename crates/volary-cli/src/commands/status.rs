@@ -9,7 +9,8 @@ use volary::{Result, StatusReport, Store, show_size};
 
 /// Show the store on one page
 ///
-/// What it is, how well it says it is, and each pool's figures, net of replication, with what waits in its journals and trash.
+/// Shows the store's identity and health, and each pool's figures, net of replication, with the number of its pending
+/// operations and of its volumes in trash.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary status
@@ -18,13 +19,13 @@ pub(crate) struct Status {}
 
 /// Show the addresses of a Ceph cluster's monitors
 ///
-/// A store without monitors has none to show: exit 12.
+/// A local store has no monitors: exit code 12.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary --store ceph: mons")]
 pub(crate) struct Mons {}
 
-/// Print the store's own id: a Ceph cluster's fsid
+/// Print the store's id: a Ceph cluster's fsid
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary --store ceph: fsid")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use volary::engine::TrashState;
 use volary::{Name, RemoveReport, Result, Store, TrashListing, VolumeSpec};
 
-/// Work with volumes that are kept in trash until their date
+/// Manage volumes that are kept in trash until they expire
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary trash mv web --defer 7d
@@ -22,23 +22,23 @@ pub(crate) struct Trash {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Move a volume into trash, with its snapshots and clones
+    /// Move a volume to trash with its snapshots; its clones stay usable
     #[command(after_help = "Examples:\n  volary trash mv web --defer 7d")]
     Mv {
         /// The volume
         #[arg(value_parser = parsed::<VolumeSpec>)]
         spec: VolumeSpec,
-        /// How long it is kept there at least; `0s` lets the next `trash purge`, or the agent's next round, remove it for good
+        /// Minimum time in trash; with `0s`, the next `trash purge` or the agent's next round may remove it for good
         #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = duration)]
         defer: Duration,
     },
-    /// List what is in trash, in every state
+    /// List the volumes in trash, whatever their state
     #[command(after_help = "Examples:\n  volary trash ls\n  volary trash ls ssd/tenant-7 -o json")]
     Ls {
         #[command(flatten)]
         place: Place,
     },
-    /// Bring a volume back, under the name it had or another
+    /// Restore a volume under its old name or a new one
     #[command(
         after_help = "Examples:\n  volary trash restore id:10ab6e1f0c3d\n  volary trash restore ssd/id:10ab6e1f0c3d web2"
     )]
@@ -46,7 +46,7 @@ enum Verb {
         /// The volume
         #[arg(value_name = "id:ID", value_parser = parsed::<VolumeSpec>)]
         spec: VolumeSpec,
-        /// Another name
+        /// The new name [default: the old one]
         #[arg(value_parser = name)]
         name: Option<Name>,
     },
@@ -58,22 +58,22 @@ enum Verb {
         /// The volume
         #[arg(value_name = "id:ID", value_parser = parsed::<VolumeSpec>)]
         spec: VolumeSpec,
-        /// Before its date too
+        /// Remove it even before its expiry
         #[arg(long)]
         force: bool,
-        /// Change nothing, and show what would be done
+        /// Show what would be done without doing it
         #[arg(long)]
         dry_run: bool,
     },
-    /// Remove for good what Volary put there and whose date has passed
+    /// Remove for good the expired volumes that Volary put in trash
     #[command(after_help = "Examples:\n  volary trash purge\n  volary trash purge --dry-run ssd")]
     Purge {
         #[command(flatten)]
         place: Place,
-        /// What others put there too
+        /// Also purge volumes that other tools put in trash
         #[arg(long)]
         all: bool,
-        /// Change nothing, and show what would be done
+        /// Show what would be done without doing it
         #[arg(long)]
         dry_run: bool,
     },

@@ -15,7 +15,7 @@ pub(crate) struct Verify {
     /// The volume or snapshot: `[POOL/[NAMESPACE/]]VOLUME[@SNAPSHOT]`
     #[arg(value_parser = parsed::<VolumeSpec>)]
     spec: VolumeSpec,
-    /// Record the digest of what is there now, instead of comparing
+    /// Record the digest of the current content instead of comparing
     #[arg(long)]
     record: bool,
 }

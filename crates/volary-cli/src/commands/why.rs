@@ -7,10 +7,10 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 use volary::{Error, ErrorKind, FenceReport, Result, Store, VolumeSpec};
 
-/// Say who holds a volume, and what would make it let go
+/// Show what holds a volume, and how to release it
 ///
-/// Watchers, locks, snapshots, clones in every pool, protection, trash, group, mirror and caches, and what may not be seen; beside
-/// them what is pending, and what Ceph's manager was told to do with the volume. Reads only, unless told to fence.
+/// Shows watchers, locks, snapshots, clones in every pool, protection, trash, group, mirroring and caches, and what the user
+/// may not see; also pending operations, and tasks that Ceph's manager has for the volume. Only reads, except with --fence.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   volary why web
@@ -20,22 +20,23 @@ pub(crate) struct Why {
     /// The volume
     #[arg(value_parser = parsed::<VolumeSpec>)]
     spec: VolumeSpec,
-    /// Cut off the client that has it open
+    /// Cut off the client that has the volume open
     ///
-    /// On Ceph exactly that client is blocklisted for a while: everything it has open in the cluster fails, other volumes too,
-    /// and what it wrote last may be lost. Asks first on a terminal; elsewhere it needs --yes. A local store cannot do it.
+    /// On Ceph, blocklists exactly that client for a while: everything it has open in the cluster fails, other volumes
+    /// included, and its last writes may be lost. Asks first on a terminal; elsewhere it needs --yes. A local store does not
+    /// support it.
     #[arg(long)]
     fence: bool,
-    /// Which client, when several have it open
+    /// The client to cut off, if several have the volume open
     #[arg(long, value_name = "CLIENT", requires = "fence")]
     client: Option<String>,
-    /// For how long
+    /// How long the client stays blocklisted
     #[arg(long = "for", requires = "fence", value_name = "DURATION", default_value = "1h", value_parser = duration)]
     keep: Duration,
-    /// Only show whom it would cut off
+    /// Show which client would be cut off without doing it
     #[arg(long, requires = "fence")]
     dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, requires = "fence")]
     yes: bool,
 }

@@ -37,7 +37,7 @@ impl OutputFile {
             Ok(_) if !force => return Err(exists()),
             Ok(stat) if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() => {}
             Ok(_) => {
-                return Err(Error::new(ErrorKind::Usage, "what is there is not a regular file")
+                return Err(Error::new(ErrorKind::Usage, "the output path exists and is not a regular file")
                     .hint("only a regular file is replaced"));
             }
         }
