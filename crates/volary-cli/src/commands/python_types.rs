@@ -1,4 +1,4 @@
-//! The types of the answers for Python, made of the same schemas as docs/json.md.
+//! The types of the answers for Python, made of the same schemas as docs/schemas/.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
