@@ -3,7 +3,8 @@
 use crate::tools::Outcome;
 use std::collections::BTreeMap;
 
-const COUNT: u8 = 14;
+/// How many there are.
+pub(crate) const COUNT: u8 = 14;
 
 /// Guarantees that hold before any engine is asked, so that their tests need none.
 const WITHOUT_ENGINE: &[u8] = &[6, 7, 8];
@@ -52,6 +53,11 @@ impl Seen {
                 *self.tests.entry((number, place)).or_default() += 1;
             }
         }
+    }
+
+    /// How many tests passed.
+    pub(crate) fn passed(&self) -> usize {
+        self.passed
     }
 
     fn count(&self, number: u8, place: Place) -> usize {

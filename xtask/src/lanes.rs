@@ -17,6 +17,38 @@ use std::thread;
 const ON_THE_CLUSTER: &[(&str, &str)] =
     &[("volary-cli", "ceph"), ("volary", "ceph"), ("rbd", "cluster"), ("rbd", "leaks"), ("rbd", "handles")];
 
+/// Tests that are one program without the harness, and so take no filter: crate and name.
+const WITHOUT_HARNESS: &[(&str, &str)] = &[("rbd", "leaks"), ("rbd", "handles"), ("rbd", "environment")];
+
+/// Which tests are run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Which<'a> {
+    /// Every test.
+    All,
+    /// Those whose names contain this.
+    Named(&'a str),
+    /// Unit tests and those of xtask: they need no cluster.
+    Quick,
+}
+
+impl Which<'_> {
+    fn filter(&self) -> Option<&str> {
+        match self {
+            Which::Named(filter) => Some(filter),
+            Which::All | Which::Quick => None,
+        }
+    }
+
+    fn takes(&self, binary: &TestBinary) -> bool {
+        match self {
+            Which::All => true,
+            // Without the harness a test is known by its binary's name.
+            Which::Named(filter) => !binary.is_one_of(WITHOUT_HARNESS) || binary.test.contains(filter),
+            Which::Quick => binary.is_of_units() || binary.crate_name == "xtask",
+        }
+    }
+}
+
 /// A test binary.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct TestBinary {
@@ -75,13 +107,17 @@ impl TestBinary {
         command
     }
 
-    fn is_on_the_cluster(&self) -> bool {
-        ON_THE_CLUSTER.contains(&(self.crate_name.as_str(), self.test.as_str()))
+    fn is_one_of(&self, tests: &[(&str, &str)]) -> bool {
+        tests.contains(&(self.crate_name.as_str(), self.test.as_str()))
+    }
+
+    fn is_of_units(&self) -> bool {
+        self.source.starts_with("src")
     }
 
     /// As `cargo test` names it.
     fn heading(&self) -> String {
-        let unit = if self.source.starts_with("src") { "unittests " } else { "" };
+        let unit = if self.is_of_units() { "unittests " } else { "" };
         format!("     Running {unit}{} ({})", self.source.display(), self.path.display())
     }
 }
@@ -92,9 +128,15 @@ struct Ended {
     failed: bool,
 }
 
-fn run_one(binary: &TestBinary, logs: &Path, environment: &[(&str, PathBuf)]) -> Outcome<Ended> {
+fn run_one(
+    binary: &TestBinary,
+    filter: Option<&str>,
+    logs: &Path,
+    environment: &[(&str, PathBuf)],
+) -> Outcome<Ended> {
     let log = logs.join(format!("{}-{}.log", binary.crate_name, binary.test));
     let mut command = binary.command();
+    command.args(filter.filter(|_| !binary.is_one_of(WITHOUT_HARNESS)));
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     for variable in ["CEPH_ARGS", "CEPH_LIB", "CEPH_KEYRING", "CEPH_CONF"] {
         command.env_remove(variable);
@@ -104,12 +146,18 @@ fn run_one(binary: &TestBinary, logs: &Path, environment: &[(&str, PathBuf)]) ->
     Ok(Ended { heading: binary.heading(), output, failed })
 }
 
-/// Runs all tests and shows what each binary prints when it ends; remembers which tests passed.
-pub(crate) fn run(binaries: Vec<TestBinary>, environment: &[(&str, PathBuf)]) -> Outcome<Seen> {
+/// Runs tests and shows what each binary prints when it ends; remembers which tests passed.
+pub(crate) fn run(
+    mut binaries: Vec<TestBinary>,
+    which: Which<'_>,
+    environment: &[(&str, PathBuf)],
+) -> Outcome<Seen> {
+    binaries.retain(|binary| which.takes(binary));
+    let filter = which.filter();
     let logs = target()?.join("tests");
     fs::create_dir_all(&logs)?;
     eprintln!("xtask: what the tests print goes to {} meanwhile", logs.display());
-    let lanes: (Vec<_>, Vec<_>) = binaries.into_iter().partition(TestBinary::is_on_the_cluster);
+    let lanes: (Vec<_>, Vec<_>) = binaries.into_iter().partition(|binary| binary.is_one_of(ON_THE_CLUSTER));
     let (mut seen, mut failed) = (Seen::default(), Vec::new());
     let mut show = |ended: Ended| {
         println!("{}\n{}", ended.heading, ended.output);
@@ -124,7 +172,7 @@ pub(crate) fn run(binaries: Vec<TestBinary>, environment: &[(&str, PathBuf)]) ->
             scope.spawn(move || {
                 for binary in &lane {
                     // An error as text, which may cross threads.
-                    let ended = run_one(binary, logs, environment).map_err(|error| error.to_string());
+                    let ended = run_one(binary, filter, logs, environment).map_err(|error| error.to_string());
                     if sender.send(ended).is_err() {
                         return;
                     }
@@ -137,11 +185,14 @@ pub(crate) fn run(binaries: Vec<TestBinary>, environment: &[(&str, PathBuf)]) ->
         }
         Outcome::Ok(())
     })?;
-    // Last, so that the closing lines of `cargo test` close the output.
-    let mut docs = cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--doc"]);
-    let docs = docs.args(FEATURES).stdout(Stdio::piped()).stderr(Stdio::inherit()).output()?;
-    let heading = "   Doc-tests of the workspace".to_owned();
-    let output = String::from_utf8_lossy(&docs.stdout).into_owned();
-    show(Ended { heading, output, failed: !docs.status.success() });
+    if !matches!(which, Which::Quick) {
+        // Last, so that the closing lines of `cargo test` close the output.
+        let mut docs = cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--doc"]);
+        docs.args(FEATURES).args(filter.into_iter().flat_map(|filter| ["--", filter]));
+        let docs = docs.stdout(Stdio::piped()).stderr(Stdio::inherit()).output()?;
+        let heading = "   Doc-tests of the workspace".to_owned();
+        let output = String::from_utf8_lossy(&docs.stdout).into_owned();
+        show(Ended { heading, output, failed: !docs.status.success() });
+    }
     if failed.is_empty() { Ok(seen) } else { Err(format!("failed:\n  {}", failed.join("\n  ")).into()) }
 }

@@ -41,7 +41,12 @@ enum Chore {
     /// Everything CI checks: format, lints, documentation, licences, generated files, the tour, every test, guarantees.
     ///
     /// Starts a Ceph cluster for the tests that need one, and ends it.
-    Test,
+    Test {
+        /// Run only the tests whose names contain this, and no other check; guarantees are not counted then
+        filter: Option<String>,
+    },
+    /// The quick checks, without a cluster: format, lints, documentation, unit tests, and the tests of xtask.
+    Check,
     /// Walks the README's tour on an ext4 image made for it, in a store of its own.
     Demo {
         /// Size of the image's file system in MiB.
@@ -72,7 +77,7 @@ enum Chore {
     /// What `matrix` runs inside such a root.
     #[command(hide = true)]
     Inside { plan: PathBuf },
-    /// Runs the fuzz targets, each for so long, and tells what they reached and found.
+    /// Runs the fuzz targets, each for a given time, and shows what they reached and found.
     Fuzz(fuzz::Fuzz),
     /// Builds the Python module's wheel, installs it into an environment of its own, and runs its tests on both engines.
     Wheel {
@@ -117,7 +122,8 @@ enum Cluster {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
-        Chore::Test => test::run(),
+        Chore::Test { filter } => test::run(filter.as_deref()),
+        Chore::Check => test::check(),
         Chore::Demo { mib, dev, ceph } => {
             let binary = if dev { tools::dev_binary() } else { tools::release_binary() };
             binary.and_then(
