@@ -1,4 +1,4 @@
-//! What users install: the Debian package and the wheel, built and tried in a Debian root that has nothing else.
+//! What users install: the Debian package, its debug symbols and the wheel, built and tried in a Debian root that has nothing else.
 
 use crate::tools::{self, Outcome, cargo, need, need_cargo, run};
 use crate::wheel;
@@ -14,21 +14,29 @@ const MIRROR: &str = "http://deb.debian.org/debian";
 
 /// Builds both, installs both in a clean root, and uses them there.
 pub(crate) fn run_all(keep: bool) -> Outcome {
-    need(&[("debootstrap", "debootstrap"), ("dpkg-deb", "dpkg"), ("lintian", "lintian")])?;
-    let package = debian_package()?;
+    need(&[
+        ("debootstrap", "debootstrap"),
+        ("dpkg-deb", "dpkg"),
+        ("lintian", "lintian"),
+        ("objcopy", "binutils"),
+        ("readelf", "binutils"),
+    ])?;
+    let volary = tools::dist_binary()?;
+    let package = debian_package(&volary)?;
+    let symbols = Symbols::package(&volary, &package)?;
     let (_, wheel) = wheel::built(true)?;
     let root = CleanRoot::new(keep)?;
     try_package(&root, &package)?;
+    try_symbols(&root, &symbols)?;
     try_wheel(&root, &wheel)?;
     try_removal(&root)?;
-    println!("{}\n{}", package.display(), wheel.display());
+    println!("{}\n{}\n{}", package.display(), symbols.package.display(), wheel.display());
     Ok(())
 }
 
-/// The package, from the release build and what that generates.
-fn debian_package() -> Outcome<PathBuf> {
+/// The package, from the command and what that generates.
+fn debian_package(volary: &Path) -> Outcome<PathBuf> {
     need_cargo("deb")?;
-    let volary = tools::release_binary()?;
     // Where the manifest says that they are.
     let generated = tools::root().join("target/deb");
     if generated.is_dir() {
@@ -36,18 +44,65 @@ fn debian_package() -> Outcome<PathBuf> {
     }
     let man = generated.join("man1");
     fs::create_dir_all(&man)?;
-    run(Command::new(&volary).arg("man").arg("--dir").arg(&man))?;
+    run(Command::new(volary).arg("man").arg("--dir").arg(&man))?;
     for shell in ["bash", "zsh", "fish"] {
-        let script = tools::output(Command::new(&volary).args(["completions", shell]))?;
+        let script = tools::output(Command::new(volary).args(["completions", shell]))?;
         fs::write(generated.join(shell), script)?;
     }
     let package = generated.join("volary.deb");
-    let mut deb = cargo(&["deb", "--locked", "--no-build", "--strip", "--package", "volary-cli", "--output"]);
-    run(deb.arg(&package))?;
+    // Without debug symbols, which are in a package of their own.
+    let mut deb = cargo(&["deb", "--locked", "--no-build", "--profile", "dist", "--strip"]);
+    run(deb.args(["--package", "volary-cli", "--output"]).arg(&package))?;
     let mut lintian = Command::new("lintian");
     lintian.args(["--allow-root", "--fail-on", "error", "--suppress-tags", UNTOLD]);
     run(lintian.arg(&package))?;
     Ok(package)
+}
+
+/// The debug symbols, in a package beside the command's, as Debian has it: `volary-dbgsym`.
+struct Symbols {
+    package: PathBuf,
+    /// Where debuggers look for them, by the command's build id.
+    file: String,
+}
+
+impl Symbols {
+    /// Makes the package of the symbols of `volary`, for exactly the version that `package` has.
+    fn package(volary: &Path, package: &Path) -> Outcome<Symbols> {
+        let id = build_id(volary)?;
+        let (first, rest) = id.split_at_checked(2).ok_or("the build id is too short")?;
+        let file = format!("usr/lib/debug/.build-id/{first}/{rest}.debug");
+        let tree = package.with_file_name("dbgsym");
+        let (place, control) = (tree.join(&file), tree.join("DEBIAN"));
+        fs::create_dir_all(place.parent().ok_or("no directory for the symbols")?)?;
+        fs::create_dir_all(&control)?;
+        let mut copy = Command::new("objcopy");
+        run(copy.args(["--only-keep-debug", "--compress-debug-sections"]).args([volary, &place]))?;
+        let field =
+            |name: &str| tools::output(Command::new("dpkg-deb").arg("--field").arg(package).arg(name));
+        let (version, architecture) = (field("Version")?, field("Architecture")?);
+        let (version, architecture, maintainer) = (version.trim(), architecture.trim(), field("Maintainer")?);
+        fs::write(
+            control.join("control"),
+            format!(
+                "Package: volary-dbgsym\nSource: volary\nVersion: {version}\nAuto-Built-Package: debug-symbols\n\
+                 Architecture: {architecture}\nMaintainer: {}\nDepends: volary (= {version})\nSection: debug\n\
+                 Priority: optional\nDescription: debug symbols for volary\nBuild-Ids: {id}\n",
+                maintainer.trim()
+            ),
+        )?;
+        let package = package.with_file_name("volary-dbgsym.deb");
+        let mut build = Command::new("dpkg-deb");
+        run(build.args(["--root-owner-group", "--build"]).args([&tree, &package]))?;
+        Ok(Symbols { package, file })
+    }
+}
+
+/// The id that the linker gave a program, by which its debug symbols are found.
+fn build_id(program: &Path) -> Outcome<String> {
+    let notes = tools::output(Command::new("readelf").arg("--notes").arg(program))?;
+    let id = notes.lines().find_map(|line| line.trim().strip_prefix("Build ID: "));
+    Ok(id.ok_or("the linker gave the command no build id")?.to_owned())
 }
 
 /// A Debian of its own, gone when this is dropped unless it is to be kept.
@@ -128,6 +183,12 @@ fn try_package(root: &CleanRoot, package: &Path) -> Outcome {
         code=0; volary --store ceph: doctor 2>said || code=$?
         cat said; test $code = 8; grep -q 'librados2' said",
     )
+}
+
+/// The symbols where debuggers look for them, and gone again.
+fn try_symbols(root: &CleanRoot, symbols: &Symbols) -> Outcome {
+    let package = root.put(&symbols.package)?;
+    root.run(&format!("dpkg --install {package}; test -s /{}; dpkg --purge volary-dbgsym", symbols.file))
 }
 
 /// The module in an environment that can fetch nothing.

@@ -111,6 +111,12 @@ pub(crate) fn release_binary() -> Outcome<PathBuf> {
     Ok(target()?.join("release/volary"))
 }
 
+/// Builds the `volary` command for packages, with its debug symbols, and returns where it is.
+pub(crate) fn dist_binary() -> Outcome<PathBuf> {
+    run(&mut cargo(&["build", "--profile", "dist", "--locked", "--package", "volary-cli"]))?;
+    Ok(target()?.join("dist/volary"))
+}
+
 /// Builds the `volary` command for development and returns where it is.
 pub(crate) fn dev_binary() -> Outcome<PathBuf> {
     run(&mut cargo(&["build", "--locked", "--package", "volary-cli"]))?;
