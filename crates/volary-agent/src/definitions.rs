@@ -20,7 +20,7 @@ pub struct Definition {
     pub kind: Kind,
     /// What is counted or measured.
     pub unit: &'static str,
-    /// What it is told apart by; never the name of a volume.
+    /// What distinguishes its series; never the name of a volume.
     pub labels: &'static [&'static str],
     /// What it means, in a sentence.
     pub meaning: &'static str,
@@ -48,7 +48,7 @@ definitions! {
     ROUND_SECONDS = Histogram "volary_round_seconds" "seconds" []
         "How long rounds took.";
     LAST_ROUND = Gauge "volary_last_round_timestamp_seconds" "seconds since 1970" []
-        "When a round last finished, whatever it came to.";
+        "When a round last finished, whatever its outcome.";
     AGENTS = Gauge "volary_agents" "agents" ["pool", "namespace"]
         "Agents that work on the namespace, this one included, as their records in the store tell every five minutes; one that was killed counts for another quarter of an hour.";
     CLOCK_JUMPS = Counter "volary_clock_jumps_total" "jumps" ["direction"]

@@ -193,6 +193,10 @@ fn s05_an_export_ends_at_the_stall_limit_and_leaves_no_file() {
     assert!(std::fs::read(&out).unwrap() == std::fs::read(&image).unwrap());
 }
 
+/// **S5 Deadlines.** Every operation, connecting included, ends by its deadline; transfers by a stall limit:
+/// no byte moved in so long. Ctrl-C, SIGTERM, SIGHUP and the token undo what was begun: a command for two
+/// seconds, a caller of the crate for as long as it takes or as `Ctl::undo_within` says; what is not undone
+/// by then stays pending. A second interrupt or a kill leaves an intent.
 #[test]
 fn s05_every_command_ends_by_its_timeout_when_an_osd_is_frozen() {
     let _alone = alone();

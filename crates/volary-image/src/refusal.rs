@@ -52,10 +52,10 @@ impl Reason {
                 "a reader that passes over the feature would take other bytes for the disk than its writer meant"
             }
             Self::Encrypted => {
-                "the volume would hold what nobody can read without a key that it does not have"
+                "the volume would hold what cannot be read without a key that it does not have"
             }
             Self::Truncated => {
-                "what is missing would become zeros or somebody else's bytes, and nobody would be told"
+                "what is missing would become zeros or the bytes of another file, without any error"
             }
             Self::Overlap => {
                 "a few bytes could stand for any number of disks' worth, and tables could be read as data"

@@ -17,6 +17,11 @@ fn consume(bytes: Vec<u8>, declared: Option<Format>) -> Result<Vec<u8>, ImageErr
     Ok(out)
 }
 
+/// **S6 Untrusted images.** Read by safe Rust; work and memory bounded by the file's length, never by what
+/// its header claims; nothing outside the file is opened; exactly one format, equal to the declared one; the
+/// whole mapping validated before a volume is created. Only public addresses are fetched from, and no more
+/// comes out of a compressed file than is in proportion, unless an option allows it
+/// ([sources.md](sources.md)).
 #[test]
 fn s06_every_hostile_image_is_refused_with_its_reason() {
     let cases = hostile();

@@ -69,7 +69,7 @@ impl Import {
         self.source.open_early()
     }
 
-    /// What else the command is told to read: a list of checksums, authorities to trust.
+    /// Further files that the arguments name: a list of checksums, authorities to trust.
     pub(crate) fn also_reads(&self) -> impl Iterator<Item = &Path> {
         self.checksum_file.as_deref().into_iter().chain(self.source.ca_file())
     }

@@ -74,7 +74,7 @@ impl Source {
         })
     }
 
-    /// Certificate authorities the command is told to read.
+    /// The file of certificate authorities, if one is given.
     pub(crate) fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref()
     }

@@ -86,6 +86,7 @@ impl Watch<'_> {
     }
 }
 
+/// **S8 Secrets stay inside.** No key in arguments, logs, errors, journal, metrics, JSON or core dumps.
 #[test]
 fn s08_a_marked_key_is_in_no_output_log_file_record_or_command_line() {
     let pool = cluster::own_pool();

@@ -7,6 +7,8 @@ use std::process::Command;
 /// What the command may allocate, touched or not: twice what it needs on two cores, and less than the data.
 const LIMIT_KIB: u64 = 352 << 10;
 
+/// **S12 Bounded memory.** Peak memory does not grow with the size of a volume, a source or a pool, beyond
+/// one bit per cluster of a source file (images with clusters under 4 KiB: at most 64 GiB of file).
 #[test]
 fn s12_a_terabyte_with_more_data_than_memory_is_imported() {
     let directory = tempfile::tempdir().unwrap();

@@ -59,6 +59,8 @@ async fn s11_exports_hold_the_volumes_bytes_and_pass_qemus_check() {
     }
 }
 
+/// **S11 Atomic export.** A file appears under its name complete and synced, or not at all; an existing file
+/// is refused without `--force`.
 #[tokio::test(flavor = "multi_thread")]
 async fn s11_an_existing_file_is_refused_and_a_cancelled_export_leaves_none() {
     let scene = Scene::new().await;

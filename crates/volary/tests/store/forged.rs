@@ -111,6 +111,11 @@ async fn seen(f: &Scene, namespace: &Namespace) -> Value {
     of
 }
 
+/// **S14 No confused deputy.** A journal record, a note or any other state that a less privileged client can
+/// write makes a more privileged process change nothing that its writer could not have changed: a record of
+/// one pool and namespace is about volumes of that pool and namespace, or it is shown as invalid and not
+/// carried out. [security.md](security.md) lists what can be written, and who acts on it. A local store is
+/// its owner's alone; nothing in it is followed out of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn s14_a_record_of_any_kind_about_another_namespace_is_invalid_and_not_carried_out() {
     let f = Scene::new().await;

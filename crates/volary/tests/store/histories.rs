@@ -22,6 +22,8 @@ fn config() -> ProptestConfig {
 
 proptest! {
     #![proptest_config(config())]
+    /// **S10 One contract.** Every engine passes the same conformance suite (`crates/volary-testkit`); where
+    /// Ceph refuses, local refuses alike; each difference that remains is a row below.
     #[test]
     fn s10_random_histories_live_as_in_the_model(ops in volary_testkit::model::history(Place::STEPS)) {
         // In memory where that is possible: each step syncs, and nothing here depends on a disk.

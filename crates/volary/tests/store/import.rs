@@ -199,6 +199,9 @@ async fn s01_an_existing_name_is_refused_and_untouched() {
     scene.assert_nothing_hidden().await;
 }
 
+/// **S1 Atomic publication.** A volume appears under its name complete and checked, or not at all. Import and
+/// copy write to a staging volume in trash, which no listing of volumes shows, verify it, and publish it
+/// under its name in one step.
 #[tokio::test(flavor = "multi_thread")]
 async fn s01_of_two_imports_of_one_name_one_wins_and_the_other_leaves_nothing() {
     let scene = Scene::new().await;

@@ -229,6 +229,9 @@ async fn write(scene: &Scene, volume: &str, offset: u64, bytes: &'static [u8]) {
     volume.close(&scene.ctl).await.unwrap();
 }
 
+/// **S13 Rot is noticed.** Bytes that changed without a write are an error of kind `mismatch` wherever a
+/// whole block of them is read and its checksum is known; they are never read as zeros, and never copied on
+/// under a new digest. What vanished while it was read is an error, never zeros.
 #[tokio::test(flavor = "multi_thread")]
 async fn s13_other_bytes_than_were_recorded_are_not_published() {
     let scene = Scene::new().await;

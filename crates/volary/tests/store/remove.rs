@@ -82,6 +82,10 @@ async fn s03_snapshots_and_protection_block() {
     assert_eq!(f.store.remove(&f.spec("a"), &purge(), &f.ctl).await.unwrap().outcome, Outcome::Removed);
 }
 
+/// **S3 Plan first.** Removal reads everything first: snapshots, children in all pools and in trash, locks,
+/// open handles. A plan that cannot finish changes nothing. Each step checks identity by volume id again,
+/// never by name alone. What cannot be seen is a blocker of kind `unknown`, never "none". A refused plan
+/// leaves no order behind.
 #[tokio::test]
 async fn s03_clones_block_wherever_they_are() {
     let f = Scene::new().await;
@@ -225,6 +229,10 @@ async fn family(untouched: &mut Option<(Scene, serde_json::Value)>) -> (Scene, s
     (f, before)
 }
 
+/// **S2 No false success.** Every destructive operation ends in a typed outcome: `removed`, `deferred` (in
+/// trash until a time), `absent`, `blocked` (by whom, and the remedy), `failed`. Success while data stays is
+/// a defect of the highest rank.
+///
 /// Lets the n-th call of a removal fail, for every n: "removed" is said only when the volume is gone, and an error
 /// that leaves no report only when nothing was changed.
 #[tokio::test]

@@ -42,6 +42,8 @@ async fn s09_a_head_that_was_written_since_differs_and_its_snapshot_does_not() {
     assert!(head.matches && !head.modified);
 }
 
+/// **S9 Proof of content.** The expected digest is compared before publication; the content digest
+/// ([digest.md](digest.md)) is kept with the volume; `verify` reads the volume back and compares.
 #[tokio::test(flavor = "multi_thread")]
 async fn s09_bytes_that_changed_behind_the_stores_back_are_found() {
     let scene = Scene::new().await;

@@ -111,6 +111,8 @@ macro_rules! operations {
         mod $name {
             use super::case::Operation;
 
+            /// **S4 Nothing forgotten.** No interrupted or failed operation leaves an object that `volary
+            /// pending` does not show and `volary reap` cannot settle, from any host.
             #[tokio::test(flavor = "multi_thread")]
             async fn s04_a_crash_at_any_call_leaves_all_or_nothing() {
                 let (engine, prefix, _store) = crate::new_store().await;
