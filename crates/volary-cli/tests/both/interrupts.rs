@@ -18,9 +18,8 @@ fn assert_undone_or_pending(bench: &Bench, ended: &Ended, code: i32) {
 #[test]
 fn s05_an_interrupt_in_mid_import_exits_130_and_leaves_nothing() {
     let bench = crate::bench();
-    let image = bench.image("disk.raw", 96);
     for (number, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
-        let mut child = bench.start(&["import", image.to_str().unwrap(), &bench.at("web")]);
+        let (mut child, _stream) = bench.start_unending_import(&bench.at("web"));
         bench.wait_for_objects(&mut child);
         signal(&child, number);
         let ended = ended(child.wait_with_output().unwrap());
@@ -106,7 +105,7 @@ fn s05_a_signal_ends_every_command_on_a_volume_of_900_tebibytes() {
 fn s01_a_killed_import_publishes_nothing_and_the_next_one_succeeds() {
     let bench = crate::bench();
     let image = bench.image("disk.raw", 64);
-    let mut child = bench.start(&["import", image.to_str().unwrap(), &bench.at("web")]);
+    let (mut child, _stream) = bench.start_unending_import(&bench.at("web"));
     bench.wait_for_objects(&mut child);
     child.kill().unwrap();
     child.wait().unwrap();

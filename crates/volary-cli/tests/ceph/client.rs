@@ -87,7 +87,10 @@ impl Client {
     pub(crate) fn as_nobody(&self, args: &[&str]) -> Command {
         std::fs::set_permissions(self.dir(), Permissions::from_mode(0o755)).unwrap();
         let volary = self.path("volary");
-        std::fs::copy(env!("CARGO_BIN_EXE_volary"), &volary).unwrap();
+        // By another program: a process that another thread starts while this one has the copy open to write keeps it open for a
+        // moment, and the kernel executes no file that is open to write.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_volary")).arg(&volary).status().unwrap();
+        assert!(copied.success());
         let mut command = Command::new(&volary);
         command.uid(65534).gid(65534).env_clear().args(args).current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -8,7 +8,7 @@ pub mod trace;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use volary_testkit::sandbox::Sandbox;
 
 pub struct Bench {
@@ -179,6 +179,15 @@ impl Bench {
         let home = self.home.parse().unwrap();
         assert!(runtime.block_on(store.engine().swap_record(&home, key, None, Some(value), &ctl)).unwrap());
         runtime.block_on(store.shutdown()).unwrap();
+    }
+
+    /// Starts an import that cannot end before the test wants it to, however slow the test is: its source is a stream that is held open.
+    pub fn start_unending_import(&self, volume: &str) -> (Child, ChildStdin) {
+        let mut command = self.command(&["import", "-f", "raw", "-", volume]);
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        let mut stream = child.stdin.take().unwrap();
+        stream.write_all(&vec![0xa5; 32 << 20]).unwrap();
+        (child, stream)
     }
 
     /// Waits until the child has begun to write into the store; it must not have ended.
