@@ -159,7 +159,7 @@ impl From<&Error> for Failure {
 impl Failure {
     pub(crate) fn error(&self) -> Error {
         let error = Error::new(self.kind, self.message.clone());
-        let error = self.contexts.iter().fold(error, |error, (key, value)| error.context(*key, value));
+        let error = self.contexts.iter().fold(error, |error, (key, value)| error.context(key, value));
         let error = match &self.causes {
             Some(causes) => error.because(causes.clone()),
             None => error,
