@@ -73,7 +73,8 @@ fn s03_an_order_that_outlived_a_change_of_mind_waits_to_be_confirmed() {
     {
         let ended = bench.run(args);
         assert_eq!(ended.code, Some(11), "{args:?}: {}", ended.stderr);
-        assert!(ended.stderr.contains("web@kept was made since"), "{args:?}: {}", ended.stderr);
+        let said = ended.stdout + &ended.stderr;
+        assert!(said.contains("web@kept was made since"), "{args:?}: {said}");
     }
     let confirm = format!("volary pending retry --confirm {id} {}", bench.home);
     let forget = format!("volary pending forget {id} {}", bench.home);

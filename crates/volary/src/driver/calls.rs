@@ -34,6 +34,7 @@ const CALLS: &[(&str, Level, &str)] = &[
     ("unusable", CALL, "look for images that cannot be used in"),
     ("find", CALL, "look for"),
     ("name_version", CALL, "ask which version the name has"),
+    ("snapshots_made", CALL, "count the snapshots ever made of"),
     ("head", CALL, "look for"),
     ("usage", CALL, "ask what is used by"),
     ("parent", CALL, "look for the parent of"),
