@@ -3,15 +3,16 @@
 use crate::harness::{Bench, cluster};
 use serde_json::Value;
 
-/// Each of these ends so, with these words on standard error, and explains what Ceph refused.
+/// Each of these ends so, with these words in its table or its error, and explains what Ceph refused.
 pub(crate) fn end(bench: &Bench, all: &[&[&str]], code: i32, words: &[&str]) {
     for args in all {
         let ended = bench.run(args);
         assert_eq!(ended.code, Some(code), "{args:?}: {}", ended.stderr);
+        let said = ended.stdout + &ended.stderr;
         for word in words {
-            assert!(ended.stderr.contains(word), "{args:?}: {word}: {}", ended.stderr);
+            assert!(said.contains(word), "{args:?}: {word}: {said}");
         }
-        assert!(!ended.stderr.contains("Ceph refused"), "{args:?}: {}", ended.stderr);
+        assert!(!said.contains("Ceph refused"), "{args:?}: {said}");
     }
 }
 

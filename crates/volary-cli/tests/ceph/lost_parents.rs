@@ -139,7 +139,8 @@ fn s03_a_clone_whose_parents_pool_may_not_be_read_names_that_pool_and_the_right(
     for args in [&["rm", &web][..], &["rm", "--dry-run", &web]] {
         let ended = client.run(args);
         assert_eq!(ended.code, Some(9), "{args:?}: {}", ended.stderr);
-        assert!(ended.stderr.contains(&right), "{args:?}: {}", ended.stderr);
+        let said = ended.stdout + &ended.stderr;
+        assert!(said.contains(&right), "{args:?}: {said}");
     }
     let rows = client.json(&["ls", "-l", &pool]);
     assert!(rows[0]["volume"] == web.as_str() && rows[0]["size_bytes"].is_null(), "{rows}");

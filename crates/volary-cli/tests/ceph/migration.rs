@@ -94,7 +94,8 @@ fn s02_the_source_of_a_migration_whose_preparation_was_killed_comes_back() {
         end(&bench, &[&["info", &source], &["rm", &source]], 3, &[&restore]);
         // It has the only data.
         let refused = bench.run(&["trash", "rm", "--force", &trashed]);
-        assert!(refused.code == Some(5) && refused.stderr.contains(&restore), "{}", refused.stderr);
+        let said = refused.stdout + &refused.stderr;
+        assert!(refused.code == Some(5) && said.contains(&restore), "{said}");
         bench.ok(&["trash", "restore", &trashed]);
         assert_eq!(bench.id("src"), id);
         assert_whole(&bench, &source);
