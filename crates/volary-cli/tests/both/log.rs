@@ -106,12 +106,12 @@ fn a_removal_is_told_step_by_step_and_a_wait_with_its_reason() {
         let told = ended.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         told.collect::<Vec<_>>()
     };
-    // Once when it begins to wait, whom for and for how long at most; each try only where every call is told.
+    // The start of a wait is logged once, with its reason and the longest time; each try stands beside the calls of the engine.
     let of = |lines: &[Value], message: &str| {
         let lines = lines.iter().filter(|line| line["message"] == message);
         lines.cloned().collect::<Vec<_>>()
     };
-    let (begins, again) = ("wait until it is let go", "to be tried again");
+    let (begins, again) = ("wait until it is released", "to be tried again");
     let steps = waited("-v");
     let waits = of(&steps, begins);
     assert!(waits.len() == 1 && waits[0]["at_most_seconds"].as_f64().unwrap() <= 0.3, "{steps:#?}");

@@ -19,7 +19,8 @@ const STEP: Level = Level::INFO;
 /// Any other call.
 const CALL: Level = Level::DEBUG;
 
-/// Every call by the name of its method, and how a line puts it: what it is about follows, what it answered comes last.
+/// Every method of the traits, with the level of its line in the log and the phrase for it; the line goes on with the object of the call and
+/// ends with the answer.
 const CALLS: &[(&str, Level, &str)] = &[
     ("fence", STEP, "cut off"),
     ("describe", CALL, "ask what the store is"),

@@ -39,7 +39,7 @@ impl Patience {
             return Ok(false);
         }
         if self.tries == 0 {
-            tracing::info!(at_most_seconds = left.as_secs_f64(), %why, "wait until it is let go");
+            tracing::info!(at_most_seconds = left.as_secs_f64(), %why, "wait until it is released");
         }
         self.tries = self.tries.saturating_add(1);
         let pause = somewhat_earlier(self.next).min(left);

@@ -37,7 +37,7 @@ pub struct StatusReport {
 }
 
 impl StatusReport {
-    /// The error of a store that tells of itself while what keeps its volumes does not answer.
+    /// The error of a store whose monitors answer while its OSDs do not; `None` when everything answered.
     pub fn error(&self) -> Option<Error> {
         self.failure.as_ref().map(Failure::error)
     }

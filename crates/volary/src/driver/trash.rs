@@ -227,7 +227,7 @@ impl Store {
         }
         match self.engine().parent(&spec.namespace, &entry.id, ctl).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                // Unless somebody has just removed it.
+                // Another process may have removed the entry since it was read.
                 self.trashed(spec, &entry.id, ctl).await?.ok_or_else(|| not_in_trash(spec))?;
                 Err(nothing_behind(spec).because(error))
             }

@@ -101,7 +101,7 @@ impl Store {
                 Ok(None) => {}
                 Ok(Some(_)) => due.push((spec, Ok(entry))),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    // Unless somebody has just removed it, or is at it.
+                    // Another process may have removed the entry since it was read, or may be removing it.
                     let now = self.trashed(&spec, &entry.id, ctl).await?;
                     if now.is_some_and(|now| must_be_behind(&now)) {
                         let error = nothing_behind(&spec).because(error);

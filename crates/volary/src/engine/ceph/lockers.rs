@@ -14,8 +14,8 @@ const MANAGED_TAG: &[u8] = b"internal";
 /// How the cookie of that lock begins; the number of librbd's watch follows.
 const MANAGED: &[u8] = b"auto ";
 
-/// Whether it is the lock that the exclusive-lock feature takes by itself. librbd takes no other for its own: one of another tag or
-/// form is somebody's, and keeps it from taking its own.
+/// Whether it is the lock that the exclusive-lock feature takes by itself. librbd regards no other as its own: a lock with
+/// another tag or form belongs to a client, and keeps librbd from taking its own.
 fn is_librbds(list: &LockerList, locker: &rbd::Locker) -> bool {
     let number = locker.cookie.strip_prefix(MANAGED).unwrap_or_default();
     list.exclusive && list.tag == MANAGED_TAG && !number.is_empty() && number.iter().all(u8::is_ascii_digit)
